@@ -1,0 +1,88 @@
+"""Reading image files into uint8 arrays, whatever they are."""
+
+import pathlib
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from vision_gen.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def read(path):
+    """An image file as [height, width, 3] uint8 RGB.
+
+    Turned as its EXIF orientation says, transparency over white, 16-bit scaled to 8-bit, grey
+    repeated to three channels.
+
+    Raises:
+      InputError: the file cannot be decoded or ends early; names it.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            image = ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected an image ({', '.join(SUFFIXES)})") from None
+    except Exception as error:  # PIL raises many kinds, SyntaxError among them.
+        raise InputError(f"{path}: not a readable image ({error})") from error
+    if image.mode.startswith("I") or image.mode == "F":
+        # 16-bit grey: 65535 is white.
+        grey = np.clip(np.asarray(image, np.float64) / 257, 0, 255).round().astype(np.uint8)
+        return np.repeat(grey[..., None], 3, -1)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(paper, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def square(image, size):
+    """The central square of [height, width, 3] uint8, resized to `size` x `size`."""
+    return np.asarray(
+        ImageOps.fit(Image.fromarray(image), (size, size), Image.Resampling.LANCZOS)
+    )
+
+
+def problem(path):
+    """What is wrong with an image file as far as its first and last bytes tell, or None.
+
+    Reads the header and looks for the end marker of the format, so that a truncated download is
+    found without decoding every file of a large folder.
+    """
+    try:
+        with Image.open(path) as image:
+            kind = image.format
+        with open(path, "rb") as file:
+            data = file.read(12)
+            file.seek(0, 2)
+            length = file.tell()
+            file.seek(max(0, length - 4096))
+            tail = file.read()
+    except Exception as error:
+        return f"not a readable image ({error})"
+    if kind == "PNG" and b"IEND" not in tail:
+        return "truncated (a PNG without its end)"
+    if kind == "JPEG" and b"\xff\xd9" not in tail:
+        return "truncated (a JPEG without its end)"
+    if kind == "WEBP" and int.from_bytes(data[4:8], "little") + 8 > length:
+        return "truncated (a WebP shorter than it says)"
+    return None
+
+
+def find(folder):
+    """Image files below `folder`, sorted.
+
+    Raises:
+      InputError: the folder is missing or has none.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"config.data.dir: {str(folder)!r} is not a folder")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise InputError(
+            f"config.data.dir: no images ({', '.join(SUFFIXES)}) below {str(folder)!r}"
+        )
+    return paths

@@ -1,0 +1,1 @@
+"""OpenMoji as a TFDS dataset: colour drawings and the artists' own line drawings."""

@@ -1,0 +1,53 @@
+"""Batches for training (endless, shuffled, resumable) and for evaluation (each example once)."""
+
+import grain
+import numpy as np
+
+from vision_gen.data import sources
+from vision_gen.errors import InputError
+
+
+def training_batches(source, config, *, process=0, processes=1):
+    """An endless Grain iterator over this process's part of every batch.
+
+    Deterministic in `config.seed`; its position can be saved and restored (`get_state`,
+    `set_state`). Together the processes see what one process would see.
+
+    Args:
+      source: from `sources.open_source`.
+      config: reads `seed`, `train.batch_size` (over all processes), `data.workers`.
+    """
+    if config.train.batch_size % processes:
+        raise InputError(
+            f"config.train.batch_size is {config.train.batch_size}; it must be a multiple of the "
+            f"{processes} processes"
+        )
+    data = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat()
+    data = data[process::processes]
+    data = data.batch(config.train.batch_size // processes, batch_fn=sources.stack)
+    workers = config.data.workers
+    threads = 0 if workers else 4
+    data = data.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4))
+    if workers:
+        data = data.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    return iter(data)
+
+
+def evaluation_batches(source, batch_size, *, limit=None, process=0, processes=1):
+    """Every example once, in order, in batches of one shape.
+
+    Args:
+      source: from `sources.open_source`.
+      batch_size: over all processes.
+      limit: the first so many examples only.
+
+    Yields:
+      (batch, index): this process's part of the batch, and the examples' positions in the source,
+      [local batch] int32, -1 where an example only fills the batch up.
+    """
+    count = min(len(source), limit or len(source))
+    local = batch_size // processes
+    for start in range(0, count, batch_size):
+        index = np.arange(start + process * local, start + (process + 1) * local)
+        examples = [source[min(i, count - 1)] for i in index]
+        yield sources.stack(examples), np.where(index < count, index, -1).astype(np.int32)

@@ -1,0 +1,173 @@
+"""Where arrays live: one program on one CPU or many hosts, in any of three styles.
+
+"jit" (default): arrays sharded over a mesh with axes `data` and `fsdp`, XLA's partitioner puts the
+communication in. "shard_map": the same mesh, data parallel only, communication written in the
+step. "pmap": one replica of the state a device, as older code does it. All give the same numbers.
+"""
+
+import jax
+from jax.experimental import multihost_utils
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import numpy as np
+
+from vision_gen.errors import InputError
+from vision_gen.nets.layers import BATCH_AXIS
+
+STYLES = ("jit", "shard_map", "pmap")
+
+
+class Parallel:
+    """Places state and batches for `config.parallel` and compiles the step for it.
+
+    Args:
+      config: the experiment; reads `parallel.style`, `parallel.fsdp`, `train.batch_size` and
+        `train.accumulate`.
+      devices: by default all devices of all processes.
+
+    Raises:
+      ValueError: a setting does not fit the devices, with the field named.
+    """
+
+    def __init__(self, config, devices=None):
+        devices = list(devices or jax.devices())
+        self.style, fsdp = config.parallel.style, config.parallel.fsdp
+        if self.style not in STYLES:
+            raise InputError(f"config.parallel.style must be one of {STYLES}, got {self.style!r}")
+        if fsdp < 1 or len(devices) % fsdp:
+            raise InputError(
+                f"config.parallel.fsdp is {fsdp}; it must divide the {len(devices)} devices"
+            )
+        if fsdp > 1 and self.style != "jit":
+            raise InputError(
+                f'config.parallel.fsdp is {fsdp}, which only config.parallel.style="jit" can do, '
+                f"got {self.style!r}"
+            )
+        parts = len(devices) * config.train.accumulate
+        if config.train.accumulate < 1 or config.train.batch_size % parts:
+            raise InputError(
+                f"config.train.batch_size is {config.train.batch_size}; it must be a multiple of "
+                f"{parts} ({len(devices)} devices x config.train.accumulate)"
+            )
+        self.devices = devices
+        self.fsdp = fsdp
+        self.mesh = Mesh(np.array(devices).reshape(-1, fsdp), (BATCH_AXIS, "fsdp"))
+        self.replicated = NamedSharding(self.mesh, PartitionSpec())
+        self.batch_sharding = NamedSharding(self.mesh, PartitionSpec((BATCH_AXIS, "fsdp")))
+
+    def state_sharding(self, state):
+        """Shardings of a state tree: along the largest dimension that `fsdp` divides, if any."""
+
+        def one(x):
+            spec = [None] * len(x.shape)
+            fitting = [i for i, n in enumerate(x.shape) if n >= self.fsdp and n % self.fsdp == 0]
+            if self.fsdp > 1 and fitting:
+                spec[max(fitting, key=lambda i: x.shape[i])] = "fsdp"
+            return NamedSharding(self.mesh, PartitionSpec(*spec))
+
+        return jax.tree.map(one, state)
+
+    def compile(self, make_step, state, batch):
+        """Compiles the step ahead of time.
+
+        Args:
+          make_step: takes the mapped axis's name or None, returns `step(state, batch)`.
+          state: from `place`.
+          batch: from `batch`; only shapes matter.
+
+        Returns:
+          `step(state, batch) -> state, metrics`; the state is donated.
+        """
+        if self.style == "pmap":
+            step = jax.pmap(
+                make_step(BATCH_AXIS), BATCH_AXIS, devices=self.devices, donate_argnums=0
+            )
+            compiled = step.lower(state, batch).compile()
+            return compiled
+        if self.style == "shard_map":
+            spec = PartitionSpec
+            step = jax.shard_map(
+                make_step(BATCH_AXIS),
+                mesh=self.mesh,
+                in_specs=(spec(), spec((BATCH_AXIS, "fsdp"))),
+                out_specs=(spec(), spec()),
+                check_vma=False,
+            )
+        else:
+            step = make_step(None)
+        states = jax.tree.map(lambda x: x.sharding, state)
+        step = jax.jit(step, out_shardings=(states, self.replicated), donate_argnums=0)
+        return step.lower(state, batch).compile()
+
+    def init(self, function):
+        """State made by `function()` on the devices, sharded as it is made."""
+        shardings = self.state_sharding(jax.eval_shape(function))
+        return self.stack(jax.jit(function, out_shardings=shardings)())
+
+    def stack(self, state):
+        """A sharded state in the form that the step takes: under pmap, one replica a device."""
+        if self.style != "pmap":
+            return state
+        local = [d for d in self.devices if d.process_index == jax.process_index()]
+        return jax.device_put_replicated(jax.tree.map(np.asarray, state), local)
+
+    def unstack(self, state):
+        """The inverse of `stack`."""
+        if self.style != "pmap":
+            return state
+        host = jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], state)
+        return jax.tree.map(jax.device_put, host, self.state_sharding(host))
+
+    def batch(self, local):
+        """A process's part of a batch, as numpy arrays, onto its devices."""
+        if self.style == "pmap":
+            count = sum(d.process_index == jax.process_index() for d in self.devices)
+            return jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), local)
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(self.batch_sharding, x), local
+        )
+
+    def inference_batch(self, local):
+        """Like `batch`, but always one array over the mesh: for sampling and evaluation."""
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(self.batch_sharding, x), local
+        )
+
+    def scalars(self, metrics):
+        """Metrics of a step as floats."""
+        values = jax.device_get(metrics)
+        return {name: float(np.ravel(value)[0]) for name, value in values.items()}
+
+
+def initialize(config):
+    """Joins the other processes, if `config.parallel.processes` says that there are any.
+
+    On Cloud TPU and under SLURM the addresses are found (`coordinator` empty); elsewhere they
+    are given. Call before anything touches a device.
+    """
+    parallel = config.parallel
+    if parallel.processes == 1:
+        return
+    if jax.config.jax_platforms == "cpu" or not jax.config.jax_platforms:
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    arguments = {}
+    if parallel.coordinator:
+        arguments = dict(
+            coordinator_address=parallel.coordinator,
+            num_processes=parallel.processes,
+            process_id=parallel.process,
+        )
+    jax.distributed.initialize(**arguments)
+
+
+def barrier(name):
+    """Waits for the other processes."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def agree(value):
+    """The largest of the processes' values of an int."""
+    if jax.process_count() == 1:
+        return value
+    return int(np.max(multihost_utils.process_allgather(jnp.int32(value))))

@@ -1,0 +1,9 @@
+"""Errors that are the user's to mend; entry points print their message without a traceback."""
+
+
+class InputError(ValueError):
+    """Something given to the package is wrong; the message names it and says what would be right."""
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or gradient became infinite or not a number; names step, player and terms."""

@@ -1,0 +1,141 @@
+"""Layers that the architectures are built of. All maps are [batch, height, width, channel].
+
+Parameters are float32. The engine hands a network its parameters in the compute dtype, and every
+layer computes in the dtype of its parameters; normalisations and losses reduce in float32.
+"""
+
+from flax import nnx
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from vision_gen.ops import conv as conv_ops
+from vision_gen.ops import random
+
+# The name of the mapped axis under `shard_map` and `pmap`; unbound under `jit`, where an array
+# is the whole batch already.
+BATCH_AXIS = "data"
+
+
+def leaky_relu(x):
+    """LeakyReLU with slope 0.2, as the GAN papers use it."""
+    return jax.nn.leaky_relu(x, 0.2)
+
+
+def across_devices(x):
+    """Mean of `x` over the devices that share the batch; `x` itself where there is one view."""
+    try:
+        return lax.pmean(x, BATCH_AXIS)
+    except NameError:  # The axis is not bound: not inside shard_map or pmap.
+        return x
+
+
+class Conv(nnx.Module):
+    """Convolution with square kernel and zero padding; `kernel` [k, k, channel, features]."""
+
+    def __init__(
+        self, channel, features, kernel=3, *, stride=1, padding=None, bias=True, init=None, rngs
+    ):
+        init = init or nnx.initializers.he_normal()
+        self.stride = stride
+        self.padding = (kernel - 1) // 2 if padding is None else padding
+        self.kernel = nnx.Param(init(rngs.params(), (kernel, kernel, channel, features)))
+        self.bias = nnx.Param(jnp.zeros(features)) if bias else None
+
+    def __call__(self, x):
+        x = conv_ops.conv(x, self.kernel[...], stride=self.stride, padding=self.padding)
+        return x if self.bias is None else x + self.bias[...]
+
+
+class ConvTranspose(nnx.Module):
+    """Transposed convolution 4x4, stride 2, padding 1: twice the size.
+
+    `kernel` is [4, 4, features, channel]; see `ops.conv.conv_transpose`.
+    """
+
+    def __init__(self, channel, features, *, bias=True, init=None, rngs):
+        init = init or nnx.initializers.he_normal(in_axis=-1, out_axis=-2)
+        self.kernel = nnx.Param(init(rngs.params(), (4, 4, features, channel)))
+        self.bias = nnx.Param(jnp.zeros(features)) if bias else None
+
+    def __call__(self, x):
+        x = conv_ops.conv_transpose(x, self.kernel[...], stride=2, padding=1)
+        return x if self.bias is None else x + self.bias[...]
+
+
+class Linear(nnx.Module):
+    """Affine map of the last axis; `kernel` [channel, features]."""
+
+    def __init__(self, channel, features, *, bias=True, init=None, rngs):
+        init = init or nnx.initializers.lecun_normal()
+        self.kernel = nnx.Param(init(rngs.params(), (channel, features)))
+        self.bias = nnx.Param(jnp.zeros(features)) if bias else None
+
+    def __call__(self, x):
+        x = x.astype(self.kernel.dtype) @ self.kernel[...]
+        return x if self.bias is None else x + self.bias[...]
+
+
+class BatchNorm(nnx.Module):
+    """Batch normalisation over batch, height and width (Ioffe & Szegedy 2015), as torch's.
+
+    Batch statistics are those of the global batch under every style of parallelism; the running
+    variance is the unbiased one.
+    """
+
+    def __init__(self, features, *, momentum=0.1, epsilon=1e-5, scale_init=None, rngs):
+        init = scale_init or nnx.initializers.ones
+        self.scale = nnx.Param(init(rngs.params(), (features,)))
+        self.bias = nnx.Param(jnp.zeros(features))
+        self.mean = nnx.BatchStat(jnp.zeros(features))
+        self.var = nnx.BatchStat(jnp.ones(features))
+        self.momentum, self.epsilon = momentum, epsilon
+
+    def __call__(self, x, *, train):
+        """`train`: normalise by the batch and update the running statistics."""
+        y = x.astype(jnp.float32)
+        if train:
+            axes = (0, 1, 2)
+            mean = across_devices(y.mean(axes))
+            var = across_devices(jnp.mean(y * y, axes)) - mean**2
+            var = jnp.maximum(var, 0)
+            count = across_devices_count(y.size // y.shape[-1])
+            unbiased = var * (count / max(count - 1, 1))
+            for running, new in ((self.mean, mean), (self.var, unbiased)):
+                old = running[...]
+                running[...] = old + self.momentum * (lax.stop_gradient(new) - old)
+        else:
+            mean, var = self.mean[...], self.var[...]
+        factor = lax.rsqrt(var + self.epsilon) * self.scale[...].astype(jnp.float32)
+        return ((y - mean) * factor + self.bias[...]).astype(x.dtype)
+
+
+def across_devices_count(count):
+    """`count` summed over the devices that share the batch."""
+    try:
+        return count * lax.axis_size(BATCH_AXIS)
+    except NameError:
+        return count
+
+
+class InstanceNorm(nnx.Module):
+    """Instance normalisation with scale and bias (Ulyanov et al. 2016), as torch's (epsilon 1e-5)."""
+
+    def __init__(self, features, *, epsilon=1e-5, rngs):
+        del rngs
+        self.scale = nnx.Param(jnp.ones(features))
+        self.bias = nnx.Param(jnp.zeros(features))
+        self.epsilon = epsilon
+
+    def __call__(self, x):
+        y = x.astype(jnp.float32)
+        mean = y.mean((1, 2), keepdims=True)
+        var = y.var((1, 2), keepdims=True)
+        factor = lax.rsqrt(var + self.epsilon) * self.scale[...].astype(jnp.float32)
+        return ((y - mean) * factor + self.bias[...]).astype(x.dtype)
+
+
+def dropout(x, keys, rate=0.5):
+    """Zeroes activations with probability `rate`, by a key [batch] for each example."""
+    keep = random.bernoulli(keys, 1 - rate, x.shape[1:])
+    return jnp.where(keep, x / (1 - rate), 0)

@@ -1,0 +1,47 @@
+"""The PatchGAN discriminator (Isola et al., CVPR 2017, appendix 6.1.2)."""
+
+from flax import nnx
+import jax.numpy as jnp
+
+from vision_gen.nets import layers
+
+
+class PatchDiscriminator(nnx.Module):
+    """C64-C128-C256-C512 and a 1-channel convolution, all 4x4: a logit for each 70x70 patch.
+
+    Args:
+      channel: channels of everything it looks at, condition and image together.
+      width: channels of the first convolution; the published 64.
+      stages: convolutions of stride 2; 3 gives the 70x70 patch.
+      norm: "batch" as published, or "none".
+    """
+
+    def __init__(self, *, channel, width=64, stages=3, norm="batch", rngs):
+        if norm not in ("batch", "none"):
+            raise ValueError(f'norm must be "batch" or "none", got {norm!r}')
+        normal = nnx.initializers.normal(0.02)
+        scale = lambda key, shape: 1 + normal(key, shape)
+        widths = [width * min(2**i, 8) for i in range(stages + 1)]
+        self.convs = nnx.List()
+        self.norms = nnx.List()
+        for i, (inner, outer) in enumerate(zip([channel, *widths], [*widths, 1])):
+            plain = i in (0, stages + 1) or norm == "none"
+            stride = 2 if i < stages else 1
+            self.convs.append(
+                layers.Conv(
+                    inner, outer, 4, stride=stride, padding=1, bias=plain, init=normal, rngs=rngs
+                )
+            )
+            self.norms.append(
+                None if plain else layers.BatchNorm(outer, scale_init=scale, rngs=rngs)
+            )
+
+    def __call__(self, *images, train):
+        """Logits [batch, h, w, 1] of images [batch, height, width, *] stacked by channel."""
+        x = jnp.concatenate(images, -1)
+        for i, (conv, norm) in enumerate(zip(self.convs, self.norms)):
+            x = conv(x)
+            x = x if norm is None else norm(x, train=train)
+            if i < len(self.convs) - 1:
+                x = layers.leaky_relu(x)
+        return x

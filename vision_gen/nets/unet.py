@@ -1,0 +1,85 @@
+"""The U-Net generator of pix2pix (Isola et al., CVPR 2017, appendix 6.1.1)."""
+
+import math
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+
+from vision_gen.nets import layers
+from vision_gen.ops import random
+
+
+class UNet(nnx.Module):
+    """C64-C128-C256-C512-... down to 1x1 and back, each stage joined to its mirror.
+
+    Every stage is a 4x4 convolution of stride 2. No normalisation in the first and the innermost
+    stage going down nor in the last going up; dropout 0.5 in the first three decoder stages. Weights N(0, 0.02), normalisation scales N(1, 0.02).
+
+    Args:
+      size: side of the images it is made for; the map is 1x1 innermost, so log2(size) stages.
+        Other sizes work if both sides are multiples of `size`'s power of two.
+      channel: channels in.
+      features: channels out.
+      width: channels of the first stage; the published 64, at most 8 times that.
+    """
+
+    def __init__(self, *, size, channel=3, features=3, width=64, rngs):
+        stages = int(math.log2(size))
+        if 2**stages != size or stages < 5:
+            raise ValueError(f"size must be a power of two from 32 on, got {size}")
+        widths = [width * min(2**i, 8) for i in range(stages)]
+        normal = nnx.initializers.normal(0.02)
+        scale = lambda key, shape: 1 + normal(key, shape)
+
+        def norm(n):
+            return layers.BatchNorm(n, scale_init=scale, rngs=rngs)
+
+        conv = dict(init=normal, rngs=rngs)
+        # Where a normalisation follows, a bias would have no effect.
+        bare = lambda i: i in (0, stages - 1)
+        self.down = nnx.List(
+            layers.Conv(inner, outer, 4, stride=2, padding=1, bias=i == 0, **conv)
+            for i, (inner, outer) in enumerate(zip([channel, *widths], widths))
+        )
+        self.down_norm = nnx.List(None if bare(i) else norm(n) for i, n in enumerate(widths))
+        # up[i] mirrors down[i]: it returns to the size that down[i] was given.
+        self.up = nnx.List(
+            layers.ConvTranspose(
+                n if i == stages - 1 else 2 * n,
+                features if i == 0 else widths[i - 1],
+                bias=i == 0,
+                **conv,
+            )
+            for i, n in enumerate(widths)
+        )
+        self.up_norm = nnx.List(
+            None if i == 0 else norm(widths[i - 1]) for i in range(stages)
+        )
+        # CD512-CD512-CD512: the first three stages on the way up.
+        self.dropout_stages = tuple(range(stages - 3, stages))
+
+    def __call__(self, x, keys=None, *, train):
+        """Translates images.
+
+        Args:
+          x: [batch, height, width, channel] in [-1, 1].
+          keys: [batch], for dropout; needed if `train`.
+          train: batch statistics and dropout (the paper keeps both on at test time).
+
+        Returns:
+          [batch, height, width, features] in [-1, 1].
+        """
+        skips = []
+        for i, (conv, norm) in enumerate(zip(self.down, self.down_norm)):
+            x = conv(x if i == 0 else layers.leaky_relu(x))
+            x = x if norm is None else norm(x, train=train)
+            skips.append(x)
+        for i in reversed(range(len(self.up))):
+            if i < len(self.up) - 1:
+                x = jnp.concatenate([skips[i], x], -1)
+            x = self.up[i](jax.nn.relu(x))
+            x = x if self.up_norm[i] is None else self.up_norm[i](x, train=train)
+            if train and i in self.dropout_stages:
+                x = layers.dropout(x, random.fold(keys, i))
+        return jnp.tanh(x)

@@ -1,0 +1,60 @@
+"""Random geometry for batches on the device. Images [batch, height, width, channel]."""
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from vision_gen.ops import colour, random, resample, sketch
+
+
+def flip(keys, *batches):
+    """Mirrors each example left to right with probability one half, alike in all `batches`."""
+    mirrored = random.bernoulli(keys, 0.5)[:, None, None, None]
+    return tuple(jnp.where(mirrored, x[:, :, ::-1], x) for x in batches)
+
+
+def crop(keys, *batches, scale):
+    """Enlarges by `scale` and cuts a random window of the old size, alike in all `batches`.
+
+    pix2pix's jitter is scale = 286 / 256.
+    """
+    height, width = batches[0].shape[1:3]
+    large = round(height * scale), round(width * scale)
+    top = random.integers(random.fold(keys, 0), 0, large[0] - height + 1)
+    left = random.integers(random.fold(keys, 1), 0, large[1] - width + 1)
+
+    def window(x):
+        x = resample.resize(x, large)
+        cut = lambda image, y, z: lax.dynamic_slice(image, (y, z, 0), (height, width, x.shape[3]))
+        return jax.vmap(cut)(x, top, left)
+
+    return tuple(window(x) for x in batches)
+
+
+def sketches(batch, keys, *, line_share=1.0, xdog_share=1.0):
+    """A line drawing for each example of a batch, on paper 1 with ink -1.
+
+    Args:
+      batch: `colour` [batch, height, width, 3] uint8 and, where there is one, the artist's `line`
+        [batch, height, width, 1] uint8.
+      keys: [batch].
+      line_share: share of the examples that get the artist's lines (none without `line`).
+      xdog_share: share of the others that get XDoG, sigma from {0.3, 0.4, 0.5}; the rest gets
+        Sobel edges.
+
+    Returns:
+      [batch, height, width, 1] float32 in [-1, 1].
+    """
+    drawn = colour.from_uint8(batch["line"]) if "line" in batch else None
+    if drawn is not None and line_share >= 1:
+        return drawn
+    image = colour.from_uint8(batch["colour"])
+    sigma = 0.3 + 0.1 * random.integers(random.fold(keys, 0), 0, 3)
+    made = sketch.xdog(image, sigma)
+    if xdog_share < 1:
+        choose = random.bernoulli(random.fold(keys, 1), xdog_share)[:, None, None, None]
+        made = jnp.where(choose, made, sketch.sobel(image))
+    if drawn is None or line_share <= 0:
+        return made
+    choose = random.bernoulli(random.fold(keys, 2), line_share)[:, None, None, None]
+    return jnp.where(choose, drawn, made)

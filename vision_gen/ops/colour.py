@@ -1,0 +1,80 @@
+"""Colour spaces and random colour changes. Images are [..., 3] RGB."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from vision_gen.ops import random
+
+# sRGB primaries and the D65 white point (IEC 61966-2-1), as scikit-image uses them.
+_RGB_TO_XYZ = np.array(
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+)
+_WHITE = np.array([0.95047, 1.0, 1.08883])
+
+
+def from_uint8(image, dtype=jnp.float32):
+    """uint8 in [0, 255] to [-1, 1]."""
+    return image.astype(dtype) / 127.5 - 1
+
+
+def to_uint8(image):
+    """[-1, 1] to uint8, rounded and clipped."""
+    return jnp.clip(jnp.round((image.astype(jnp.float32) + 1) * 127.5), 0, 255).astype(jnp.uint8)
+
+
+def luma(image):
+    """Rec. 601 luma of RGB [..., 3], [..., 1] in the range of the input."""
+    weights = jnp.asarray([0.299, 0.587, 0.114], image.dtype)
+    return jnp.sum(image * weights, -1, keepdims=True)
+
+
+def rgb_to_lab(image):
+    """sRGB in [0, 1] to CIE Lab (D65): L in [0, 100], a and b about [-110, 110]."""
+    linear = jnp.where(
+        image > 0.04045, ((jnp.maximum(image, 0.04045) + 0.055) / 1.055) ** 2.4, image / 12.92
+    )
+    xyz = linear @ (_RGB_TO_XYZ.T / _WHITE).astype(np.float32)
+    f = jnp.where(xyz > 0.008856, jnp.cbrt(jnp.maximum(xyz, 0.008856)), 7.787 * xyz + 16 / 116)
+    x, y, z = f[..., 0], f[..., 1], f[..., 2]
+    return jnp.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
+
+
+def lab_to_rgb(lab):
+    """CIE Lab (D65) to sRGB in [0, 1]; colours outside the gamut are clipped."""
+    y = (lab[..., 0] + 16) / 116
+    f = jnp.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], -1)
+    xyz = jnp.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787)
+    linear = xyz @ (np.linalg.inv(_RGB_TO_XYZ).T * _WHITE[:, None]).astype(np.float32)
+    linear = jnp.clip(linear, 0, 1)
+    rgb = jnp.where(
+        linear > 0.0031308, 1.055 * jnp.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055, linear * 12.92
+    )
+    return jnp.clip(rgb, 0, 1)
+
+
+def jitter(image, keys, *, shift=0.0, hue=0.0):
+    """A random colour change of the whole image: SCFT's appearance transform a(.).
+
+    Args:
+      image: [batch, height, width, 3] in [-1, 1].
+      keys: [batch].
+      shift: every channel is moved by its own draw from [-shift, shift] (the paper's per-channel
+        noise; in the units of the image).
+      hue: share of a full turn, up to which colours rotate about the grey axis in either
+        direction. White, black and grey stay as they are.
+
+    Returns:
+      The changed image, clipped to [-1, 1].
+    """
+    batch = keys.shape[0]
+    if hue:
+        angle = random.uniform(random.fold(keys, 0), (), -hue, hue) * 2 * jnp.pi
+        # Rodrigues' rotation about (1, 1, 1) / sqrt(3).
+        cosine, sine = jnp.cos(angle)[:, None, None], jnp.sin(angle)[:, None, None]
+        cross = jnp.asarray([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], jnp.float32) / np.sqrt(3)
+        rotation = cosine * jnp.eye(3) + sine * cross + (1 - cosine) / 3
+        image = jnp.einsum("bhwc,bdc->bhwd", image, rotation.astype(image.dtype))
+    if shift:
+        noise = random.uniform(random.fold(keys, 1), (3,), -shift, shift)
+        image = image + noise.reshape(batch, 1, 1, 3).astype(image.dtype)
+    return jnp.clip(image, -1, 1)

@@ -1,0 +1,279 @@
+"""Convolutions that are fast on every XLA backend.
+
+XLA compiles `lax.conv_general_dilated` and its gradients well on GPU and TPU. On CPU some of
+them fall into a naive loop nest that is 10 to 50 times slower than a matrix product: the
+gradients of a transposed convolution, and every convolution whose kernel is larger than the
+map it slides over (the innermost layers of a U-Net). Each convolution here is therefore one
+trilinear form
+
+    T(x, w, y) = sum_{n,p,q,i,j,a,b}  x[n, s p + i - pad, s q + j - pad, a] w[i, j, a, b] y[n, p, q, b]
+
+with three faces, each the gradient of the other two, so that derivatives of any order stay
+inside this file:
+
+    conv(x, w) -> y        _adjoint(y, w) -> x        _kernel_gradient(x, y) -> w
+
+On GPU and TPU a face is XLA's own convolution. On CPU its formulation follows from the shapes:
+a matrix product over gathered patches where the map is tiny, a sub-pixel convolution where a
+stride would dilate the input, and XLA's convolution over an explicitly padded map elsewhere.
+docs/speed_log.md has the measurements behind these rules.
+"""
+
+import functools
+import math
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+# On CPU, with at most this many output positions (batch x height x width), reading the kernel
+# costs more than gathering patches, and one GEMM beats XLA's convolution in every direction.
+GEMM_ROWS = 256
+
+
+def conv(x, kernel, *, stride=1, padding=0):
+    """2-D convolution (cross-correlation, as everywhere in deep learning).
+
+    Args:
+      x: [batch, height, width, channel].
+      kernel: [kernel_height, kernel_width, channel, features]. `x` is cast to its dtype.
+      stride: step in both directions, at least 1.
+      padding: zeros on every side; an int, or ((top, bottom), (left, right)).
+
+    Returns:
+      [batch, (height + pad - kernel_height) // stride + 1, likewise width, features].
+
+    Raises:
+      ValueError: channels of `x` and `kernel` differ, or the kernel exceeds the padded map.
+    """
+    padding = _pairs(padding)
+    if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[2]:
+        raise ValueError(
+            f"conv: x {x.shape} must be [batch, height, width, channel] and kernel {kernel.shape} "
+            "[height, width, channel, features] with the same number of channels"
+        )
+    if min(_out_size(x.shape[1:3], kernel.shape[:2], stride, padding)) < 1:
+        raise ValueError(
+            f"conv: kernel {kernel.shape[:2]} does not fit into map {x.shape[1:3]} padded by {padding}"
+        )
+    return _conv(x.astype(kernel.dtype), kernel, stride, padding)
+
+
+def conv_transpose(x, kernel, *, stride=2, padding=1):
+    """The adjoint of `conv` with the same kernel: torch's ConvTranspose2d.
+
+    Args:
+      x: [batch, height, width, channel].
+      kernel: [kernel_height, kernel_width, features, channel]: the kernel of the convolution
+        that maps `features` to `channel`; torch's (in, out, h, w) weight transposed (2, 3, 1, 0).
+      stride: up-sampling factor.
+      padding: what the convolution would have padded, so what is cut off here.
+
+    Returns:
+      [batch, (height - 1) * stride - pad + kernel_height, likewise width, features].
+    """
+    padding = _pairs(padding)
+    if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[3]:
+        raise ValueError(
+            f"conv_transpose: x {x.shape} must be [batch, height, width, channel] and kernel "
+            f"{kernel.shape} [height, width, features, channel] with the same number of channels"
+        )
+    size = tuple(
+        (n - 1) * stride - sum(p) + k for n, k, p in zip(x.shape[1:3], kernel.shape[:2], padding)
+    )
+    return _adjoint(x.astype(kernel.dtype), kernel, stride, padding, size)
+
+
+def _pairs(padding):
+    if isinstance(padding, int):
+        padding = ((padding, padding), (padding, padding))
+    padding = tuple(tuple(p) for p in padding)
+    if min(min(p) for p in padding) < 0:
+        raise ValueError(f"padding must not be negative, got {padding}")
+    return padding
+
+
+def _out_size(size, kernel, stride, padding):
+    return tuple((n + sum(p) - k) // stride + 1 for n, k, p in zip(size, kernel, padding))
+
+
+# The three faces. Each gradient is one of the other two.
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _conv(x, w, stride, padding):
+    return lax.platform_dependent(
+        x,
+        w,
+        cpu=lambda x, w: _conv_cpu(x, w, stride, padding),
+        default=lambda x, w: _conv_native(x, w, stride, padding),
+    )
+
+
+def _conv_bwd(stride, padding, residuals, dy):
+    x, w = residuals
+    dx = _adjoint(dy, w, stride, padding, x.shape[1:3])
+    return dx, _kernel_gradient(x, dy, stride, padding, w.shape[:2])
+
+
+_conv.defvjp(lambda x, w, stride, padding: (_conv(x, w, stride, padding), (x, w)), _conv_bwd)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _adjoint(y, w, stride, padding, size):
+    return lax.platform_dependent(
+        y,
+        w,
+        cpu=lambda y, w: _adjoint_cpu(y, w, stride, padding, size),
+        default=lambda y, w: _adjoint_native(y, w, stride, padding, size),
+    )
+
+
+def _adjoint_bwd(stride, padding, size, residuals, dx):
+    y, w = residuals
+    dy = _conv(dx, w, stride, padding)
+    return dy, _kernel_gradient(dx, y, stride, padding, w.shape[:2])
+
+
+_adjoint.defvjp(
+    lambda y, w, stride, padding, size: (_adjoint(y, w, stride, padding, size), (y, w)),
+    _adjoint_bwd,
+)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _kernel_gradient(x, y, stride, padding, kernel_size):
+    return lax.platform_dependent(
+        x,
+        y,
+        cpu=lambda x, y: _kernel_gradient_cpu(x, y, stride, padding, kernel_size),
+        default=lambda x, y: _kernel_gradient_native(x, y, stride, padding, kernel_size),
+    )
+
+
+def _kernel_gradient_bwd(stride, padding, kernel_size, residuals, dw):
+    x, y = residuals
+    return (
+        _adjoint(y, dw, stride, padding, x.shape[1:3]),
+        _conv(x, dw, stride, padding),
+    )
+
+
+_kernel_gradient.defvjp(
+    lambda x, y, stride, padding, kernel_size: (
+        _kernel_gradient(x, y, stride, padding, kernel_size),
+        (x, y),
+    ),
+    _kernel_gradient_bwd,
+)
+
+
+# XLA's own convolution: GPU, TPU, and the large maps on CPU.
+
+
+def _conv_native(x, w, stride, padding):
+    return lax.conv_general_dilated(x, w, (stride, stride), padding, dimension_numbers=DIMENSIONS)
+
+
+def _adjoint_native(y, w, stride, padding, size):
+    x = jax.ShapeDtypeStruct((y.shape[0], *size, w.shape[2]), y.dtype)
+    return jax.linear_transpose(lambda x: _conv_native(x, w, stride, padding), x)(y)[0]
+
+
+def _kernel_gradient_native(x, y, stride, padding, kernel_size):
+    w = jax.ShapeDtypeStruct((*kernel_size, x.shape[3], y.shape[3]), x.dtype)
+    return jax.linear_transpose(lambda w: _conv_native(x, w, stride, padding), w)(y)[0]
+
+
+# CPU.
+
+
+def _is_tiny(batch, out_size, kernel_size):
+    return batch * math.prod(out_size) <= GEMM_ROWS or any(
+        n < k for n, k in zip(out_size, kernel_size)
+    )
+
+
+def _conv_cpu(x, w, stride, padding):
+    out = _out_size(x.shape[1:3], w.shape[:2], stride, padding)
+    if w.shape[:2] == (1, 1) or _is_tiny(x.shape[0], out, w.shape[:2]):
+        return _patches(x, w.shape[:2], stride, padding) @ w.reshape(-1, w.shape[3])
+    return _conv_native(_pad(x, padding), w, stride, ((0, 0), (0, 0)))
+
+
+def _adjoint_cpu(y, w, stride, padding, size):
+    if w.shape[:2] == (1, 1) or _is_tiny(y.shape[0], y.shape[1:3], w.shape[:2]):
+        patches = y @ w.reshape(-1, w.shape[3]).T
+        return _patches_adjoint(patches, w.shape[:2], stride, padding, size)
+    return _adjoint_sub_pixel(y, w, stride, padding, size)
+
+
+def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
+    if kernel_size == (1, 1) or _is_tiny(x.shape[0], y.shape[1:3], kernel_size):
+        patches = _patches(x, kernel_size, stride, padding)
+        dw = jnp.tensordot(patches, y, ((0, 1, 2), (0, 1, 2)))
+        return dw.reshape(*kernel_size, x.shape[3], y.shape[3])
+    return _kernel_gradient_native(_pad(x, padding), y, stride, ((0, 0), (0, 0)), kernel_size)
+
+
+def _pad(x, padding):
+    return jnp.pad(x, ((0, 0), *padding, (0, 0)))
+
+
+def _patches(x, kernel_size, stride, padding):
+    """Every kernel-sized window of `x`: [batch, out_height, out_width, kh * kw * channel]."""
+    height, width = _out_size(x.shape[1:3], kernel_size, stride, padding)
+    x = _pad(x, padding)
+    rows, columns = (height - 1) * stride + 1, (width - 1) * stride + 1
+    return jnp.concatenate(
+        [
+            x[:, i : i + rows : stride, j : j + columns : stride]
+            for i in range(kernel_size[0])
+            for j in range(kernel_size[1])
+        ],
+        axis=-1,
+    )
+
+
+def _patches_adjoint(patches, kernel_size, stride, padding, size):
+    """Adds every window back to where `_patches` took it from."""
+    batch, height, width, depth = patches.shape
+    channel = depth // math.prod(kernel_size)
+    x = jnp.zeros((batch, *size, channel), patches.dtype)
+    for index in range(math.prod(kernel_size)):
+        i, j = divmod(index, kernel_size[1])
+        window = patches[..., index * channel : (index + 1) * channel]
+        # Interior zeros undo the stride; the edges place the window, cutting the padding off.
+        config = [(0, 0, 0)]
+        for start, n, full, (before, _) in (
+            (i, height, size[0], padding[0]),
+            (j, width, size[1], padding[1]),
+        ):
+            low = start - before
+            config.append((low, full - low - ((n - 1) * stride + 1), stride - 1))
+        x += lax.pad(window, jnp.zeros((), patches.dtype), [*config, (0, 0, 0)])
+    return x
+
+
+def _adjoint_sub_pixel(y, w, stride, padding, size):
+    """Adjoint of a strided convolution without zeros between the inputs.
+
+    x[s a + r] = sum_q y[a - q] w[s q + r]: for each of the s x s output phases r an ordinary
+    convolution of `y` with every s-th tap of the kernel; all phases are one convolution with
+    s*s times the channels, and a transpose puts them side by side.
+    """
+    kh, kw, channel, features = w.shape
+    mh, mw = -(-kh // stride), -(-kw // stride)
+    w = jnp.pad(w, ((0, mh * stride - kh), (0, mw * stride - kw), (0, 0), (0, 0)))
+    w = w.reshape(mh, stride, mw, stride, channel, features)[::-1, :, ::-1]
+    w = w.transpose(0, 2, 5, 1, 3, 4).reshape(mh, mw, features, stride * stride * channel)
+    y = _pad(y, ((mh - 1, mh - 1), (mw - 1, mw - 1)))
+    x = _conv_native(y, w, 1, ((0, 0), (0, 0)))
+    batch, height, width, _ = x.shape
+    x = x.reshape(batch, height, width, stride, stride, channel).transpose(0, 1, 3, 2, 4, 5)
+    x = x.reshape(batch, height * stride, width * stride, channel)
+    cut = [(0, 0, 0)]
+    for n, full, (before, _) in zip(x.shape[1:3], size, padding):
+        cut.append((-before, full + before - n, 0))
+    return lax.pad(x, jnp.zeros((), x.dtype), [*cut, (0, 0, 0)])

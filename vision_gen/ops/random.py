@@ -1,0 +1,27 @@
+"""Random draws that do not depend on how a batch is split over devices.
+
+Every example of the global batch has a key of its own. Whatever is drawn for it is the same on
+one device and on a thousand, under `jit`, `shard_map` and `pmap` alike.
+"""
+
+import jax
+
+
+def fold(keys, data):
+    """New independent keys from `keys` [batch] for the use numbered `data`."""
+    return jax.vmap(lambda key: jax.random.fold_in(key, data))(keys)
+
+
+def uniform(keys, shape=(), low=0.0, high=1.0):
+    """[batch, *shape] float32, uniform in [low, high), one draw for each of `keys` [batch]."""
+    return jax.vmap(lambda key: jax.random.uniform(key, shape, minval=low, maxval=high))(keys)
+
+
+def bernoulli(keys, probability, shape=()):
+    """[batch, *shape] bool, true with `probability`, one draw for each of `keys` [batch]."""
+    return jax.vmap(lambda key: jax.random.bernoulli(key, probability, shape))(keys)
+
+
+def integers(keys, low, high, shape=()):
+    """[batch, *shape] int32, uniform in [low, high), one draw for each of `keys` [batch]."""
+    return jax.vmap(lambda key: jax.random.randint(key, shape, low, high))(keys)

@@ -1,0 +1,78 @@
+"""Resizing, bilinear sampling and warping of images [batch, height, width, channel]."""
+
+import jax
+import jax.numpy as jnp
+
+
+def resize(x, size, method="bilinear", antialias=True):
+    """Resizes to `size` = (height, width); a wrapper of `jax.image.resize` for batches.
+
+    Half-pixel centres; with `antialias` the kernel widens when the image shrinks.
+    """
+    if tuple(x.shape[1:3]) == tuple(size):
+        return x
+    shape = (x.shape[0], *size, x.shape[3])
+    return jax.image.resize(x, shape, method, antialias=antialias).astype(x.dtype)
+
+
+def average_pool(x, size):
+    """Mean over equal windows, as torch's adaptive_avg_pool2d where the sizes divide.
+
+    Args:
+      x: [batch, height, width, channel].
+      size: (height, width) of the result; each must divide that of `x`.
+    """
+    batch, height, width, channel = x.shape
+    if height % size[0] or width % size[1]:
+        raise ValueError(f"average_pool: {size} does not divide the map's {(height, width)}")
+    x = x.reshape(batch, size[0], height // size[0], size[1], width // size[1], channel)
+    return x.mean((2, 4))
+
+
+def identity_grid(height, width):
+    """Sampling positions (x, y) of every pixel centre: [height, width, 2] in (-1, 1).
+
+    -1 and 1 are the outer edges of the border pixels (torch's align_corners=False).
+    """
+    y = (jnp.arange(height, dtype=jnp.float32) + 0.5) * 2 / height - 1
+    x = (jnp.arange(width, dtype=jnp.float32) + 0.5) * 2 / width - 1
+    return jnp.stack(jnp.meshgrid(x, y), -1)
+
+
+def grid_sample(image, grid, *, padding="zeros", align_corners=False):
+    """Bilinear look-up of `image` at `grid`, as torch's grid_sample.
+
+    Differentiable with respect to both.
+
+    Args:
+      image: [batch, height, width, channel].
+      grid: [batch, out_height, out_width, 2]; (x, y) with -1 and 1 the outer edges of the border
+        pixels, or their centres if `align_corners`.
+      padding: what lies outside: "zeros", "border" (the nearest edge pixel).
+
+    Returns:
+      [batch, out_height, out_width, channel], of image's dtype.
+    """
+    if padding not in ("zeros", "border"):
+        raise ValueError(f'grid_sample: padding must be "zeros" or "border", got {padding!r}')
+    batch, height, width, channel = image.shape
+    x, y = grid[..., 0], grid[..., 1]
+    if align_corners:
+        x, y = (x + 1) * (width - 1) / 2, (y + 1) * (height - 1) / 2
+    else:
+        x, y = ((x + 1) * width - 1) / 2, ((y + 1) * height - 1) / 2
+    if padding == "border":
+        x, y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
+    x0, y0 = jnp.floor(x), jnp.floor(y)
+    fx, fy = x - x0, y - y0
+    flat = image.reshape(batch, height * width, channel)
+    out = 0.0
+    for dy, wy in ((0, 1 - fy), (1, fy)):
+        for dx, wx in ((0, 1 - fx), (1, fx)):
+            column, row = x0 + dx, y0 + dy
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            index = jnp.clip(row, 0, height - 1) * width + jnp.clip(column, 0, width - 1)
+            index = index.astype(jnp.int32).reshape(batch, -1, 1)
+            tap = jnp.take_along_axis(flat, index, axis=1).reshape(*grid.shape[:3], channel)
+            out += tap * (wx * wy * inside)[..., None]
+    return out.astype(image.dtype)
