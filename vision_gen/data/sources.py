@@ -67,10 +67,7 @@ class OpenMoji:
                 config=str(size), data_dir=str(folder), file_format="array_record"
             )
             builder.download_and_prepare()
-        decode = {"colour": True, "line": True, "codepoints": True, "name": True}
-        self._source = builder.as_data_source(
-            split, decoders=tfds.decode.PartialDecoding(decode)
-        )
+        self._source = builder.as_data_source(split)
 
     def __len__(self):
         return len(self._source)

@@ -32,7 +32,7 @@ class Player:
 class System(nnx.Module):
     """A published system: networks, the players that train them, their losses, its samples.
 
-    A subclass has `players`, `inputs`, a constructor `(config, *, rngs)` that builds its networks
+    A subclass has `players`, `inputs`, `columns`, a constructor `(config, *, rngs)` that builds its networks
     as attributes, `forward`, a `<name>_loss` for each player, `sample`, `evaluate` and `translate`.
     Attributes with parameters that are no player's are frozen.
 
@@ -43,6 +43,8 @@ class System(nnx.Module):
     players: tuple = ()
     # What `translate` takes: channels by name, in order.
     inputs: dict = {}
+    # What `sample` returns, in the order of the sheet.
+    columns: tuple = ()
 
     def forward(self, batch, keys):
         """Runs once a step; every player's loss reads what it returns (a tree of arrays)."""
@@ -59,6 +61,16 @@ class System(nnx.Module):
     def translate(self, **inputs):
         """An image [batch, height, width, 3] in [-1, 1] from images named as in `inputs`."""
         raise NotImplementedError
+
+    @classmethod
+    def figures(cls, model, source):
+        """Pictures that explain a trained system: {name: [height, width, 3] uint8}.
+
+        Args:
+          model: an `engine.inference.Model`.
+          source: held-out examples.
+        """
+        return {}
 
 
 def players_of(system):

@@ -26,3 +26,9 @@ def gan(logits, real, kind):
     raise ValueError(
         f'model.gan_loss must be "cross_entropy" or "least_squares", got {kind!r}'
     )
+
+
+def gram(maps):
+    """Gram matrices of maps [batch, height, width, channel]: [batch, channel, channel], by size."""
+    maps = maps.astype(jnp.float32)
+    return jnp.einsum("bhwc,bhwd->bcd", maps, maps) / maps[0].size

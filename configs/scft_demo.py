@@ -1,0 +1,33 @@
+"""SCFT at 64 px, sized for a few minutes on two CPU cores: `make demo`.
+
+The same code as scft_openmoji.py; a map of 16 x 16 cells as in the paper, so three levels.
+"""
+
+from configs import scft_openmoji
+
+
+def get_config():
+    config = scft_openmoji.get_config()
+    config.data.size = 64
+    config.model.update(
+        width=16,
+        levels=3,
+        residual_blocks=2,
+        norm="none",
+        discriminator_width=32,
+        jitter_hue=0.5,
+        jitter_shift=0.0,
+    )
+    config.players.generator.update(
+        learning_rate=1e-3, schedule="cosine", warmup=50, clip=1.0, ema=0.99, b1=0.9
+    )
+    config.players.discriminator.update(learning_rate=2e-4, schedule="constant")
+    config.train.update(
+        batch_size=8,
+        steps=1200,
+        log_every=20,
+        sample_every=200,
+        eval_every=400,
+        checkpoint_every=400,
+    )
+    return config

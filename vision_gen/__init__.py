@@ -1,0 +1,10 @@
+"""Image synthesis systems in JAX and Flax on one training engine."""
+
+__version__ = "0.1.0"
+
+
+def load(workdir, checkpoint="best"):
+    """A trained system from a run's folder; see `vision_gen.engine.inference.load`."""
+    from vision_gen.engine import inference
+
+    return inference.load(workdir, checkpoint)

@@ -1,0 +1,65 @@
+"""What the entry points share: flags, clear errors, progress bars, tables."""
+
+import contextlib
+import logging
+import sys
+
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+import tqdm
+
+from vision_gen.errors import InputError, NonFiniteError
+
+
+def define_config(name, help_text):
+    """A flag for a config file whose fields can be overridden: --config.train.steps=100."""
+    return config_flags.DEFINE_config_file(name, None, help_text, lock_config=True)
+
+
+def run(main):
+    """Parses the flags and calls `main(argv)`.
+
+    Returns:
+      The exit status: 0; 2 where the user can mend it, with one line on stderr that says what;
+      3 where training diverged.
+    """
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stdout)
+    logging.getLogger("vision_gen").setLevel(logging.INFO)
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    app.define_help_flags()
+    try:
+        argv = flags.FLAGS(sys.argv)
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        return _fail(message, 2)
+    try:
+        main(argv)
+    except (InputError, app.UsageError) as error:
+        return _fail(error, 2)
+    except NonFiniteError as error:
+        return _fail(error, 3)
+    return 0
+
+
+def _fail(message, status):
+    print(f"error: {message}", file=sys.stderr)
+    return status
+
+
+@contextlib.contextmanager
+def progress(label):
+    """A progress bar, as a function of (done, total)."""
+    with tqdm.tqdm(desc=label, unit="image", leave=False) as bar:
+
+        def update(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update
+
+
+def table(values):
+    """Figures by name as lines; `x_NAME` stands under `x`, as what it is to be compared with."""
+    width = max(map(len, values))
+    return "\n".join(f"{name:<{width}}  {value:10.4f}" for name, value in sorted(values.items()))

@@ -1,0 +1,282 @@
+"""Using a trained system: figures and sheets of held-out data, and the user's own images."""
+
+import collections
+import datetime
+import importlib.metadata
+import json
+import pathlib
+import sys
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image, ImageOps
+
+from vision_gen.data import images, pipeline, sources
+from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import parallel as parallel_lib
+from vision_gen.engine import sheets
+from vision_gen.engine import step as step_lib
+from vision_gen.engine import system as systems
+from vision_gen.errors import InputError
+from vision_gen.ops import colour
+
+
+class Inference:
+    """Jitted `sample` and `evaluate` of a system with the averaged parameters."""
+
+    def __init__(self, config, graphdef, parallel):
+        self._config, self._parallel = config, parallel
+        self._graphdef = graphdef
+        self._functions = {}
+
+    def __call__(self, method, state, batch, keys_seed):
+        """`method`'s result on a process-local batch, as numpy, for the whole global batch."""
+        if method not in self._functions:
+
+            def function(params, rest, batch, seed):
+                size = jax.tree.leaves(batch)[0].shape[0]
+                keys = step_lib.example_keys(seed, 0, size)
+                return systems.run(self._graphdef, params, rest, method, batch, keys)[0]
+
+            self._functions[method] = jax.jit(function, out_shardings=self._parallel.replicated)
+        batch = self._parallel.inference_batch(batch)
+        params = step_lib.ema_params(state)
+        return jax.device_get(self._functions[method](params, state["rest"], batch, keys_seed))
+
+    def translate(self, state, inputs):
+        """`System.translate` of one example on any device: dict of [1, height, width, channel]."""
+        if "translate" not in self._functions:
+
+            def function(params, rest, inputs):
+                system = nnx.merge(self._graphdef, params, rest, copy=True)
+                return system.translate(**inputs)
+
+            self._functions["translate"] = jax.jit(function)
+        return self._functions["translate"](step_lib.ema_params(state), state["rest"], inputs)
+
+    def evaluate(self, state, source, *, limit=None, progress=None):
+        """Means of `System.evaluate` over a source.
+
+        Args:
+          state: as checkpointed (not stacked).
+          source: from `sources.open_source`.
+          limit: the first so many examples only.
+          progress: called with (done, total) after every batch.
+
+        Returns:
+          (means, values): floats by name, and the [examples] arrays that they are of. Examples
+          for which a figure is NaN do not count in its mean.
+        """
+        size = self._parallel.mesh.size * max(1, 32 // self._parallel.mesh.size)
+        total = min(len(source), limit or len(source))
+        collected = collections.defaultdict(list)
+        for number, (batch, _) in enumerate(
+            pipeline.evaluation_batches(
+                source,
+                size,
+                limit=limit,
+                process=jax.process_index(),
+                processes=jax.process_count(),
+            )
+        ):
+            # A seed for each batch, so that the draws do not depend on what else is evaluated.
+            values = self("evaluate", state, batch, number)
+            kept = min(size, total - number * size)
+            for name, value in values.items():
+                collected[name].append(value[:kept])
+            if progress:
+                progress(min((number + 1) * size, total), total)
+        values = {name: np.concatenate(parts) for name, parts in collected.items()}
+        return {name: float(np.nanmean(v)) for name, v in values.items()}, values
+
+    def spread(self, method, state, source, count):
+        """`method`'s result for `count` examples spread evenly over a source, as numpy."""
+        count = min(count, len(source))
+        size = -(-count // self._parallel.mesh.size) * self._parallel.mesh.size
+        chosen = np.linspace(0, len(source) - 1, count).astype(int)
+        chosen = np.resize(chosen, size)
+        local = np.array_split(chosen, jax.process_count())[jax.process_index()]
+        batch = sources.stack([source[int(i)] for i in local])
+        result = self(method, state, batch, 0)
+        return {name: value[:count] for name, value in result.items()}
+
+    def sheet(self, state, source, count):
+        """The sample sheet of `count` examples spread evenly over a source, uint8."""
+        columns = self.spread("sample", state, source, count)
+        order = systems.load_class(self._config.system).columns
+        return sheets.sheet({name: columns[name] for name in order})
+
+
+class Model:
+    """A trained system to call on images; `vision_gen.load` makes it.
+
+    Attributes:
+      config: the run's resolved config.
+      step: of the checkpoint.
+      inputs: names of the images that a call takes, in order.
+    """
+
+    def __init__(self, config, step, state, inference):
+        self.config, self.step, self.state = config, step, state
+        self._inference = inference
+        self._system = systems.load_class(config.system)
+        self.inputs = tuple(self._system.inputs)
+
+    def apply(self, method, source, count):
+        """A method (batch, keys) of the system for `count` examples spread over a source."""
+        return self._inference.spread(method, self.state, source, count)
+
+    def __call__(self, *arguments, **named):
+        """Applies the system to one set of images.
+
+        Args:
+          *arguments, **named: images in the order of `inputs` or by name; each a uint8 array
+            [height, width] or [height, width, 3], or a path. Any size and aspect ratio: each is
+            fitted into the square that the system was trained on, over white, and the result is
+            cut out and brought to the first image's size.
+
+        Returns:
+          [height, width, 3] uint8, of the first image's size.
+
+        Raises:
+          InputError: an image is missing, or is not uint8 or of another shape.
+        """
+        given = dict(zip(self.inputs, arguments)) | named
+        if sorted(given) != sorted(self.inputs) or len(arguments) > len(self.inputs):
+            raise InputError(
+                f"{self.config.system} takes the images {list(self.inputs)}, got "
+                f"{list(named)} by name and {len(arguments)} by position"
+            )
+        size = self.config.data.size
+        batch = {}
+        for name in self.inputs:
+            image = _as_rgb(name, given[name])
+            if name == self.inputs[0]:
+                height, width = image.shape[:2]
+            fitted = ImageOps.pad(
+                Image.fromarray(image), (size, size), Image.Resampling.LANCZOS, color="white"
+            )
+            fitted = colour.from_uint8(jnp.asarray(np.asarray(fitted))[None])
+            channels = self._system.inputs[name]
+            batch[name] = colour.luma(fitted) if channels == 1 else fitted
+        out = self._inference.translate(self.state, batch)
+        out = Image.fromarray(np.asarray(colour.to_uint8(out[0])))
+        scale = size / max(height, width)
+        inner = max(1, round(width * scale)), max(1, round(height * scale))
+        left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
+        out = out.crop((left, top, left + inner[0], top + inner[1]))
+        return np.asarray(out.resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _as_rgb(name, image):
+    if isinstance(image, (str, pathlib.Path)):
+        return images.read(image)
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or not (image.ndim == 2 or image.ndim == 3 and image.shape[2] == 3):
+        raise InputError(
+            f"{name} must be uint8 of shape [height, width] or [height, width, 3], got "
+            f"{image.dtype} {image.shape}"
+        )
+    return np.repeat(image[..., None], 3, -1) if image.ndim == 2 else image
+
+
+def load(workdir, checkpoint="best"):
+    """A trained system from a run's folder.
+
+    Args:
+      workdir: as given to `train.py`.
+      checkpoint: "best", "last", or the number of a step.
+
+    Returns:
+      A `Model`.
+
+    Raises:
+      InputError: there is no such run or checkpoint, or it does not fit the config in it.
+    """
+    config = ckpt.load_config(workdir)
+    # Whatever the run was trained on, this is one process with what devices it has.
+    config.parallel.update(style="jit", fsdp=1, processes=1)
+    config.train.update(accumulate=1, batch_size=len(jax.devices()))
+    parallel = parallel_lib.Parallel(config)
+    if not (pathlib.Path(workdir) / "checkpoints").is_dir():
+        raise InputError(f"{workdir} has no checkpoints yet")
+    manager = ckpt.Checkpoints(workdir, config, read_only=True)
+    steps = manager.steps()
+    if not steps:
+        raise InputError(f"{workdir} has no finished checkpoint yet")
+    if checkpoint == "last":
+        step = steps[-1]
+    elif checkpoint == "best":
+        step = manager.best()
+        step = steps[-1] if step is None else step
+    elif str(checkpoint).isdigit() and int(checkpoint) in steps:
+        step = int(checkpoint)
+    else:
+        raise InputError(
+            f'checkpoint must be "best", "last" or one of the steps {steps}, got {checkpoint!r}'
+        )
+    graphdef = None
+
+    def init():
+        nonlocal graphdef
+        graphdef, state = step_lib.init_state(config)
+        return state
+
+    shapes = jax.eval_shape(init)
+    target = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+        shapes,
+        parallel.state_sharding(shapes),
+    )
+    state = manager.restore(step, target)
+    manager.close()
+    return Model(config, step, state, Inference(config, graphdef, parallel))
+
+
+def evaluate_run(workdir, checkpoint="best", split="test", progress=None):
+    """Held-out figures, a sample sheet and the system's own figures of a run.
+
+    Writes `metrics.json`, `samples/SPLIT.png` and what `System.figures` draws into `workdir`.
+
+    Args:
+      workdir: as given to `train.py`.
+      checkpoint: "best", "last", or a step.
+      split: "test", "val" or "train".
+      progress: called with (done, total).
+
+    Returns:
+      (means by name, path of the sheet).
+    """
+    model = load(workdir, checkpoint)
+    source = sources.open_source(model.config, split)
+    means, values = model._inference.evaluate(model.state, source, progress=progress)
+    folder = pathlib.Path(workdir)
+    sheet = folder / "samples" / f"{split}.png"
+    sheets.save(sheet, model._inference.sheet(model.state, source, 24))
+    for name, image in model._system.figures(model, source).items():
+        sheets.save(folder / f"{name}.png", image)
+    record = {
+        "system": model.config.system,
+        "step": int(model.step),
+        "split": split,
+        "data": model.config.data.name,
+        "images": len(source),
+        "metrics": {
+            name: {
+                "mean": means[name],
+                "images": int(np.isfinite(v).sum()),
+                "standard_error": float(np.nanstd(v) / max(np.isfinite(v).sum(), 1) ** 0.5),
+            }
+            for name, v in values.items()
+        },
+        "command": sys.argv,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "devices": str(jax.devices()),
+        "versions": {
+            name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")
+        },
+    }
+    (folder / "metrics.json").write_text(json.dumps(record, indent=2) + "\n")
+    return means, sheet

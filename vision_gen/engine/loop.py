@@ -1,0 +1,353 @@
+"""The training loop and everything around it: start, logs, samples, checkpoints, stop."""
+
+import collections
+import concurrent.futures
+import logging
+import math
+import os
+import pathlib
+import signal
+import threading
+import time
+
+from clu import parameter_overview
+import jax
+import numpy as np
+
+from vision_gen.data import pipeline, sources
+from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import inference as inference_lib
+from vision_gen.engine import parallel as parallel_lib
+from vision_gen.engine import sheets
+from vision_gen.engine import step as step_lib
+from vision_gen.engine import system as systems
+from vision_gen.errors import InputError, NonFiniteError
+
+log = logging.getLogger("vision_gen")
+# Steps whose metrics may be on their way back to the host.
+IN_FLIGHT = 2
+
+
+def use_compilation_cache():
+    """Keeps compiled programs in $VISION_GEN_CACHE (default ~/.cache/vision_gen/xla)."""
+    folder = os.environ.get("VISION_GEN_CACHE", "~/.cache/vision_gen/xla")
+    jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def check(config):
+    """Refuses settings that cannot work, before any long work starts.
+
+    Raises:
+      InputError: names the field, its value and what would be right.
+    """
+    systems_class = systems.load_class(config.system)
+    if config.dtype not in ("float32", "bfloat16"):
+        raise InputError(f'config.dtype must be "float32" or "bfloat16", got {config.dtype!r}')
+    for name, low in (
+        ("batch_size", 1),
+        ("steps", 1),
+        ("accumulate", 1),
+        ("log_every", 1),
+        ("sample_every", 0),
+        ("eval_every", 0),
+        ("checkpoint_every", 1),
+        ("sample_images", 0),
+        ("eval_images", 1),
+    ):
+        if config.train[name] < low:
+            raise InputError(f"config.train.{name} must be at least {low}, got {config.train[name]}")
+    named = [player.name for player in systems.players_of(systems_class)]
+    if sorted(config.players) != sorted(named):
+        raise InputError(f"config.players must be {named}, got {sorted(config.players)}")
+    for name in named:
+        player = config.players[name]
+        step_lib.learning_rate(player, config.train.steps)
+        if player.every < 1:
+            raise InputError(f"config.players.{name}.every must be at least 1, got {player.every}")
+        if not 0 <= player.ema < 1:
+            raise InputError(f"config.players.{name}.ema must be in [0, 1), got {player.ema}")
+
+
+def train(config, workdir):
+    """Trains `config` in `workdir`, going on from its last checkpoint if it has any.
+
+    Args:
+      config: an experiment, from `defaults.experiment`.
+      workdir: folder for checkpoints, samples, logs and TensorBoard events.
+
+    Returns:
+      The last validation figures, or {} if training was interrupted by SIGTERM (the state is
+      saved).
+
+    Raises:
+      InputError: something given is wrong or cannot be written.
+      NonFiniteError: a loss or gradient was not finite.
+    """
+    started = time.time()
+    check(config)
+    workdir = pathlib.Path(workdir)
+    parallel_lib.initialize(config)
+    use_compilation_cache()
+    parallel = parallel_lib.Parallel(config)
+    ckpt.claim(workdir, config)
+    log_file = _log_to(workdir / "train.log")
+    # Tensorflow, which clu's writers need, takes seconds to import: while XLA compiles.
+    executor = concurrent.futures.ThreadPoolExecutor(1)
+    observers = executor.submit(_observers, workdir, config)
+
+    source = sources.open_source(config, "train")
+    validation = sources.open_source(config, "val")
+    for s in (source, validation):
+        if getattr(s, "skipped", None):
+            log.warning("left out %d unreadable image(s), the first: %s", len(s.skipped), s.skipped[0])
+            break
+    data = pipeline.training_batches(
+        source, config, process=jax.process_index(), processes=jax.process_count()
+    )
+    graphdef = None
+
+    def init():
+        nonlocal graphdef
+        graphdef, state = step_lib.init_state(config)
+        return state
+
+    state = parallel.init(init)
+    manager = ckpt.Checkpoints(workdir, config)
+    first = 0
+    if manager.steps():
+        first = manager.steps()[-1]
+        log.info("going on from the checkpoint of step %d", first)
+        state = parallel.stack(manager.restore(first, parallel.unstack(state), data))
+    if first >= config.train.steps:
+        log.info("nothing to do: step %d of %d is reached", first, config.train.steps)
+    inference = inference_lib.Inference(config, graphdef, parallel)
+    stop = _StopRequest()
+    example = parallel.batch(_peek(source, config))
+    log.info("%s", parameter_overview.get_parameter_overview(ckpt.named(state["params"])))
+    log.info("compiling (once for each config and machine)")
+    step = parallel.compile(
+        lambda axis: step_lib.make_step(config, graphdef, axis), state, example
+    )
+    writer, actions = observers.result()
+    writer.write_hparams(dict(ckpt.fields(config)))
+    log.info("ready after %.1f s", time.time() - started)
+
+    pending = collections.deque()
+    window = _Window(config, first)
+    figures, number, saved = {}, first, first if manager.steps() else -1
+
+    def save(metrics=None):
+        nonlocal saved
+        _drain(pending, window, parallel, 0)
+        manager.save(number, parallel.unstack(state), data, metrics)
+        saved = number
+
+    def validate():
+        means, _ = inference.evaluate(
+            parallel.unstack(state), validation, limit=config.train.eval_images
+        )
+        if config.train.best_metric not in means:
+            raise InputError(
+                f"config.train.best_metric is {config.train.best_metric!r}; "
+                f"{config.system} evaluates {sorted(means)}"
+            )
+        writer.write_scalars(number, {f"val/{name}": value for name, value in means.items()})
+        log.info("step %d validation: %s", number, _format(means))
+        return means
+
+    def sample():
+        image = inference.sheet(parallel.unstack(state), validation, config.train.sample_images)
+        if jax.process_index() == 0:
+            sheets.save(workdir / "samples" / f"{number:07d}.png", image)
+        writer.write_images(number, {"samples": image[None]})
+
+    train_config = config.train
+    due = lambda every: every and (number % every == 0 or number == train_config.steps)
+    try:
+        while number < train_config.steps:
+            waited = time.perf_counter()
+            batch = parallel.batch(next(data))
+            dispatched = time.perf_counter()
+            state, metrics = step(state, batch)
+            number += 1
+            done = time.perf_counter()
+            window.waited += dispatched - waited
+            window.dispatched += done - dispatched
+            pending.append((number, metrics))
+            _drain(pending, window, parallel, IN_FLIGHT)
+            for action in actions:
+                action(number)
+            if due(train_config.log_every):
+                line, scalars = window.report(number)
+                log.info(line)
+                writer.write_scalars(number, scalars)
+            pause = time.perf_counter()
+            if due(train_config.sample_every) and train_config.sample_images:
+                sample()
+            if due(train_config.eval_every):
+                figures = validate()
+            if due(train_config.checkpoint_every):
+                if not due(train_config.eval_every):
+                    figures = validate()
+                save(figures)
+            window.paused += time.perf_counter() - pause
+            if stop.requested(number):
+                save()
+                log.info("stopped by SIGTERM at step %d; the same command goes on from here", number)
+                figures = {}
+                break
+        _drain(pending, window, parallel, 0)
+        if saved != number:
+            save(figures or None)
+        manager.wait()
+    finally:
+        stop.restore()
+        writer.flush()
+        writer.close()
+        executor.shutdown(wait=False)
+        manager.close()
+        log.removeHandler(log_file)
+    return figures
+
+
+def _peek(source, config):
+    """A batch of the right shape, to compile for, without moving the iterator."""
+    local = config.train.batch_size // jax.process_count()
+    example = source[0]
+    return {k: np.repeat(v[None], local, 0) for k, v in example.items()}
+
+
+def _log_to(path):
+    """Repeats the log, with times, in a file of the workdir."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    return handler
+
+
+def _observers(workdir, config):
+    """-> (clu metric writer, functions to call with the number of every step)."""
+    from clu import metric_writers, periodic_actions  # Import tensorflow.
+
+    writers = []
+    if jax.process_index() == 0:
+        writers.append(metric_writers.SummaryWriter(str(workdir)))
+    writer = metric_writers.AsyncMultiWriter(writers)
+    train = config.train
+    actions = [
+        periodic_actions.ReportProgress(
+            num_train_steps=train.steps,
+            every_steps=train.log_every,
+            every_secs=None,
+            writer=writer,
+        )
+    ]
+    if train.profile_at:
+        actions.append(
+            periodic_actions.Profile(
+                logdir=str(workdir), num_profile_steps=5, first_profile=train.profile_at
+            )
+        )
+    return writer, actions
+
+
+def _drain(pending, window, parallel, leave):
+    """Reads the metrics of all but the last `leave` steps, and stops if any is not finite.
+
+    Raises:
+      NonFiniteError: names the step, the player and the terms.
+    """
+    while len(pending) > leave:
+        number, metrics = pending.popleft()
+        values = parallel.scalars(metrics)
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            player = bad[0].split("/")[0]
+            terms = ", ".join(f"{n.split('/')[1]} = {values[n]}" for n in bad if n.startswith(player + "/"))
+            raise NonFiniteError(
+                f"step {number}: the {player}'s {terms}. The checkpoints before are intact; a "
+                f"lower config.players.{player}.learning_rate or a config.players.{player}.clip "
+                "often helps"
+            )
+        window.add(values)
+
+
+class _Window:
+    """What happened since the last progress line."""
+
+    def __init__(self, config, first):
+        self._config = config
+        self._first, self._begun = first, time.perf_counter()
+        self._paused_before = 0.0
+        self.paused = 0.0
+        self._clear(first)
+
+    def _clear(self, number):
+        self._number, self._since = number, time.perf_counter()
+        self.waited = self.dispatched = 0.0
+        self._paused_before += self.paused
+        self.paused = 0.0
+        self._sums = collections.Counter()
+        self._counts = collections.Counter()
+
+    def add(self, values):
+        for name, value in values.items():
+            player, _, term = name.partition("/")
+            acted = values.get(f"{player}/acted", 1.0)
+            if term != "acted":
+                self._sums[name] += value
+                self._counts[name] += acted
+
+    def report(self, number):
+        """-> (progress line, scalars) of the steps since the last report."""
+        config = self._config
+        now = time.perf_counter()
+        elapsed = max(now - self._since - self.paused, 1e-9)
+        steps = number - self._number
+        rate = steps * config.train.batch_size / elapsed
+        left = (now - self._begun) / max(number - self._first, 1) * (config.train.steps - number)
+        means = {n: self._sums[n] / c for n, c in self._counts.items() if c}
+        shares = {
+            "images_per_second": rate,
+            "data_wait_share": self.waited / elapsed,
+        }
+        parts = [f"step {number}/{config.train.steps}"]
+        for player in config.players:
+            terms = [
+                f"{n.split('/')[1]} {v:.3g}"
+                for n, v in means.items()
+                if n.startswith(player + "/") and not n.endswith(("/loss", "/gradient_norm"))
+            ]
+            if f"{player}/loss" in means:
+                parts.append(f"{player} {means[f'{player}/loss']:.3g} ({', '.join(terms)})")
+        parts.append(f"{rate:.1f} images/s")
+        parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
+        self._clear(number)
+        return " | ".join(parts), {**{f"train/{n}": v for n, v in means.items()}, **shares}
+
+
+class _StopRequest:
+    """SIGTERM asks the loop to save and end. With several processes all agree on the step."""
+
+    def __init__(self):
+        self._asked = threading.Event()
+        self._previous = None
+        if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGTERM, lambda *_: self._asked.set())
+
+    def requested(self, number):
+        if jax.process_count() > 1:
+            from jax.experimental import multihost_utils
+
+            return multihost_utils.reached_preemption_sync_point(number)
+        return self._asked.is_set()
+
+    def restore(self):
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)
+
+
+def _format(values):
+    return ", ".join(f"{name} {value:.4g}" for name, value in sorted(values.items()))

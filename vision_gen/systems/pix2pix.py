@@ -1,0 +1,97 @@
+"""pix2pix: image-to-image translation with conditional adversarial networks.
+
+Isola, Zhu, Zhou, Efros, CVPR 2017. A U-Net translates line drawings into colour drawings against
+a PatchGAN that looks at drawing and image together.
+"""
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+from ml_collections import FrozenConfigDict
+
+from vision_gen.engine.system import System
+from vision_gen.metrics import image as metrics
+from vision_gen.nets.patchgan import PatchDiscriminator
+from vision_gen.nets.unet import UNet
+from vision_gen.ops import augment, colour, losses, random
+
+
+class Pix2Pix(System):
+    """Discriminator, then generator, each step (equations 1 to 4).
+
+    `config.model`: `width` and `discriminator_width` (64), `gan_loss` ("cross_entropy" or
+    "least_squares"), `l1_weight` (100), `jitter` (286 / 256), `flip`, `line_share` and
+    `xdog_share` (see `augment.sketches`), `noise_at_test` (the paper's dropout and batch
+    statistics at test time).
+    """
+
+    players = ("discriminator", "generator")
+    inputs = {"sketch": 1}
+    columns = ("sketch", "output", "truth")
+
+    def __init__(self, config, *, rngs):
+        model = config.model
+        self.generator = UNet(size=config.data.size, width=model.width, rngs=rngs)
+        self.discriminator = PatchDiscriminator(
+            channel=6, width=model.discriminator_width, rngs=rngs
+        )
+        self.model = nnx.static(FrozenConfigDict(model))
+
+    def forward(self, batch, keys):
+        """source, target [batch, height, width, 3] and the generated fake."""
+        model = self.model
+        key = lambda i: random.fold(keys, i)
+        source = augment.sketches(
+            batch, key(0), line_share=model.line_share, xdog_share=model.xdog_share
+        )
+        target = colour.from_uint8(batch["colour"])
+        if model.jitter > 1:
+            source, target = augment.crop(key(1), source, target, scale=model.jitter)
+        if model.flip:
+            source, target = augment.flip(key(2), source, target)
+        source = jnp.repeat(source, 3, -1)
+        fake = self.generator(source, key(3), train=True)
+        return {"source": source, "target": target, "fake": fake}
+
+    def discriminator_loss(self, out, batch, keys):
+        """Equation 1, halved as the paper does to slow the discriminator down."""
+        kind = self.model.gan_loss
+        fake = self.discriminator(out["source"], out["fake"], train=True)
+        real = self.discriminator(out["source"], out["target"], train=True)
+        return {
+            "fake": 0.5 * losses.gan(fake, False, kind),
+            "real": 0.5 * losses.gan(real, True, kind),
+        }
+
+    def generator_loss(self, out, batch, keys):
+        """Equation 4: adversarial and L1."""
+        logits = self.discriminator(out["source"], out["fake"], train=True)
+        return {
+            "gan": losses.gan(logits, True, self.model.gan_loss),
+            "l1": self.model.l1_weight * losses.l1(out["fake"], out["target"]),
+        }
+
+    def translate(self, *, sketch, keys=None):
+        """Colours sketches [batch, height, width, 1] in [-1, 1]; `keys` seed the test-time noise."""
+        noise = self.model.noise_at_test
+        if noise and keys is None:
+            keys = jax.random.split(jax.random.key(0), sketch.shape[0])
+        return self.generator(jnp.repeat(sketch, 3, -1), keys, train=noise)
+
+    def _held_out(self, batch, keys):
+        sketch = augment.sketches(batch, keys)
+        return sketch, colour.from_uint8(batch["colour"]), self.translate(sketch=sketch, keys=keys)
+
+    def sample(self, batch, keys):
+        sketch, target, fake = self._held_out(batch, keys)
+        return {"sketch": sketch, "output": fake, "truth": target}
+
+    def evaluate(self, batch, keys):
+        """PSNR and SSIM of the output, and PSNR of the sketch taken for the image."""
+        sketch, target, fake = self._held_out(batch, keys)
+        return {
+            "psnr": metrics.psnr(fake, target),
+            "ssim": metrics.ssim(fake, target),
+            "psnr_sketch": metrics.psnr(jnp.repeat(sketch, 3, -1), target),
+        }
+

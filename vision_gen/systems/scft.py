@@ -1,0 +1,339 @@
+"""SCFT: reference-based sketch colorization by spatially corresponding feature transfer.
+
+Lee, Kim, Lee, Kim, Chang, Choo, CVPR 2020. The reference is made from the image itself: its
+colours change at random, a(.), then a thin-plate spline warps it, s(.). The generator must paint
+the sketch of the image in the changed colours, which only the reference shows, and because the
+warp is known, so is which region of the reference each region of the sketch should attend to.
+"""
+
+from flax import nnx
+import jax
+from jax import lax
+import jax.numpy as jnp
+from ml_collections import FrozenConfigDict
+import numpy as np
+from PIL import ImageDraw
+
+from vision_gen.engine import sheets
+from vision_gen.engine.system import System
+from vision_gen.metrics import image as metrics
+from vision_gen.nets import scft as net
+from vision_gen.nets.patchgan import PatchDiscriminator
+from vision_gen.ops import attention, augment, colour, losses, random, resample, tps
+
+# Positions may be off by this share of the image's side to count as found.
+CORRESPONDENCE_RADIUS = 0.1
+
+
+class SCFT(System):
+    """Discriminator, then generator, each step (section 3.4).
+
+    `config.model`: `width`, `levels`, `residual_blocks`, `norm`, `attention_chunk` (see
+    `nets.scft.SCFTGenerator`); `discriminator_width`; `gan_loss`; the weights `gan_weight` (1),
+    `reconstruction_weight` (30), `triplet_weight` (1) and `triplet_margin` (12); `perceptual_weight`
+    (0.01) and `style_weight` (50), which need a perceptual network (`perceptual`, any callable
+    from images to named maps) and are zero without one; the appearance transform's `jitter_shift`
+    and `jitter_hue`; the warp's `tps_points` and `tps_scale`; `flip`, `line_share`, `xdog_share`.
+
+    Args:
+      perceptual: callable from images [batch, height, width, 3] in [-1, 1] to a dict of maps.
+    """
+
+    players = ("discriminator", "generator")
+    inputs = {"sketch": 1, "reference": 3}
+    columns = ("sketch", "reference", "output", "truth")
+
+    def __init__(self, config, *, rngs, perceptual=None):
+        model = FrozenConfigDict(config.model)
+        self.model = nnx.static(model)
+        if (model.perceptual_weight or model.style_weight) and perceptual is None:
+            raise ValueError(
+                "config.model.perceptual_weight and style_weight must be 0 without a perceptual "
+                f"network, got {model.perceptual_weight} and {model.style_weight}"
+            )
+        self.perceptual = perceptual
+        self.generator = net.SCFTGenerator(
+            width=model.width,
+            levels=model.levels,
+            residual_blocks=model.residual_blocks,
+            norm=model.norm,
+            chunk=model.attention_chunk,
+            rngs=rngs,
+        )
+        self.discriminator = PatchDiscriminator(
+            channel=4, width=model.discriminator_width, rngs=rngs
+        )
+
+    def references(self, target, keys):
+        """The augmented-self reference of images, and the sampling grid that made it.
+
+        Returns:
+          (reference [batch, height, width, 3], spline): reference(x) = target(spline(x)).
+        """
+        model = self.model
+        spline = tps.random_spline(keys, points=model.tps_points, scale=model.tps_scale)
+        grid = tps.flow(*spline, *target.shape[1:3])
+        return resample.grid_sample(target, grid, padding="border"), spline
+
+    def forward(self, batch, keys):
+        """sketch, target = a(image), reference = s(a(image)), fake, query, key, sampling."""
+        model = self.model
+        key = lambda i: random.fold(keys, i)
+        sketch = augment.sketches(
+            batch, key(0), line_share=model.line_share, xdog_share=model.xdog_share
+        )
+        image = colour.from_uint8(batch["colour"])
+        if model.flip:
+            sketch, image = augment.flip(key(1), sketch, image)
+        target = colour.jitter(image, key(2), shift=model.jitter_shift, hue=model.jitter_hue)
+        reference, spline = self.references(target, key(3))
+        painted = self.generator(sketch, reference)
+        return {
+            "sketch": sketch,
+            "target": target,
+            "reference": reference,
+            "fake": painted["image"],
+            "query": painted["query"],
+            "key": painted["key"],
+            "sampling": tps.flow(*spline, *painted["key"].shape[1:3]),
+        }
+
+    def discriminator_loss(self, out, batch, keys):
+        """The adversarial game of equation 6, conditioned on the sketch."""
+        kind = self.model.gan_loss
+        fake = self.discriminator(out["sketch"], out["fake"], train=True)
+        real = self.discriminator(out["sketch"], out["target"], train=True)
+        return {"fake": losses.gan(fake, False, kind), "real": losses.gan(real, True, kind)}
+
+    def generator_loss(self, out, batch, keys):
+        """Equation 9: adversarial, reconstruction, triplet, perceptual, style."""
+        model = self.model
+        logits = self.discriminator(out["sketch"], out["fake"], train=True)
+        terms = {
+            "gan": model.gan_weight * losses.gan(logits, True, model.gan_loss),
+            "reconstruction": model.reconstruction_weight * losses.l1(out["fake"], out["target"]),
+        }
+        if model.triplet_weight:
+            terms["triplet"] = model.triplet_weight * similarity_triplet(
+                out["query"],
+                out["key"],
+                out["sampling"],
+                random.fold(keys, 4),
+                margin=model.triplet_margin,
+                chunk=model.attention_chunk,
+            )
+        if self.perceptual is not None:
+            fakes, targets = self.perceptual(out["fake"]), self.perceptual(out["target"])
+            terms["perceptual"] = model.perceptual_weight * sum(
+                losses.l1(fakes[name], targets[name]) for name in targets
+            )
+            last = list(targets)[-1]
+            terms["style"] = model.style_weight * losses.l1(
+                losses.gram(fakes[last]), losses.gram(targets[last])
+            )
+        return terms
+
+    def translate(self, *, sketch, reference):
+        """Colours sketches [batch, height, width, 1] like references [..., 3], in [-1, 1]."""
+        return self.generator(sketch, reference)["image"]
+
+    def attention(self, *, sketch, reference):
+        """Where each cell of a sketch looks: [batch, h, w, h, w], sums to 1 over the last two."""
+        painted = self.generator(sketch, reference)
+        query, key = painted["query"], painted["key"]
+        flat = lambda x: x.reshape(x.shape[0], -1, x.shape[-1])
+        return attention.attention_map(flat(query), flat(key)).reshape(
+            *query.shape[:3], *key.shape[1:3]
+        )
+
+    def _held_out(self, batch, keys):
+        sketch = augment.sketches(batch, keys)
+        target = colour.from_uint8(batch["colour"])
+        reference, spline = self.references(target, random.fold(keys, 3))
+        return sketch, target, reference, spline
+
+    def sample(self, batch, keys):
+        """Even rows: augmented-self references. Odd rows: the reference of the row above's
+        neighbour, another drawing in its own colours, for which no truth exists."""
+        sketch, target, reference, _ = self._held_out(batch, keys)
+        other = jnp.roll(target, 1, 0)
+        odd = (jnp.arange(sketch.shape[0]) % 2 == 1)[:, None, None, None]
+        reference = jnp.where(odd, other, reference)
+        fake = self.translate(sketch=sketch, reference=reference)
+        return {"sketch": sketch, "reference": reference, "output": fake, "truth": target}
+
+    def evaluate(self, batch, keys):
+        """PSNR and SSIM with augmented-self references in the drawing's own colours, PSNR of the
+        sketch and of the reference taken for the image, and correspondence.
+
+        `correspondence` is the share of sketch cells with ink whose strongest reference position
+        lies within a tenth of the image's side of the truth; `_identity` the same for the guess
+        that nothing moved; `_all` counts blank cells too.
+        """
+        sketch, target, reference, spline = self._held_out(batch, keys)
+        painted = self.generator(sketch, reference)
+        fake, query, key = painted["image"], painted["query"], painted["key"]
+        inked = resample.average_pool(sketch, query.shape[1:3])[..., 0] < 0.9
+        inked = inked.reshape(inked.shape[0], -1)
+        found, identity, valid = correspondence(query, key, tps.flow(*spline, *key.shape[1:3]))
+
+        def share(hit, where):
+            return jnp.sum(hit & where, -1) / jnp.sum(where, -1)  # NaN, so left out, if none.
+
+        return {
+            "psnr": metrics.psnr(fake, target),
+            "ssim": metrics.ssim(fake, target),
+            "psnr_sketch": metrics.psnr(jnp.repeat(sketch, 3, -1), target),
+            "psnr_reference": metrics.psnr(reference, target),
+            "correspondence": share(found, valid & inked),
+            "correspondence_identity": share(identity, valid & inked),
+            "correspondence_all": share(found, valid),
+            "correspondence_all_identity": share(identity, valid),
+        }
+
+    def look(self, batch, keys):
+        """Sketch, warped reference, attention and the cells that the warp makes the right ones."""
+        sketch, _, reference, spline = self._held_out(batch, keys)
+        attended = self.attention(sketch=sketch, reference=reference)
+        shape = attended.shape[1:3]
+        weights, valid = net.correspondence_weights(
+            tps.flow(*spline, *shape),
+            jnp.broadcast_to(jnp.arange(shape[0] * shape[1]), (sketch.shape[0], shape[0] * shape[1])),
+            resample.identity_grid(*shape),
+        )
+        truth = weights @ resample.identity_grid(*shape).reshape(-1, 2)
+        return {
+            "sketch": sketch,
+            "reference": reference,
+            "attention": attended,
+            "truth": truth,
+            "valid": valid,
+        }
+
+    @classmethod
+    def figures(cls, model, source):
+        """`correspondence`: query points on sketches and where in the reference they look."""
+        return {"correspondence": draw_correspondence(model.apply("look", source, 6))}
+
+
+def draw_correspondence(look, *, points=5, scale=3):
+    """Rows of sketch, reference with the attended places, and the attention of the first point.
+
+    A dot on the sketch is a query; the dot of its colour on the reference is where its attention
+    is strongest, and the ring of its colour is where the warp has put it.
+
+    Args:
+      look: from `SCFT.look`, numpy.
+      points: queries a sketch, spread over the cells with ink.
+      scale: enlargement.
+
+    Returns:
+      [height, width, 3] uint8.
+    """
+    palette = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324"]
+    columns = {"sketch": [], "reference": [], "attention of red": []}
+    for sketch, reference, attended, truth, valid in zip(
+        *(look[name] for name in ("sketch", "reference", "attention", "truth", "valid"))
+    ):
+        height, width = attended.shape[:2]
+        cell = sketch.shape[0] // height
+        ink = sketch[..., 0].reshape(height, cell, width, cell).mean((1, 3)).ravel()
+        candidates = np.flatnonzero((ink < 0.7) & valid)
+        if not len(candidates):
+            candidates = np.flatnonzero(valid)
+        queries = candidates[np.linspace(0, len(candidates) - 1, points + 2).astype(int)[1:-1]]
+        tiles = [sheets.enlarge(x, scale) for x in (sketch, reference)]
+        left, right = (ImageDraw.Draw(tile) for tile in tiles)
+        side = tiles[0].width
+        for query, tint in zip(queries, palette):
+            place = lambda x, y: (x * side, y * side)
+            row, column = divmod(int(query), width)
+            dot(left, place((column + 0.5) / width, (row + 0.5) / height), tint)
+            best = int(attended[row, column].argmax())
+            dot(right, place((best % width + 0.5) / width, (best // width + 0.5) / height), tint)
+            dot(right, place(*((truth[query] + 1) / 2)), tint, ring=True)
+        row, column = divmod(int(queries[0]), width)
+        heat = attended[row, column] / attended[row, column].max()
+        heat = np.kron(1 - 2 * heat, np.ones((cell, cell)))[..., None]
+        columns["sketch"].append(np.asarray(tiles[0]))
+        columns["reference"].append(np.asarray(tiles[1]))
+        columns["attention of red"].append(np.asarray(sheets.enlarge(heat, scale)))
+    return sheets.sheet(
+        {name: np.stack(tiles).astype(np.float32) / 127.5 - 1 for name, tiles in columns.items()}
+    )
+
+
+def dot(draw, centre, tint, *, ring=False):
+    """A filled dot, or a ring, around (x, y) on a PIL drawing."""
+    radius = 7 if ring else 4
+    box = [centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius]
+    draw.ellipse(box, fill=None if ring else tint, outline=tint if ring else "white", width=2 if ring else 1)
+
+
+def similarity_triplet(query, key, sampling, keys, *, margin=12.0, chunk=1024):
+    """Similarity-based triplet loss (equation 5), by region and from the known warp.
+
+    mean over sketch cells i of max(0, S(i, n) - S(i, p) + margin), S(i, j) = q_i k_j / sqrt(d).
+    The positive p is the mean of the reference cells that show what cell i shows, weighted by a
+    bilinear kernel; as keys are linear in V_r, the weights apply to the keys. The negative n is a
+    random cell that does not show it. Cells that the warp moved out of the frame have no
+    positive and are left out.
+
+    Args:
+      query: [batch, h, w, d].
+      key: [batch, h, w, d].
+      sampling: position in the sketch that each reference cell shows, [batch, h, w, 2].
+      keys: [batch], for the negatives.
+      margin: the paper's gamma, 12.
+      chunk: sketch cells whose weights over all reference cells exist at a time.
+    """
+    batch, height, width, depth = query.shape
+    cells = height * width
+    query = query.reshape(batch, cells, depth).astype(jnp.float32)
+    key = key.reshape(batch, cells, depth).astype(jnp.float32)
+    grid = resample.identity_grid(height, width)
+    index = jnp.broadcast_to(jnp.arange(cells), (batch, cells))
+    draw = random.integers(random.fold(keys, 0), 0, cells, (cells,))
+
+    def positives(index):
+        # The index and the draw of the negative, [batch, m, 2].
+        weights, valid = net.correspondence_weights(sampling, index[..., 0], grid)
+        taken = jnp.take_along_axis(weights, index[..., 1:], -1)[..., 0]
+        return jnp.concatenate(
+            [weights @ key, valid[..., None], (taken == 0)[..., None]], -1
+        )
+
+    found = attention.in_chunks(positives, jnp.stack([index, draw], -1), chunk)
+    positive, valid, other = found[..., :depth], found[..., depth], found[..., depth + 1]
+    negative = jnp.take_along_axis(key, draw[..., None], 1)
+    difference = jnp.sum(query * (negative - positive), -1) / depth**0.5
+    counted = lax.stop_gradient(valid * other)
+    return jnp.sum(jax.nn.relu(difference + margin) * counted) / jnp.maximum(counted.sum(), 1)
+
+
+def correspondence(query, key, sampling):
+    """Does the strongest attention of each sketch cell lie where the warp has put it?
+
+    Args:
+      query, key: [batch, h, w, d].
+      sampling: position in the sketch that each reference cell shows, [batch, h, w, 2].
+
+    Returns:
+      (found, identity, valid), each [batch, h * w] bool: the strongest position lies within
+      CORRESPONDENCE_RADIUS of the image's side of the truth; so does the cell's own position;
+      there is a truth.
+    """
+    batch, height, width, depth = query.shape
+    cells = height * width
+    grid = resample.identity_grid(height, width)
+    positions = grid.reshape(-1, 2)
+    index = jnp.broadcast_to(jnp.arange(cells), (batch, cells))
+    weights, valid = net.correspondence_weights(sampling, index, grid)
+    truth = weights @ positions
+    scores = attention.attention_map(
+        query.reshape(batch, cells, depth), key.reshape(batch, cells, depth)
+    )
+    strongest = positions[jnp.argmax(scores, -1)]
+    # Positions run over 2 from side to side.
+    near = lambda p: jnp.linalg.norm(p - truth, axis=-1) / 2 <= CORRESPONDENCE_RADIUS
+    return near(strongest), near(positions), valid
