@@ -1,0 +1,65 @@
+"""Eight simulated devices, a compilation cache, and OpenMoji prepared once for all tests."""
+
+import os
+
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))  # configs/ and benchmarks/ are no part of the installed package.
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache():
+    from vision_gen.engine import loop
+
+    loop.use_compilation_cache()
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """Twelve flat-coloured pictures with a dark shape each, as files of several formats."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        picture = np.full((40, 36, 3), 255, np.uint8)
+        picture[8:30, 6:28] = rng.integers(60, 255, 3)
+        picture[14:22, 12:20] = 0
+        suffix = (".png", ".jpg", ".webp")[index % 3]
+        Image.fromarray(picture).save(folder / f"picture{index:02d}{suffix}")
+    return folder
+
+
+def tiny(name):
+    """The experiment of `configs/name.py` in a size that compiles in seconds; the same code."""
+    import importlib
+
+    config = importlib.import_module(f"configs.{name}").get_config()
+    config.data.size = 32
+    config.train.update(
+        batch_size=8,
+        steps=4,
+        log_every=2,
+        sample_every=0,
+        eval_every=0,
+        eval_images=8,
+        checkpoint_every=2,
+        sample_images=2,
+    )
+    if name.startswith("scft"):
+        config.model.update(width=4, levels=2, residual_blocks=1, discriminator_width=4)
+    else:
+        config.model.update(width=4, discriminator_width=4)
+    return config

@@ -1,0 +1,140 @@
+"""Every formulation of a convolution equals XLA's, in values and in all gradients."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vision_gen.ops import conv
+
+
+def reference(x, w, stride, padding):
+    return lax.conv_general_dilated(
+        x, w, (stride, stride), padding, dimension_numbers=conv.DIMENSIONS
+    )
+
+
+def close(a, b):
+    scale = max(float(jnp.max(jnp.abs(b))), 1.0)
+    np.testing.assert_allclose(a, b, atol=2e-5 * scale, rtol=0)
+
+
+shapes = st.tuples(
+    st.integers(1, 3),  # batch
+    st.integers(1, 19),  # height
+    st.integers(1, 21),  # width
+    st.integers(1, 3),  # channel
+    st.integers(1, 3),  # features
+    st.integers(1, 5),  # kernel height
+    st.integers(1, 5),  # kernel width
+    st.integers(1, 3),  # stride
+    st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * 2),
+    st.integers(0, 2**31),
+)
+
+
+def fits(case):
+    _, height, width, _, _, kh, kw, _, padding, _ = case
+    return height + sum(padding[0]) >= kh and width + sum(padding[1]) >= kw
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes.filter(fits))
+def test_conv_equals_lax_in_values_and_gradients(case):
+    batch, height, width, channel, features, kh, kw, stride, padding, seed = case
+    rng = np.random.default_rng(seed)
+    x = jnp.asarray(rng.normal(size=(batch, height, width, channel)), jnp.float32)
+    w = jnp.asarray(rng.normal(size=(kh, kw, channel, features)), jnp.float32)
+    y, pull = jax.vjp(lambda x, w: conv.conv(x, w, stride=stride, padding=padding), x, w)
+    expected, expected_pull = jax.vjp(lambda x, w: reference(x, w, stride, padding), x, w)
+    close(y, expected)
+    dy = jnp.asarray(rng.normal(size=y.shape), jnp.float32)
+    for got, want in zip(pull(dy), expected_pull(dy)):
+        close(got, want)
+
+
+@pytest.mark.parametrize("face", ["tiny", "large"])
+@pytest.mark.parametrize("stride,kernel,padding", [(1, 3, 1), (2, 4, 1), (2, 3, 1), (3, 5, 2), (1, 2, 1)])
+def test_each_cpu_formulation_is_exact(monkeypatch, face, stride, kernel, padding):
+    """The property test's maps are small; here both formulations run on each shape."""
+    monkeypatch.setattr(conv, "GEMM_ROWS", 10**9 if face == "tiny" else 0)
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 13, 14, 3)), jnp.float32)
+    w = jnp.asarray(rng.normal(size=(kernel, kernel, 3, 5)), jnp.float32)
+    pad = ((padding, padding),) * 2
+    y, pull = jax.vjp(lambda x, w: conv.conv(x, w, stride=stride, padding=padding), x, w)
+    expected, expected_pull = jax.vjp(lambda x, w: reference(x, w, stride, pad), x, w)
+    close(y, expected)
+    for got, want in zip(pull(y), expected_pull(y)):
+        close(got, want)
+
+
+def test_transposed_conv_is_the_adjoint_with_exact_gradients():
+    rng = np.random.default_rng(1)
+    x = jnp.asarray(rng.normal(size=(2, 9, 7, 6)), jnp.float32)
+    w = jnp.asarray(rng.normal(size=(4, 4, 3, 6)), jnp.float32)
+    pad = ((1, 1), (1, 1))
+
+    def expected_function(x, w):
+        shape = jax.ShapeDtypeStruct((2, 18, 14, 3), jnp.float32)
+        return jax.linear_transpose(lambda v: reference(v, w, 2, pad), shape)(x)[0]
+
+    y, pull = jax.vjp(lambda x, w: conv.conv_transpose(x, w), x, w)
+    expected, expected_pull = jax.vjp(expected_function, x, w)
+    assert y.shape == (2, 18, 14, 3)
+    close(y, expected)
+    for got, want in zip(pull(y), expected_pull(y)):
+        close(got, want)
+
+
+def test_second_derivatives_equal_lax():
+    """A gradient penalty differentiates the gradient."""
+    rng = np.random.default_rng(2)
+    x = jnp.asarray(rng.normal(size=(2, 8, 8, 2)), jnp.float32)
+    w = jnp.asarray(rng.normal(size=(4, 4, 2, 3)), jnp.float32)
+
+    def penalty(f):
+        def inner(w):
+            gradient = jax.grad(lambda x: jnp.sum(jnp.sin(f(x, w))))(x)
+            return jnp.sum(gradient**2)
+
+        return jax.grad(inner)(w)
+
+    close(
+        penalty(lambda x, w: conv.conv(x, w, stride=2, padding=1)),
+        penalty(lambda x, w: reference(x, w, 2, ((1, 1), (1, 1)))),
+    )
+
+
+def test_the_cpu_program_has_none_of_the_slow_loops():
+    """Of the compiled step of a transposed convolution and a convolution on a tiny map, every
+    convolution left to XLA slides a kernel that fits into its map, undilated."""
+
+    def loss(x, w, v):
+        y = conv.conv_transpose(jnp.tanh(conv.conv(x, w, stride=2, padding=1)), v)
+        return jnp.sum(jnp.sin(y))
+
+    x = jnp.ones((2, 64, 64, 8))
+    w, v = jnp.ones((4, 4, 8, 8)), jnp.ones((4, 4, 8, 8))
+    text = jax.jit(jax.grad(loss, (0, 1, 2))).lower(x, w, v).as_text(dialect="hlo")
+    convolutions = [line for line in text.splitlines() if " convolution(" in line]
+    assert convolutions
+    for line in convolutions:
+        assert "lhs_dilate" not in line, line
+        assert "pad=" not in line, line
+    small = jnp.ones((2, 4, 4, 8))
+    text = jax.jit(jax.grad(loss, (0, 1, 2))).lower(small, w, v).as_text(dialect="hlo")
+    assert " convolution(" not in text and " dot(" in text
+
+
+def test_misfits_are_named():
+    x = jnp.ones((1, 4, 4, 3))
+    with pytest.raises(ValueError, match="same number of channels"):
+        conv.conv(x, jnp.ones((3, 3, 2, 1)))
+    with pytest.raises(ValueError, match="does not fit"):
+        conv.conv(x, jnp.ones((5, 5, 3, 1)))
+    with pytest.raises(ValueError, match="negative"):
+        conv.conv(x, jnp.ones((3, 3, 3, 1)), padding=-1)

@@ -1,0 +1,113 @@
+"""Resampling, warps, colours and sketches against independent implementations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import skimage.color
+
+from vision_gen.ops import augment, colour, resample, sketch, tps
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_grid_sample_equals_torch_with_both_gradients(padding, align_corners):
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    image = RNG.normal(size=(2, 7, 9, 3)).astype(np.float32)
+    grid = RNG.uniform(-1.3, 1.3, (2, 5, 6, 2)).astype(np.float32)
+    out, pull = jax.vjp(
+        lambda i, g: resample.grid_sample(i, g, padding=padding, align_corners=align_corners),
+        jnp.asarray(image),
+        jnp.asarray(grid),
+    )
+    ti = torch.tensor(image.transpose(0, 3, 1, 2), requires_grad=True)
+    tg = torch.tensor(grid, requires_grad=True)
+    expected = torch.nn.functional.grid_sample(
+        ti, tg, padding_mode=padding, align_corners=align_corners
+    )
+    np.testing.assert_allclose(out, expected.detach().numpy().transpose(0, 2, 3, 1), atol=1e-5)
+    weight = RNG.normal(size=out.shape).astype(np.float32)
+    expected.backward(torch.tensor(weight.transpose(0, 3, 1, 2)))
+    d_image, d_grid = pull(jnp.asarray(weight))
+    np.testing.assert_allclose(d_image, ti.grad.numpy().transpose(0, 2, 3, 1), atol=1e-4)
+    np.testing.assert_allclose(d_grid, tg.grad.numpy(), atol=1e-3)
+
+
+def test_grid_sample_at_the_identity_returns_the_image():
+    image = jnp.asarray(RNG.normal(size=(2, 6, 8, 3)), jnp.float32)
+    grid = jnp.broadcast_to(resample.identity_grid(6, 8), (2, 6, 8, 2))
+    np.testing.assert_allclose(resample.grid_sample(image, grid), image, atol=1e-6)
+
+
+def test_spline_takes_controls_to_targets_and_reproduces_affine_maps():
+    control = jnp.asarray(RNG.uniform(-1, 1, (3, 8, 2)), jnp.float32)
+    target = jnp.asarray(RNG.uniform(-1, 1, (3, 8, 2)), jnp.float32)
+    coefficients = tps.solve(control, target)
+    np.testing.assert_allclose(tps.apply(coefficients, control, control), target, atol=1e-3)
+    matrix, shift = jnp.asarray([[0.9, 0.2], [-0.1, 1.1]]), jnp.asarray([0.1, -0.2])
+    coefficients = tps.solve(control, control @ matrix + shift)
+    points = jnp.asarray(RNG.uniform(-1, 1, (3, 20, 2)), jnp.float32)
+    np.testing.assert_allclose(
+        tps.apply(coefficients, control, points), points @ matrix + shift, atol=1e-3
+    )
+
+
+def test_lab_equals_scikit_image_and_inverts():
+    image = RNG.uniform(0, 1, (4, 5, 3)).astype(np.float32)
+    lab = colour.rgb_to_lab(jnp.asarray(image))
+    np.testing.assert_allclose(lab, skimage.color.rgb2lab(image), atol=0.02)
+    np.testing.assert_allclose(colour.lab_to_rgb(lab), image, atol=1e-4)
+
+
+def test_jitter_by_hue_keeps_greys_and_changes_colours():
+    keys = jax.random.split(jax.random.key(0), 4)
+    grey = jnp.broadcast_to(jnp.linspace(-1, 1, 8)[None, None, :, None], (4, 8, 8, 3))
+    np.testing.assert_allclose(colour.jitter(grey, keys, hue=0.5), grey, atol=1e-5)
+    yellow = jnp.broadcast_to(jnp.asarray([0.8, 0.7, -0.6]), (4, 8, 8, 3))
+    changed = colour.jitter(yellow, keys, hue=0.5)
+    assert jnp.all(jnp.abs(changed - yellow).max((1, 2, 3)) > 0.05)
+    shifted = colour.jitter(grey * 0.5, keys, shift=0.2) - grey * 0.5
+    assert jnp.abs(shifted).max() <= 0.2 + 1e-6
+    np.testing.assert_allclose(shifted.std((1, 2)), 0, atol=1e-6)  # One shift a channel.
+    assert len(np.unique(np.round(shifted[:, 0, 0], 6))) > 6
+
+
+def test_uint8_round_trip_is_exact():
+    levels = jnp.arange(256, dtype=jnp.uint8)
+    np.testing.assert_array_equal(colour.to_uint8(colour.from_uint8(levels)), levels)
+
+
+def test_sketches_ink_the_outline_and_leave_paper_blank():
+    image = np.full((1, 32, 32, 3), 1.0, np.float32)
+    image[:, 8:24, 8:24] = [0.9, 0.8, -0.5]
+    image[:, 8:24, 8] = image[:, 8:24, 23] = image[:, 8, 8:24] = image[:, 23, 8:24] = -1
+    for drawing in (
+        sketch.xdog(jnp.asarray(image), jnp.asarray([0.4])),
+        sketch.sobel(jnp.asarray(image)),
+    ):
+        assert drawing.shape == (1, 32, 32, 1)
+        assert drawing[0, :5].min() > 0.9 and drawing[0, 14:18, 14:18].min() > 0.9
+        assert drawing[0, 16, 7:10].min() < -0.9
+
+
+def test_blur_keeps_means_and_equals_scipy():
+    import scipy.ndimage
+
+    image = RNG.uniform(0, 1, (1, 20, 24, 1)).astype(np.float32)
+    blurred = sketch.gaussian_blur(jnp.asarray(image), jnp.asarray([1.3]))
+    expected = scipy.ndimage.gaussian_filter(image[0, ..., 0], 1.3, mode="nearest", truncate=12)
+    np.testing.assert_allclose(blurred[0, ..., 0], expected, atol=1e-4)
+
+
+def test_crop_and_flip_keep_pictures_together():
+    keys = jax.random.split(jax.random.key(1), 16)
+    picture = jnp.asarray(RNG.uniform(-1, 1, (16, 16, 16, 1)), jnp.float32)
+    a, b = augment.crop(keys, picture, picture, scale=286 / 256)
+    np.testing.assert_array_equal(a, b)
+    assert a.shape == picture.shape and jnp.abs(a - picture).max() > 0.1
+    (flipped,) = augment.flip(keys, picture)
+    mirrored = jnp.all(flipped == picture[:, :, ::-1], (1, 2, 3))
+    same = jnp.all(flipped == picture, (1, 2, 3))
+    assert jnp.all(mirrored | same) and mirrored.any() and same.any()
