@@ -13,18 +13,19 @@ def get_config():
         width=16,
         levels=3,
         residual_blocks=2,
-        norm="none",
+        norm="instance",
         discriminator_width=32,
+        gan_loss="least_squares",
         jitter_hue=0.5,
         jitter_shift=0.0,
     )
     config.players.generator.update(
-        learning_rate=1e-3, schedule="cosine", warmup=50, clip=1.0, ema=0.99, b1=0.9
+        learning_rate=2e-3, schedule="cosine", warmup=50, clip=1.0, ema=0.99, b1=0.9
     )
-    config.players.discriminator.update(learning_rate=2e-4, schedule="constant")
+    config.players.discriminator.update(learning_rate=5e-5, schedule="constant")
     config.train.update(
         batch_size=8,
-        steps=1200,
+        steps=1000,
         log_every=20,
         sample_every=200,
         eval_every=400,

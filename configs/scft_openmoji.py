@@ -21,6 +21,7 @@ def get_config():
                 norm="instance",
                 attention_chunk=1024,
                 discriminator_width=64,
+                discriminator_norm="batch",
                 gan_loss="cross_entropy",
                 gan_weight=1.0,
                 reconstruction_weight=30.0,

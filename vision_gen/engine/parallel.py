@@ -51,6 +51,7 @@ class Parallel:
             )
         self.devices = devices
         self.fsdp = fsdp
+        self._local_devices = sum(d.process_index == jax.process_index() for d in devices)
         self.mesh = Mesh(np.array(devices).reshape(-1, fsdp), (BATCH_AXIS, "fsdp"))
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self.batch_sharding = NamedSharding(self.mesh, PartitionSpec((BATCH_AXIS, "fsdp")))
@@ -108,8 +109,13 @@ class Parallel:
         """A sharded state in the form that the step takes: under pmap, one replica a device."""
         if self.style != "pmap":
             return state
-        local = [d for d in self.devices if d.process_index == jax.process_index()]
-        return jax.device_put_replicated(jax.tree.map(np.asarray, state), local)
+        sharding = NamedSharding(Mesh(np.array(self.devices), BATCH_AXIS), PartitionSpec(BATCH_AXIS))
+
+        def replicate(x):
+            local = np.broadcast_to(np.asarray(x), (self._local_devices, *x.shape))
+            return jax.make_array_from_process_local_data(sharding, local)
+
+        return jax.tree.map(replicate, state)
 
     def unstack(self, state):
         """The inverse of `stack`."""
@@ -121,11 +127,9 @@ class Parallel:
     def batch(self, local):
         """A process's part of a batch, as numpy arrays, onto its devices."""
         if self.style == "pmap":
-            count = sum(d.process_index == jax.process_index() for d in self.devices)
-            return jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), local)
-        return jax.tree.map(
-            lambda x: jax.make_array_from_process_local_data(self.batch_sharding, x), local
-        )
+            parts = self._local_devices
+            return jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), local)
+        return self.inference_batch(local)
 
     def inference_batch(self, local):
         """Like `batch`, but always one array over the mesh: for sampling and evaluation."""

@@ -29,7 +29,7 @@ class SCFT(System):
     """Discriminator, then generator, each step (section 3.4).
 
     `config.model`: `width`, `levels`, `residual_blocks`, `norm`, `attention_chunk` (see
-    `nets.scft.SCFTGenerator`); `discriminator_width`; `gan_loss`; the weights `gan_weight` (1),
+    `nets.scft.SCFTGenerator`); `discriminator_width` and `discriminator_norm` ("batch" or "none"); `gan_loss`; the weights `gan_weight` (1),
     `reconstruction_weight` (30), `triplet_weight` (1) and `triplet_margin` (12); `perceptual_weight`
     (0.01) and `style_weight` (50), which need a perceptual network (`perceptual`, any callable
     from images to named maps) and are zero without one; the appearance transform's `jitter_shift`
@@ -61,7 +61,10 @@ class SCFT(System):
             rngs=rngs,
         )
         self.discriminator = PatchDiscriminator(
-            channel=4, width=model.discriminator_width, rngs=rngs
+            channel=4,
+            width=model.discriminator_width,
+            norm=model.discriminator_norm,
+            rngs=rngs,
         )
 
     def references(self, target, keys):
@@ -308,7 +311,9 @@ def similarity_triplet(query, key, sampling, keys, *, margin=12.0, chunk=1024):
     negative = jnp.take_along_axis(key, draw[..., None], 1)
     difference = jnp.sum(query * (negative - positive), -1) / depth**0.5
     counted = lax.stop_gradient(valid * other)
-    return jnp.sum(jax.nn.relu(difference + margin) * counted) / jnp.maximum(counted.sum(), 1)
+    # By example, so that the mean does not depend on how the batch is split over devices.
+    each = jnp.sum(jax.nn.relu(difference + margin) * counted, 1) / jnp.maximum(counted.sum(1), 1)
+    return each.mean()
 
 
 def correspondence(query, key, sampling):
