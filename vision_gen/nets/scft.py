@@ -80,7 +80,7 @@ class SCFTGenerator(nnx.Module):
       width: channels of the first level; the paper's 16.
       levels: resolutions; the paper's 5 makes 16 x 16 cells of 256 px.
       residual_blocks: at the smallest map; 4.
-      norm: "instance" or "none".
+      norm: of the sketch encoder, "instance" or "none".
       chunk: queries that attend at a time.
     """
 
@@ -92,21 +92,22 @@ class SCFTGenerator(nnx.Module):
         norm = norm == "instance"
         widths = [width * 2**i for i in range(levels)]
         self.sketch_encoder = Encoder(1, widths, norm=norm, rngs=rngs)
-        # Instance normalisation would take the reference's colours away.
+        # Behind a reference, instance normalisation would take its colours away: it rescales every
+        # channel of every image, so that no channel can say how much of a colour there is.
         self.reference_encoder = Encoder(3, widths, norm=False, rngs=rngs)
         depth = 2 * sum(widths)
         self.query = layers.Linear(depth, depth, bias=False, rngs=rngs)
         self.key = layers.Linear(depth, depth, bias=False, rngs=rngs)
         self.value = layers.Linear(depth, depth, bias=False, rngs=rngs)
         self.residual = nnx.List(
-            ResidualBlock(depth, norm=norm, rngs=rngs) for _ in range(residual_blocks)
+            ResidualBlock(depth, norm=False, rngs=rngs) for _ in range(residual_blocks)
         )
-        self.bottom = Block(2 * depth, widths[-1], norm=norm, rngs=rngs)
+        self.bottom = Block(2 * depth, widths[-1], norm=False, rngs=rngs)
         self.merge = nnx.List()
         self.refine = nnx.List()
         for small, large in zip(widths[-2::-1], widths[:0:-1]):
-            self.merge.append(Block(large + small, small, norm=norm, rngs=rngs))
-            self.refine.append(Block(small, small, norm=norm, rngs=rngs))
+            self.merge.append(Block(large + small, small, norm=False, rngs=rngs))
+            self.refine.append(Block(small, small, norm=False, rngs=rngs))
         self.out = layers.Conv(
             width, 3, 3, init=nnx.initializers.normal(0.02), rngs=rngs
         )

@@ -36,10 +36,10 @@ class UNet(nnx.Module):
             return layers.BatchNorm(n, scale_init=scale, rngs=rngs)
 
         conv = dict(init=normal, rngs=rngs)
-        # Where a normalisation follows, a bias would have no effect.
+        # Biases only where the reference implementation has one: in the last convolution.
         bare = lambda i: i in (0, stages - 1)
         self.down = nnx.List(
-            layers.Conv(inner, outer, 4, stride=2, padding=1, bias=i == 0, **conv)
+            layers.Conv(inner, outer, 4, stride=2, padding=1, bias=False, **conv)
             for i, (inner, outer) in enumerate(zip([channel, *widths], widths))
         )
         self.down_norm = nnx.List(None if bare(i) else norm(n) for i, n in enumerate(widths))

@@ -1,0 +1,1 @@
+"""The same architectures written plainly in torch, to be measured against."""

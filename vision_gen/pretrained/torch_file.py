@@ -1,0 +1,170 @@
+"""Reads torch's `.pth` files without torch and without running anything that they contain.
+
+Both formats: the zip archive (torch 1.6 and later) and the older sequence of pickles. Only
+tensors and plain containers are let through; a pickle that names anything else is refused.
+"""
+
+import collections
+import io
+import math
+import pathlib
+import pickle
+import zipfile
+
+import ml_dtypes
+import numpy as np
+
+from vision_gen.errors import InputError
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_STORAGES = {
+    "DoubleStorage": np.float64,
+    "FloatStorage": np.float32,
+    "HalfStorage": np.float16,
+    "BFloat16Storage": ml_dtypes.bfloat16,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "ShortStorage": np.int16,
+    "CharStorage": np.int8,
+    "ByteStorage": np.uint8,
+    "BoolStorage": np.bool_,
+}
+
+
+def read_state_dict(path):
+    """A torch state dict as numpy arrays.
+
+    Args:
+      path: a file that `torch.save(module.state_dict(), path)` wrote. `module.` in front of every
+        name (DataParallel) is taken off.
+
+    Returns:
+      {name: numpy array}, in the file's order.
+
+    Raises:
+      InputError: the file is missing, damaged, not a state dict, or names something that is
+        neither a tensor nor a plain container.
+    """
+    path = pathlib.Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a torch file") from None
+    try:
+        if data[:2] == b"PK":
+            state = _read_zip(data)
+        else:
+            state = _read_legacy(io.BytesIO(data))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:
+        raise InputError(f"{path}: not a readable torch file ({error})") from error
+    if not isinstance(state, dict) or not all(isinstance(v, np.ndarray) for v in state.values()):
+        raise InputError(f"{path}: expected a state dict (names to tensors), found {type(state).__name__}")
+    if state and all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return dict(state)
+
+
+class _Storage:
+    """A typed buffer that may be filled after the tensors that view it were made."""
+
+    def __init__(self, dtype, values=None):
+        self.dtype, self.values = np.dtype(dtype), values
+
+
+class _Tensor:
+    """A view of a storage, turned into an array when everything has been read."""
+
+    def __init__(self, storage, offset, shape, stride):
+        self.storage, self.offset, self.shape, self.stride = storage, offset, shape, stride
+
+    def array(self):
+        values, size = self.storage.values, self.storage.dtype.itemsize
+        span = 1 + sum((n - 1) * s for n, s in zip(self.shape, self.stride))
+        if math.prod(self.shape) and self.offset + span > values.size:
+            raise InputError("a tensor reaches beyond its storage")
+        view = np.lib.stride_tricks.as_strided(
+            values[self.offset :], self.shape, [s * size for s in self.stride]
+        )
+        return view.copy()
+
+
+def _rebuild_tensor(storage, offset, shape, stride, *_):
+    return _Tensor(storage, offset, shape, stride)
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file, storage):
+        super().__init__(file, encoding="latin1")
+        self._storage = storage
+
+    def find_class(self, module, name):
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if (module, name) in (
+            ("torch._utils", "_rebuild_tensor"),
+            ("torch._utils", "_rebuild_tensor_v2"),
+        ):
+            return _rebuild_tensor
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return lambda tensor, *_: tensor
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        raise InputError(
+            f"refused: it names {module}.{name}; only tensors and plain containers are read"
+        )
+
+    def persistent_load(self, saved):
+        if saved[0] != "storage":
+            raise InputError(f"refused: unknown persistent object {saved[0]!r}")
+        return self._storage(saved)
+
+
+def _arrays(value):
+    if isinstance(value, _Tensor):
+        return value.array()
+    if isinstance(value, dict):
+        return {k: _arrays(v) for k, v in value.items()}
+    return value
+
+
+def _read_zip(data):
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        (index,) = (n for n in archive.namelist() if n.endswith("/data.pkl"))
+        folder = index.removesuffix("data.pkl")
+        storages = {}
+
+        def storage(saved):
+            _, dtype, key, _, _ = saved
+            if key not in storages:
+                raw = archive.read(f"{folder}data/{key}")
+                storages[key] = _Storage(dtype, np.frombuffer(raw, dtype))
+            return storages[key]
+
+        return _arrays(_Unpickler(io.BytesIO(archive.read(index)), storage).load())
+
+
+def _read_legacy(file):
+    storages = {}
+
+    def storage(saved):
+        _, dtype, key, _, _, view = saved
+        if view is not None:
+            raise InputError("a storage that views another is not supported")
+        return storages.setdefault(key, _Storage(dtype))
+
+    load = lambda: _Unpickler(file, storage).load()
+    if load() != _MAGIC:
+        raise InputError("not a torch file: the magic number is missing")
+    load()  # Protocol version.
+    load()  # Sizes of the types of the machine that wrote it; always little-endian here.
+    result = load()
+    for key in load():
+        (count,) = np.frombuffer(file.read(8), np.int64)
+        found = storages[key]
+        raw = file.read(int(count) * found.dtype.itemsize)
+        found.values = np.frombuffer(raw, found.dtype)
+        if found.values.size != count:
+            raise InputError("the file ends early")
+    return _arrays(result)
