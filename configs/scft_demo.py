@@ -13,7 +13,7 @@ def get_config():
         width=16,
         levels=3,
         residual_blocks=2,
-        norm="instance",
+        norm="layer",
         discriminator_width=32,
         gan_loss="least_squares",
         jitter_hue=0.5,

@@ -18,7 +18,7 @@ def get_config():
                 width=16,
                 levels=5,
                 residual_blocks=4,
-                norm="instance",
+                norm="layer",
                 attention_chunk=1024,
                 discriminator_width=64,
                 discriminator_norm="batch",

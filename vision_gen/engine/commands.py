@@ -24,7 +24,9 @@ def run(main):
       The exit status: 0; 2 where the user can mend it, with one line on stderr that says what;
       3 where training diverged.
     """
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stdout)
+    console = logging.StreamHandler(sys.stdout)
+    console.setLevel(logging.INFO)
+    logging.getLogger("vision_gen").addHandler(console)
     logging.getLogger("vision_gen").setLevel(logging.INFO)
     absl_logging.set_verbosity(absl_logging.WARNING)
     app.define_help_flags()

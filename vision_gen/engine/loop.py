@@ -124,7 +124,7 @@ def train(config, workdir):
     inference = inference_lib.Inference(config, graphdef, parallel)
     stop = _StopRequest()
     example = parallel.batch(_peek(source, config))
-    log.info("%s", parameter_overview.get_parameter_overview(ckpt.named(state["params"])))
+    log.debug("%s", parameter_overview.get_parameter_overview(ckpt.named(state["params"])))
     log.info("compiling (once for each config and machine)")
     step = parallel.compile(
         lambda axis: step_lib.make_step(config, graphdef, axis), state, example
@@ -223,7 +223,7 @@ def _log_to(path):
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.DEBUG)
     return handler
 
 

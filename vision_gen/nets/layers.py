@@ -135,6 +135,22 @@ class InstanceNorm(nnx.Module):
         return ((y - mean) * factor + self.bias[...]).astype(x.dtype)
 
 
+class LayerNorm(nnx.Module):
+    """Normalisation over the channels of each position, with scale and bias (Ba et al. 2016)."""
+
+    def __init__(self, features, *, epsilon=1e-5, rngs):
+        del rngs
+        self.scale = nnx.Param(jnp.ones(features))
+        self.bias = nnx.Param(jnp.zeros(features))
+        self.epsilon = epsilon
+
+    def __call__(self, x):
+        y = x.astype(jnp.float32)
+        y = y - y.mean(-1, keepdims=True)
+        y = y * lax.rsqrt(jnp.mean(y * y, -1, keepdims=True) + self.epsilon)
+        return (y * self.scale[...] + self.bias[...]).astype(x.dtype)
+
+
 def dropout(x, keys, rate=0.5):
     """Zeroes activations with probability `rate`, by a key [batch] for each example."""
     keep = random.bernoulli(keys, 1 - rate, x.shape[1:])

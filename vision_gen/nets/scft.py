@@ -14,12 +14,15 @@ from vision_gen.nets import layers
 from vision_gen.ops import attention, resample
 
 
+NORMS = {"layer": layers.LayerNorm, "instance": layers.InstanceNorm, "none": None}
+
+
 class Block(nnx.Module):
-    """3x3 convolution, instance normalisation if wanted, LeakyReLU 0.2."""
+    """3x3 convolution, a normalisation of `NORMS`, LeakyReLU 0.2."""
 
     def __init__(self, channel, features, *, stride=1, norm, rngs):
-        self.conv = layers.Conv(channel, features, 3, stride=stride, bias=not norm, rngs=rngs)
-        self.norm = layers.InstanceNorm(features, rngs=rngs) if norm else None
+        self.conv = layers.Conv(channel, features, 3, stride=stride, rngs=rngs)
+        self.norm = NORMS[norm](features, rngs=rngs) if NORMS[norm] else None
 
     def __call__(self, x):
         x = self.conv(x)
@@ -80,34 +83,34 @@ class SCFTGenerator(nnx.Module):
       width: channels of the first level; the paper's 16.
       levels: resolutions; the paper's 5 makes 16 x 16 cells of 256 px.
       residual_blocks: at the smallest map; 4.
-      norm: of the sketch encoder, "instance" or "none".
+      norm: "layer", "instance" or "none", everywhere but in the reference encoder. Instance
+        normalisation rescales every channel of an image, so that no channel can say how much of
+        a colour there is: outputs take the reference's lights and darks but not its hues.
+        Normalising each position over its channels keeps hues.
       chunk: queries that attend at a time.
     """
 
     def __init__(
-        self, *, width=16, levels=5, residual_blocks=4, norm="instance", chunk=1024, rngs
+        self, *, width=16, levels=5, residual_blocks=4, norm="layer", chunk=1024, rngs
     ):
-        if norm not in ("instance", "none"):
-            raise ValueError(f'norm must be "instance" or "none", got {norm!r}')
-        norm = norm == "instance"
+        if norm not in NORMS:
+            raise ValueError(f"config.model.norm must be one of {list(NORMS)}, got {norm!r}")
         widths = [width * 2**i for i in range(levels)]
         self.sketch_encoder = Encoder(1, widths, norm=norm, rngs=rngs)
-        # Behind a reference, instance normalisation would take its colours away: it rescales every
-        # channel of every image, so that no channel can say how much of a colour there is.
-        self.reference_encoder = Encoder(3, widths, norm=False, rngs=rngs)
+        self.reference_encoder = Encoder(3, widths, norm="none", rngs=rngs)
         depth = 2 * sum(widths)
         self.query = layers.Linear(depth, depth, bias=False, rngs=rngs)
         self.key = layers.Linear(depth, depth, bias=False, rngs=rngs)
         self.value = layers.Linear(depth, depth, bias=False, rngs=rngs)
         self.residual = nnx.List(
-            ResidualBlock(depth, norm=False, rngs=rngs) for _ in range(residual_blocks)
+            ResidualBlock(depth, norm=norm, rngs=rngs) for _ in range(residual_blocks)
         )
-        self.bottom = Block(2 * depth, widths[-1], norm=False, rngs=rngs)
+        self.bottom = Block(2 * depth, widths[-1], norm=norm, rngs=rngs)
         self.merge = nnx.List()
         self.refine = nnx.List()
         for small, large in zip(widths[-2::-1], widths[:0:-1]):
-            self.merge.append(Block(large + small, small, norm=False, rngs=rngs))
-            self.refine.append(Block(small, small, norm=False, rngs=rngs))
+            self.merge.append(Block(large + small, small, norm=norm, rngs=rngs))
+            self.refine.append(Block(small, small, norm=norm, rngs=rngs))
         self.out = layers.Conv(
             width, 3, 3, init=nnx.initializers.normal(0.02), rngs=rngs
         )

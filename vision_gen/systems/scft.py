@@ -16,6 +16,7 @@ from PIL import ImageDraw
 
 from vision_gen.engine import sheets
 from vision_gen.engine.system import System
+from vision_gen.errors import InputError
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import scft as net
 from vision_gen.nets.patchgan import PatchDiscriminator
@@ -47,7 +48,7 @@ class SCFT(System):
         model = FrozenConfigDict(config.model)
         self.model = nnx.static(model)
         if (model.perceptual_weight or model.style_weight) and perceptual is None:
-            raise ValueError(
+            raise InputError(
                 "config.model.perceptual_weight and style_weight must be 0 without a perceptual "
                 f"network, got {model.perceptual_weight} and {model.style_weight}"
             )

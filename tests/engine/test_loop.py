@@ -1,0 +1,313 @@
+"""Runs as a user starts them: resuming, stopping, failing."""
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tests.engine import toy
+from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import inference, loop
+from vision_gen.engine import parallel as parallel_lib
+from vision_gen.engine import step as step_lib
+from vision_gen.errors import InputError, NonFiniteError
+
+
+def config_of(folder, **train):
+    config = toy.get_config()
+    config.data.dir = str(folder)
+    config.train.update(train)
+    return config
+
+
+def state_of(workdir, step):
+    return inference.load(workdir, step).state
+
+
+def assert_identical(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+
+
+def command(folder, workdir, *more):
+    return [
+        sys.executable,
+        "train.py",
+        "--config=tests/engine/toy.py",
+        f"--config.data.dir={folder}",
+        f"--workdir={workdir}",
+        *more,
+    ]
+
+
+def environment():
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env["XLA_FLAGS"] = ""
+    return env
+
+
+def start(folder, workdir, *more, **kwargs):
+    return subprocess.run(
+        command(folder, workdir, *more),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **kwargs,
+    )
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A folder of pictures and a run of 6 steps without interruption."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    from PIL import Image
+
+    for index in range(12):
+        Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).save(folder / f"{index}.png")
+    workdir = tmp_path_factory.mktemp("straight")
+    loop.train(config_of(folder), workdir)
+    return folder, workdir
+
+
+def test_a_run_leaves_everything_that_it_promises(straight):
+    _, workdir = straight
+    for name in ("config.json", "train.log", "samples/0000003.png", "samples/0000006.png"):
+        assert (workdir / name).is_file(), name
+    assert list(workdir.glob("events.out.tfevents.*"))
+    assert sorted(int(p.name) for p in (workdir / "checkpoints").iterdir()) == [3, 6]
+    assert "step 6/6" in (workdir / "train.log").read_text()
+    assert json.loads((workdir / "config.json").read_text())["train"]["steps"] == 6
+
+
+def test_resuming_is_bit_identical(straight, tmp_path):
+    folder, workdir = straight
+    loop.train(config_of(folder, steps=3), tmp_path / "run")
+    loop.train(config_of(folder, steps=6), tmp_path / "run")
+    assert_identical(state_of(tmp_path / "run", 6), state_of(workdir, 6))
+
+
+def test_sigterm_saves_and_kill_loses_nothing_finished(straight, tmp_path):
+    folder, workdir = straight
+    run = tmp_path / "run"
+
+    def running(signal_number):
+        """Starts an endless run and signals it after some steps; -> its exit status."""
+        process = subprocess.Popen(
+            command(folder, run, "--config.train.steps=1000000", "--config.train.sample_every=0"),
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        seen = 0
+        for line in process.stdout:
+            if line.startswith("step ") and "validation" not in line:
+                seen += 1
+                if seen == 20:
+                    break
+        process.send_signal(signal_number)
+        process.stdout.read()
+        return process.wait(timeout=120)
+
+    assert running(signal.SIGTERM) == 0
+    steps = sorted(int(p.name) for p in (run / "checkpoints").iterdir())
+    state_of(run, steps[-1])
+    assert running(signal.SIGKILL) == -signal.SIGKILL
+    finished = [int(p.name) for p in (run / "checkpoints").iterdir() if p.name.isdigit()]
+    assert max(finished) >= steps[-1]
+    last = max(finished)
+    state_of(run, last)
+    result = start(folder, run, f"--config.train.steps={last + 3}")
+    assert result.returncode == 0, result.stderr
+    assert f"going on from the checkpoint of step {last}" in result.stdout
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_by_name(straight, tmp_path):
+    folder, _ = straight
+    config = config_of(folder, steps=9)
+    config.players.painter.schedule = "linear"
+    config.players.painter.learning_rate = 0.01
+    loop.train(config_of(folder, steps=3), tmp_path / "run")
+    before = state_of(tmp_path / "run", 3)
+    # The same experiment, but for a rate that overflows; put into the run's own config.
+    config = config_of(folder, steps=9)
+    config.players.painter.learning_rate = 1e38
+    (tmp_path / "run" / "config.json").write_text(config.to_json())
+    with pytest.raises(NonFiniteError, match=r"step \d: the painter's .*(loss|square) = (inf|nan)"):
+        loop.train(config, tmp_path / "run")
+    assert [int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()] == [3]
+    assert_identical(state_of(tmp_path / "run", 3), before)
+
+
+def test_a_full_disk_is_one_error_and_harms_no_checkpoint(straight, tmp_path):
+    folder, _ = straight
+    size = "--config.model.ballast=2000000"  # 8 MB.
+    result = start(folder, tmp_path / "run", size, "--config.train.steps=3")
+    assert result.returncode == 0, result.stderr
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+
+    result = start(folder, tmp_path / "run", size, "--config.train.steps=6", preexec_fn=limit)
+    assert result.returncode == 2
+    (line,) = [x for x in result.stderr.splitlines() if x.startswith("error:")]
+    assert "could not write a checkpoint" in line and "steps [3]" in line
+    assert "Traceback" not in result.stderr
+    assert int(state_of(tmp_path / "run", 3)["step"]) == 3
+
+
+def test_another_experiment_is_refused(straight):
+    folder, workdir = straight
+    config = config_of(folder)
+    config.model.ballast = 9
+    with pytest.raises(InputError, match="another experiment: config.model.ballast is 8 there and 9"):
+        loop.train(config, workdir)
+
+
+def test_a_checkpoint_of_another_config_is_refused_by_parameter(straight):
+    folder, workdir = straight
+    config = config_of(folder)
+    config.model.ballast = 9
+    _, state = step_lib.init_state(config)
+    manager = ckpt.Checkpoints(workdir, config, read_only=True)
+    with pytest.raises(InputError, match=r"params/ballast/w is of shape \[8\] in it and of shape \[9\]"):
+        manager.restore(6, state)
+
+
+def test_a_checkpoint_restores_onto_other_devices(tmp_path):
+    config = toy.get_config()
+    config.model.ballast = 64
+    config.parallel.fsdp = 4
+
+    def placed(devices):
+        parallel = parallel_lib.Parallel(config, devices)
+        return parallel.init(lambda: step_lib.init_state(config)[1])
+
+    state = placed(jax.devices())
+    manager = ckpt.Checkpoints(tmp_path, config)
+    manager.save(1, state, None)
+    manager.wait()
+    config.parallel.fsdp = 2
+    other = placed(jax.devices()[:2])
+    restored = manager.restore(1, other)
+    assert_identical(restored, state)
+    for x, y in zip(jax.tree.leaves(restored), jax.tree.leaves(other), strict=True):
+        assert x.sharding == y.sharding
+
+
+def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
+    config = toy.get_config()
+    config.train.keep = 1
+    _, state = step_lib.init_state(config)
+    manager = ckpt.Checkpoints(tmp_path, config)
+    for step, psnr in ((1, 5.0), (2, 9.0), (3, 7.0), (4, 6.0)):
+        manager.save(step, state, None, {"psnr": psnr})
+        manager.wait()
+    assert manager.steps() == [2, 4]
+    assert manager.best() == 2
+
+
+def test_two_processes_train_save_and_resume(straight, tmp_path):
+    """As one process of two devices would: the same parameters in the end."""
+    folder, workdir = straight
+
+    def together(steps):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        processes = [
+            subprocess.Popen(
+                command(
+                    folder,
+                    tmp_path / "run",
+                    f"--config.train.steps={steps}",
+                    "--config.parallel.processes=2",
+                    f"--config.parallel.process={rank}",
+                    f"--config.parallel.coordinator=127.0.0.1:{port}",
+                ),
+                cwd=ROOT,
+                env=environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for rank in range(2)
+        ]
+        outputs = [p.communicate(timeout=300)[0] for p in processes]
+        assert [p.returncode for p in processes] == [0, 0], outputs
+        return outputs
+
+    together(3)
+    outputs = together(6)
+    assert all("going on from the checkpoint of step 3" in out for out in outputs)
+    got, want = state_of(tmp_path / "run", 6), state_of(workdir, 6)
+    for name in ("kernel", "bias"):
+        # The examples of a batch stand in another order, so that their noise differs a little.
+        np.testing.assert_allclose(
+            got["params"]["painter"][name], want["params"]["painter"][name], atol=2e-3
+        )
+
+
+@pytest.mark.parametrize(
+    "argument,message",
+    [
+        ("--config.train.stepz=3", "stepz"),
+        ("--config.train.steps=many", "steps"),
+        ("--config.data.dir=/nowhere", "config.data.dir: '/nowhere' is not a folder"),
+        ("--config.data.name=imagenet", "config.data.name must be"),
+        ("--config.dtype=float8", "config.dtype must be"),
+        ("--config.players.painter.schedule=wild", "schedule must be"),
+        ("--config.system=toy.Nothing", "config.system is 'toy.Nothing'"),
+        ("--config.train.best_metric=beauty", "config.train.best_metric is 'beauty'"),
+    ],
+)
+def test_bad_settings_are_one_line(straight, tmp_path, argument, message):
+    folder, _ = straight
+    result = start(folder, tmp_path / "run", argument)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_import_is_light():
+    code = "import sys, vision_gen; print(sorted({'tensorflow', 'jax'} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert out.stdout.strip() == "[]"
+    code = (
+        "import sys; from vision_gen.data import pipeline, sources; "
+        "from vision_gen.engine import loop, inference; print('tensorflow' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert out.stdout.strip() == "False", out.stderr
+
+
+def test_figures_of_a_run_and_applying_it(straight):
+    folder, workdir = straight
+    means, sheet = inference.evaluate_run(workdir, "last")
+    record = json.loads((workdir / "metrics.json").read_text())
+    assert record["metrics"]["psnr"]["mean"] == means["psnr"] and record["step"] == 6
+    assert sheet.is_file()
+    import vision_gen
+
+    model = vision_gen.load(workdir)
+    out = model(np.full((30, 50), 255, np.uint8))
+    assert out.shape == (30, 50, 3) and out.dtype == np.uint8
+    with pytest.raises(InputError, match="must be uint8"):
+        model(np.zeros((4, 4, 3)))
+    with pytest.raises(InputError, match=r"takes the images \['sketch'\]"):
+        model()
+    with pytest.raises(InputError, match="one of the steps"):
+        vision_gen.load(workdir, 5)
+    with pytest.raises(InputError, match="holds no run"):
+        vision_gen.load(folder)

@@ -1,0 +1,61 @@
+"""A system and a config that compile in a second, to test what surrounds a system."""
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from vision_gen.engine import defaults
+from vision_gen.engine.system import System
+from vision_gen.metrics import image as metrics
+from vision_gen.nets import layers
+from vision_gen.ops import augment, colour, random
+
+
+class Toy(System):
+    """Paints a drawing by a 1x1 convolution of its lines; noise makes it need its keys."""
+
+    players = ("painter",)
+    inputs = {"sketch": 1}
+    columns = ("sketch", "output")
+
+    def __init__(self, config, *, rngs):
+        self.painter = layers.Conv(1, 3, 1, rngs=rngs)
+        # Never trained; makes checkpoints large.
+        self.ballast = nnx.Dict(w=nnx.Param(jax.random.normal(rngs.params(), (config.model.ballast,))))
+
+    def forward(self, batch, keys):
+        sketch = augment.sketches(batch, keys)
+        noise = random.uniform(keys, (), 0, 0.01)[:, None, None, None]
+        return {"fake": self.painter(sketch + noise), "target": colour.from_uint8(batch["colour"])}
+
+    def painter_loss(self, out, batch, keys):
+        return {"square": jnp.mean((out["fake"] - out["target"]) ** 2)}
+
+    def translate(self, *, sketch):
+        return self.painter(sketch)
+
+    def sample(self, batch, keys):
+        sketch = augment.sketches(batch, keys)
+        return {"sketch": sketch, "output": self.painter(sketch)}
+
+    def evaluate(self, batch, keys):
+        target = colour.from_uint8(batch["colour"])
+        return {"psnr": metrics.psnr(self.painter(augment.sketches(batch, keys)), target)}
+
+
+def get_config():
+    return defaults.experiment(
+        "tests.engine.toy.Toy",
+        data=dict(name="image_folder", size=16),
+        model=ConfigDict(dict(ballast=8)),
+        players=dict(painter=defaults.player(0.01, ema=0.9)),
+        batch_size=8,
+        steps=6,
+        log_every=1,
+        sample_every=3,
+        eval_every=0,
+        eval_images=4,
+        checkpoint_every=3,
+        sample_images=2,
+    )

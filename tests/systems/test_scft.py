@@ -1,0 +1,170 @@
+"""SCFT: the known warp gives the positives, and training finds them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image, ImageDraw
+import pytest
+
+from configs import scft_openmoji
+from tests.conftest import tiny
+from vision_gen.data import pipeline, sources
+from vision_gen.engine import inference, loop
+from vision_gen.engine import parallel as parallel_lib
+from vision_gen.engine import step as step_lib
+from vision_gen.engine import system as systems
+from vision_gen.errors import InputError
+from vision_gen.nets import scft as net
+from vision_gen.ops import resample, tps
+from vision_gen.systems import scft
+
+
+def test_without_a_warp_the_positives_are_the_diagonal():
+    grid = resample.identity_grid(6, 5)
+    index = jnp.arange(30)[None]
+    weights, valid = net.correspondence_weights(grid[None], index, grid)
+    np.testing.assert_allclose(weights[0], np.eye(30), atol=1e-5)
+    assert valid.all()
+
+
+def test_a_shift_moves_the_positives_and_leaves_the_frame():
+    """reference(x) = image(x + one cell right): what cell i shows lies one cell left."""
+    grid = resample.identity_grid(4, 4)
+    sampling = (grid + jnp.asarray([0.5, 0.0]))[None]
+    weights, valid = net.correspondence_weights(sampling, jnp.arange(16)[None], grid)
+    for i in range(16):
+        if i % 4 == 0:
+            assert not valid[0, i]
+        else:
+            assert valid[0, i] and int(weights[0, i].argmax()) == i - 1
+
+
+def test_triplet_is_zero_for_the_true_correspondence_and_the_margin_for_none():
+    grid = resample.identity_grid(4, 4)[None]
+    keys = jax.random.split(jax.random.key(0), 1)
+    code = 40 * jnp.eye(16).reshape(1, 4, 4, 16)
+    assert float(scft.similarity_triplet(code, code, grid, keys)) == 0
+    blank = jnp.zeros_like(code)
+    assert float(scft.similarity_triplet(blank, code, grid, keys)) == pytest.approx(12)
+    wrong = jnp.roll(code, 5, 3)
+    assert float(scft.similarity_triplet(wrong, code, grid, keys)) > 12
+
+
+def test_triplet_in_chunks_is_the_triplet():
+    rng = np.random.default_rng(0)
+    query, key = (jnp.asarray(rng.normal(size=(2, 6, 6, 8)), jnp.float32) for _ in range(2))
+    keys = jax.random.split(jax.random.key(1), 2)
+    sampling = tps.flow(*tps.random_spline(keys), 6, 6)
+
+    def value(chunk):
+        loss = lambda q, k: scft.similarity_triplet(q, k, sampling, keys, chunk=chunk)
+        return jax.value_and_grad(loss, (0, 1))(query, key)
+
+    whole, parts = value(36), value(10)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_correspondence_of_perfect_codes_is_found_everywhere():
+    keys = jax.random.split(jax.random.key(2), 3)
+    spline = tps.random_spline(keys, scale=0.3)
+    size = 16
+    sampling = tps.flow(*spline, size, size)
+    # Random Fourier features of a position: alike only where positions are.
+    frequency = jax.random.normal(jax.random.key(3), (2, 64)) * 6
+    code = lambda p: 5 * jnp.concatenate([jnp.sin(p @ frequency), jnp.cos(p @ frequency)], -1)
+    query = jnp.broadcast_to(code(resample.identity_grid(size, size)), (3, size, size, 128))
+    found, identity, valid = scft.correspondence(query, code(sampling), sampling)
+    share = lambda hit: float(jnp.sum(hit & valid) / jnp.sum(valid))
+    assert share(found) > 0.98 > share(identity) + 0.1
+
+
+def test_perceptual_weights_need_a_network():
+    config = tiny("scft_demo")
+    config.model.style_weight = 50.0
+    with pytest.raises(InputError, match="perceptual_weight and style_weight must be 0"):
+        step_lib.init_state(config)
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory):
+    """Outlined discs and boxes in two random colours on white, at random places."""
+    folder = tmp_path_factory.mktemp("drawings")
+    rng = np.random.default_rng(0)
+    for index in range(160):
+        image = Image.new("RGB", (64, 64), "white")
+        draw = ImageDraw.Draw(image)
+        for shape in (draw.ellipse, draw.rectangle):
+            x, y = rng.integers(4, 30, 2)
+            w, h = rng.integers(20, 32, 2)
+            fill = tuple(int(c) for c in rng.integers(40, 256, 3))
+            shape([x, y, x + w, y + h], fill=fill, outline="black", width=4)
+        image.save(folder / f"{index}.png")
+    return folder
+
+
+def trained(config, steps):
+    """-> held-out figures after `steps`."""
+    parallel = parallel_lib.Parallel(config, jax.devices()[:1])
+    graphdef = None
+
+    def init():
+        nonlocal graphdef
+        graphdef, state = step_lib.init_state(config)
+        return state
+
+    state = parallel.init(init)
+    data = pipeline.training_batches(sources.open_source(config, "train"), config)
+    batch = parallel.batch(next(data))
+    step = parallel.compile(lambda axis: step_lib.make_step(config, graphdef, axis), state, batch)
+    for _ in range(steps):
+        state, _ = step(state, parallel.batch(next(data)))
+    means, _ = inference.Inference(config, graphdef, parallel).evaluate(
+        state, sources.open_source(config, "test")
+    )
+    return means
+
+
+def test_training_beats_the_sketch_and_the_warped_reference(drawings):
+    config = tiny("scft_demo")
+    config.data.update(name="image_folder", dir=str(drawings))
+    config.model.update(width=12, levels=2, discriminator_width=8)
+    config.train.update(batch_size=8, steps=200)
+    config.players.generator.update(learning_rate=3e-3, warmup=10)
+    means = trained(config, 200)
+    assert means["psnr"] > max(means["psnr_sketch"], means["psnr_reference"]) + 1.5, means
+
+
+def test_pix2pix_learns_what_sketches_tell(tmp_path):
+    """Discs are red and boxes blue: colours that only a learner of shapes can give."""
+    rng = np.random.default_rng(1)
+    for index in range(120):
+        image = Image.new("RGB", (64, 64), "white")
+        draw = ImageDraw.Draw(image)
+        x, y = rng.integers(4, 24, 2)
+        box = [x, y, x + int(rng.integers(24, 36)), y + int(rng.integers(24, 36))]
+        if index % 2:
+            draw.ellipse(box, fill=(220, 40, 40), outline="black", width=4)
+        else:
+            draw.rectangle(box, fill=(40, 60, 220), outline="black", width=4)
+        image.save(tmp_path / f"{index}.png")
+    config = tiny("pix2pix_openmoji")
+    config.data.update(name="image_folder", dir=str(tmp_path))
+    config.model.update(width=16, discriminator_width=8)
+    config.train.update(batch_size=8, steps=150)
+    for player in config.players.values():
+        player.learning_rate = 1e-3
+    means = trained(config, 150)
+    assert means["psnr"] > means["psnr_sketch"] + 4, means
+
+
+def test_defaults_are_the_papers():
+    config = scft_openmoji.get_config()
+    loop.check(config)
+    params = jax.eval_shape(lambda: systems.build(config)[1])
+    assert params["generator"]["query"]["kernel"].shape == (992, 992)
+    model = config.model
+    assert (model.gan_weight, model.reconstruction_weight) == (1, 30)
+    assert (model.triplet_weight, model.triplet_margin) == (1, 12)
+    rates = [config.players[name].learning_rate for name in ("generator", "discriminator")]
+    assert rates == [1e-4, 2e-4]
