@@ -12,20 +12,20 @@ def get_config():
     config.model.update(
         width=16,
         levels=3,
-        residual_blocks=2,
+        residual_blocks=1,
         norm="layer",
         discriminator_width=32,
         gan_loss="least_squares",
-        jitter_hue=0.5,
-        jitter_shift=0.0,
+        jitter_hue=0.1,
+        jitter_shift=0.3,
     )
     config.players.generator.update(
-        learning_rate=2e-3, schedule="cosine", warmup=50, clip=1.0, ema=0.99, b1=0.9
+        learning_rate=3e-3, schedule="cosine", warmup=50, clip=1.0, ema=0.99, b1=0.9
     )
     config.players.discriminator.update(learning_rate=5e-5, schedule="constant")
     config.train.update(
         batch_size=8,
-        steps=1000,
+        steps=1200,
         log_every=20,
         sample_every=200,
         eval_every=400,

@@ -71,7 +71,10 @@ class Checkpoints:
                 read_only=read_only,
                 cleanup_tmp_directories=not read_only,
             ),
-            item_names=("state", "data"),
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "data": grain.checkpoint.CheckpointHandler(),
+            },
         )
 
     def steps(self):

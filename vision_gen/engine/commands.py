@@ -26,9 +26,12 @@ def run(main):
     """
     console = logging.StreamHandler(sys.stdout)
     console.setLevel(logging.INFO)
-    logging.getLogger("vision_gen").addHandler(console)
-    logging.getLogger("vision_gen").setLevel(logging.INFO)
-    absl_logging.set_verbosity(absl_logging.WARNING)
+    log = logging.getLogger("vision_gen")
+    log.addHandler(console)
+    log.setLevel(logging.INFO)
+    log.propagate = False  # Libraries give the root logger handlers of their own.
+    # Libraries raise what goes wrong; what they also log would bury the one line below.
+    absl_logging.set_verbosity(absl_logging.FATAL)
     app.define_help_flags()
     try:
         argv = flags.FLAGS(sys.argv)

@@ -91,7 +91,8 @@ def train(config, workdir):
     use_compilation_cache()
     parallel = parallel_lib.Parallel(config)
     ckpt.claim(workdir, config)
-    log_file = _log_to(workdir / "train.log")
+    parallel_lib.barrier("workdir")
+    log_file = _log_to(workdir, jax.process_index())
     # Tensorflow, which clu's writers need, takes seconds to import: while XLA compiles.
     executor = concurrent.futures.ThreadPoolExecutor(1)
     observers = executor.submit(_observers, workdir, config)
@@ -218,9 +219,9 @@ def _peek(source, config):
     return {k: np.repeat(v[None], local, 0) for k, v in example.items()}
 
 
-def _log_to(path):
-    """Repeats the log, with times, in a file of the workdir."""
-    handler = logging.FileHandler(path)
+def _log_to(workdir, process):
+    """Repeats the log, with times, in a file of the workdir, one a process."""
+    handler = logging.FileHandler(workdir / f"train{f'-{process}' if process else ''}.log")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
