@@ -27,9 +27,10 @@ from jax import lax
 import jax.numpy as jnp
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-# On CPU, with at most this many output positions (batch x height x width), reading the kernel
-# costs more than gathering patches, and one GEMM beats XLA's convolution in every direction.
-GEMM_ROWS = 256
+# On CPU, with at most this many output positions (batch x height x width), reading and rearranging
+# the kernel costs more than gathering patches, and one GEMM beats XLA's convolution.
+GEMM_ROWS = 1024
+KERNEL_GEMM_ROWS = 256  # For the gradient of the kernel, whose patches are transposed as well.
 
 
 def conv(x, kernel, *, stride=1, padding=0):
@@ -189,28 +190,33 @@ def _kernel_gradient_native(x, y, stride, padding, kernel_size):
 # CPU.
 
 
-def _is_tiny(batch, out_size, kernel_size):
-    return batch * math.prod(out_size) <= GEMM_ROWS or any(
-        n < k for n, k in zip(out_size, kernel_size)
+def _use_gemm(batch, out_size, kernel_size, rows):
+    """Also wherever the kernel exceeds the map: XLA's convolution is a naive loop there."""
+    return (
+        kernel_size == (1, 1)
+        or batch * math.prod(out_size) <= rows
+        or any(n < k for n, k in zip(out_size, kernel_size))
     )
 
 
 def _conv_cpu(x, w, stride, padding):
     out = _out_size(x.shape[1:3], w.shape[:2], stride, padding)
-    if w.shape[:2] == (1, 1) or _is_tiny(x.shape[0], out, w.shape[:2]):
+    if _use_gemm(x.shape[0], out, w.shape[:2], GEMM_ROWS):
         return _patches(x, w.shape[:2], stride, padding) @ w.reshape(-1, w.shape[3])
     return _conv_native(_pad(x, padding), w, stride, ((0, 0), (0, 0)))
 
 
 def _adjoint_cpu(y, w, stride, padding, size):
-    if w.shape[:2] == (1, 1) or _is_tiny(y.shape[0], y.shape[1:3], w.shape[:2]):
+    if _use_gemm(y.shape[0], y.shape[1:3], w.shape[:2], GEMM_ROWS):
         patches = y @ w.reshape(-1, w.shape[3]).T
         return _patches_adjoint(patches, w.shape[:2], stride, padding, size)
+    if stride == 1:
+        return _adjoint_native(y, w, stride, padding, size)
     return _adjoint_sub_pixel(y, w, stride, padding, size)
 
 
 def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
-    if kernel_size == (1, 1) or _is_tiny(x.shape[0], y.shape[1:3], kernel_size):
+    if _use_gemm(x.shape[0], y.shape[1:3], kernel_size, KERNEL_GEMM_ROWS):
         patches = _patches(x, kernel_size, stride, padding)
         dw = jnp.tensordot(patches, y, ((0, 1, 2), (0, 1, 2)))
         return dw.reshape(*kernel_size, x.shape[3], y.shape[3])

@@ -42,7 +42,7 @@ class SCFT(System):
 
     players = ("discriminator", "generator")
     inputs = {"sketch": 1, "reference": 3}
-    columns = ("sketch", "reference", "output", "truth")
+    columns = ("sketch", "reference", "output", "truth", "other", "recoloured")
 
     def __init__(self, config, *, rngs, perceptual=None):
         model = FrozenConfigDict(config.model)
@@ -157,14 +157,17 @@ class SCFT(System):
         return sketch, target, reference, spline
 
     def sample(self, batch, keys):
-        """Even rows: augmented-self references. Odd rows: the reference of the row above's
-        neighbour, another drawing in its own colours, for which no truth exists."""
+        """With the augmented-self reference, and with another drawing in its own colours."""
         sketch, target, reference, _ = self._held_out(batch, keys)
         other = jnp.roll(target, 1, 0)
-        odd = (jnp.arange(sketch.shape[0]) % 2 == 1)[:, None, None, None]
-        reference = jnp.where(odd, other, reference)
-        fake = self.translate(sketch=sketch, reference=reference)
-        return {"sketch": sketch, "reference": reference, "output": fake, "truth": target}
+        return {
+            "sketch": sketch,
+            "reference": reference,
+            "output": self.translate(sketch=sketch, reference=reference),
+            "truth": target,
+            "other": other,
+            "recoloured": self.translate(sketch=sketch, reference=other),
+        }
 
     def evaluate(self, batch, keys):
         """PSNR and SSIM with augmented-self references in the drawing's own colours, PSNR of the
