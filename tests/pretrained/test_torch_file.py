@@ -1,0 +1,62 @@
+"""Torch files are read without torch, exactly, and nothing in them is run."""
+
+import collections
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from vision_gen.errors import InputError
+from vision_gen.pretrained import torch_file
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_both_formats_give_torchs_values(tmp_path, zipped):
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    base = torch.arange(24, dtype=torch.float32).reshape(4, 6)
+    state = collections.OrderedDict(
+        whole=base,
+        view=base.T[1:3],  # Strided, with an offset, in the same storage.
+        half=base.half(),
+        brain=base.bfloat16(),
+        count=torch.tensor(7),
+        parameter=torch.nn.Parameter(torch.randn(2, 3)),
+    )
+    torch.save(state, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
+    found = torch_file.read_state_dict(tmp_path / "x.pth")
+    assert list(found) == list(state)
+    for name, value in state.items():
+        np.testing.assert_array_equal(
+            np.asarray(found[name], np.float64), value.detach().double().numpy()
+        )
+    torch.save({f"module.{k}": v for k, v in state.items()}, tmp_path / "parallel.pth")
+    assert list(torch_file.read_state_dict(tmp_path / "parallel.pth")) == list(state)
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.mkdir, ("/tmp/vision_gen_was_fooled",)
+
+
+def test_code_is_refused_by_name(tmp_path):
+    data = b"".join(
+        pickle.dumps(x, protocol=2) for x in (torch_file._MAGIC, 1001, {}, {"w": Harmful()}, [])
+    )
+    (tmp_path / "x.pth").write_bytes(data)
+    with pytest.raises(InputError, match=r"x.pth: refused: it names \w+.mkdir"):
+        torch_file.read_state_dict(tmp_path / "x.pth")
+    assert not os.path.exists("/tmp/vision_gen_was_fooled")
+
+
+def test_what_is_no_torch_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="nothing.pth: cannot be read"):
+        torch_file.read_state_dict(tmp_path / "nothing.pth")
+    (tmp_path / "text.pth").write_text("weights")
+    with pytest.raises(InputError, match="text.pth: not a readable torch file"):
+        torch_file.read_state_dict(tmp_path / "text.pth")
+    (tmp_path / "list.pth").write_bytes(
+        b"".join(pickle.dumps(x, protocol=2) for x in (torch_file._MAGIC, 1001, {}, [1, 2], []))
+    )
+    with pytest.raises(InputError, match="expected a state dict .* found list"):
+        torch_file.read_state_dict(tmp_path / "list.pth")
