@@ -37,14 +37,7 @@ SHAPES = ((256, 1), (64, 16))  # Size and batch of the pix2pix comparison.
 def built(config, batch):
     """(function that runs one blocking step, compile seconds) of a config."""
     parallel = parallel_lib.Parallel(config, jax.devices()[:1])
-    graphdef = None
-
-    def init():
-        nonlocal graphdef
-        graphdef, state = step_lib.init_state(config)
-        return state
-
-    state = parallel.init(init)
+    graphdef, state = step_lib.place_state(config, parallel)
     batch = parallel.batch(batch)
     begun = time.perf_counter()
     step = parallel.compile(lambda axis: step_lib.make_step(config, graphdef, axis), state, batch)
@@ -130,14 +123,7 @@ def engine_share(steps):
     source = sources.open_source(config, "train")
     data = pipeline.training_batches(source, config)
     parallel = parallel_lib.Parallel(config, jax.devices()[:1])
-    graphdef = None
-
-    def init():
-        nonlocal graphdef
-        graphdef, state = step_lib.init_state(config)
-        return state
-
-    state = parallel.init(init)
+    graphdef, state = step_lib.place_state(config, parallel)
     batch = parallel.batch(next(data))
     step = parallel.compile(lambda axis: step_lib.make_step(config, graphdef, axis), state, batch)
     for _ in range(3):

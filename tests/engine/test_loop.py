@@ -188,7 +188,7 @@ def test_a_checkpoint_restores_onto_other_devices(tmp_path):
 
     def placed(devices):
         parallel = parallel_lib.Parallel(config, devices)
-        return parallel.init(lambda: step_lib.init_state(config)[1])
+        return step_lib.place_state(config, parallel)[1]
 
     state = placed(jax.devices())
     manager = ckpt.Checkpoints(tmp_path, config)

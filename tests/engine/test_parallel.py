@@ -29,14 +29,7 @@ def batches(config, keys=("colour", "line")):
 def losses(config, devices):
     """Metrics of every step, and the final state's largest shard of optimizer state in bytes."""
     parallel = parallel_lib.Parallel(config, devices)
-    graphdef = None
-
-    def init():
-        nonlocal graphdef
-        graphdef, state = step_lib.init_state(config)
-        return state
-
-    state = parallel.init(init)
+    graphdef, state = step_lib.place_state(config, parallel)
     history, step = [], None
     for local in batches(config):
         batch = parallel.batch(local)

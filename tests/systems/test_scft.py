@@ -106,14 +106,7 @@ def drawings(tmp_path_factory):
 def trained(config, steps):
     """-> held-out figures after `steps`."""
     parallel = parallel_lib.Parallel(config, jax.devices()[:1])
-    graphdef = None
-
-    def init():
-        nonlocal graphdef
-        graphdef, state = step_lib.init_state(config)
-        return state
-
-    state = parallel.init(init)
+    graphdef, state = step_lib.place_state(config, parallel)
     data = pipeline.training_batches(sources.open_source(config, "train"), config)
     batch = parallel.batch(next(data))
     step = parallel.compile(lambda axis: step_lib.make_step(config, graphdef, axis), state, batch)

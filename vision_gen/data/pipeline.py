@@ -1,5 +1,6 @@
 """Batches for training (endless, shuffled, resumable) and for evaluation (each example once)."""
 
+from absl import flags
 import grain
 import numpy as np
 
@@ -29,6 +30,8 @@ def training_batches(source, config, *, process=0, processes=1):
     threads = 0 if workers else 4
     data = data.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4))
     if workers:
+        if not flags.FLAGS.is_parsed():  # Grain's workers read flags, which a library may not have.
+            flags.FLAGS.mark_as_parsed()
         data = data.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
     return iter(data)
 

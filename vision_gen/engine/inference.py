@@ -217,19 +217,7 @@ def load(workdir, checkpoint="best"):
         raise InputError(
             f'checkpoint must be "best", "last" or one of the steps {steps}, got {checkpoint!r}'
         )
-    graphdef = None
-
-    def init():
-        nonlocal graphdef
-        graphdef, state = step_lib.init_state(config)
-        return state
-
-    shapes = jax.eval_shape(init)
-    target = jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-        shapes,
-        parallel.state_sharding(shapes),
-    )
+    graphdef, target = step_lib.place_state(config, parallel, abstract=True)
     state = manager.restore(step, target)
     manager.close()
     return Model(config, step, state, Inference(config, graphdef, parallel))

@@ -106,14 +106,7 @@ def train(config, workdir):
     data = pipeline.training_batches(
         source, config, process=jax.process_index(), processes=jax.process_count()
     )
-    graphdef = None
-
-    def init():
-        nonlocal graphdef
-        graphdef, state = step_lib.init_state(config)
-        return state
-
-    state = parallel.init(init)
+    graphdef, state = step_lib.place_state(config, parallel)
     manager = ckpt.Checkpoints(workdir, config)
     first = 0
     if manager.steps():

@@ -103,9 +103,18 @@ class Parallel:
         step = jax.jit(step, out_shardings=(states, self.replicated), donate_argnums=0)
         return step.lower(state, batch).compile(compiler_options=options)
 
+    def shapes(self, function):
+        """Shapes and shardings of the state that `function()` makes."""
+        shapes = jax.eval_shape(function)
+        return jax.tree.map(
+            lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+            shapes,
+            self.state_sharding(shapes),
+        )
+
     def init(self, function):
         """State made by `function()` on the devices, sharded as it is made."""
-        shardings = self.state_sharding(jax.eval_shape(function))
+        shardings = jax.tree.map(lambda x: x.sharding, self.shapes(function))
         return self.stack(jax.jit(function, out_shardings=shardings)())
 
     def stack(self, state):

@@ -98,6 +98,28 @@ def init_state(config):
     return graphdef, state
 
 
+def place_state(config, parallel, *, abstract=False):
+    """`init_state` on devices.
+
+    Args:
+      config: the experiment.
+      parallel: a `parallel.Parallel`.
+      abstract: only shapes and shardings, to restore a checkpoint into.
+
+    Returns:
+      (graphdef, state).
+    """
+    graphdef = None
+
+    def init():
+        nonlocal graphdef
+        graphdef, state = init_state(config)
+        return state
+
+    state = parallel.shapes(init) if abstract else parallel.init(init)
+    return graphdef, state
+
+
 def ema_params(state):
     """Parameters for sampling: the moving average where a player keeps one."""
     params = dict(state["params"])
