@@ -166,8 +166,8 @@ class _Explained:
         finished = sorted(int(p.name) for p in self._folder.glob("*") if p.name.isdigit())
         raise InputError(
             f"could not write a checkpoint below {self._folder} ({_root_cause(error)}); finished "
-            f"checkpoints are intact: steps {finished or 'none'}. Free disk space and start again "
-            "to go on from the last"
+            f"checkpoints are intact: steps {finished or 'none'}. When that is mended, start again to "
+            "go on from the last"
         ) from error
 
 

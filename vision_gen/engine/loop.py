@@ -187,7 +187,8 @@ def train(config, workdir):
                 save(figures)
             window.paused += time.perf_counter() - pause
             if stop.requested(number):
-                save()
+                if saved != number:
+                    save()
                 log.info("stopped by SIGTERM at step %d; the same command goes on from here", number)
                 figures = {}
                 break
