@@ -15,9 +15,6 @@ from vision_gen.errors import InputError
 from vision_gen.nets.layers import BATCH_AXIS
 
 STYLES = ("jit", "shard_map", "pmap")
-# On CPU, XLA's newer kernels for matrix products, but its older ones for convolutions: with few
-# channels those take half the time (docs/speed_log.md).
-CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
 
 
 class Parallel:
@@ -82,12 +79,11 @@ class Parallel:
         Returns:
           `step(state, batch) -> state, metrics`; the state is donated.
         """
-        options = CPU_OPTIONS if self.devices[0].platform == "cpu" else None
         if self.style == "pmap":
             step = jax.pmap(
                 make_step(BATCH_AXIS), BATCH_AXIS, devices=self.devices, donate_argnums=0
             )
-            return step.lower(state, batch).compile(compiler_options=options)
+            return step.lower(state, batch).compile()
         if self.style == "shard_map":
             spec = PartitionSpec
             step = jax.shard_map(
@@ -101,7 +97,7 @@ class Parallel:
             step = make_step(None)
         states = jax.tree.map(lambda x: x.sharding, state)
         step = jax.jit(step, out_shardings=(states, self.replicated), donate_argnums=0)
-        return step.lower(state, batch).compile(compiler_options=options)
+        return step.lower(state, batch).compile()
 
     def shapes(self, function):
         """Shapes and shardings of the state that `function()` makes."""
