@@ -1,7 +1,6 @@
 """One device, eight devices, three styles, sharded state: the same numbers."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -126,8 +125,3 @@ def test_batch_size_must_fit_the_devices(config):
     config.train.batch_size = 12
     with pytest.raises(InputError, match="train.batch_size is 12.*multiple of 8"):
         parallel_lib.Parallel(config, jax.devices())
-
-
-def test_compute_dtype_reaches_the_gradients_as_float32(config):
-    graphdef, state = step_lib.init_state(config)
-    assert all(p.dtype == jnp.float32 for p in jax.tree.leaves(state["params"]))

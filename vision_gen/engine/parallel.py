@@ -7,7 +7,6 @@ step. "pmap": one replica of the state a device, as older code does it. All give
 
 import jax
 from jax.experimental import multihost_utils
-import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
@@ -176,10 +175,3 @@ def barrier(name):
     """Waits for the other processes."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
-
-
-def agree(value):
-    """The largest of the processes' values of an int."""
-    if jax.process_count() == 1:
-        return value
-    return int(np.max(multihost_utils.process_allgather(jnp.int32(value))))
