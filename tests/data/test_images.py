@@ -59,6 +59,21 @@ def test_truncated_files_are_found_named_and_left_out_if_asked(image_folder, suf
     assert len(rest) == len(set(rest)) == 11 and victim not in rest
 
 
+def test_a_file_damaged_in_the_middle_is_left_out_if_asked(image_folder):
+    victim = image_folder / "picture00.png"
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 0xFF  # Header and end marker stay.
+    victim.write_bytes(data)
+    config = tiny("pix2pix_openmoji")
+    config.data.update(name="image_folder", dir=str(image_folder), skip_unreadable=True)
+    splits = [sources.open_source(config, split) for split in sources.SPLITS]
+    assert splits[0].skipped == [victim]
+    assert sum(len(s) for s in splits) == 11
+    for source in splits:
+        for index in range(len(source)):
+            assert source[index]["colour"].shape == (32, 32, 3)
+
+
 def test_folders_that_cannot_be_used_are_named(tmp_path, image_folder):
     with pytest.raises(InputError, match="is not a folder"):
         sources.ImageFolder(tmp_path / "nowhere", "train", 32)

@@ -45,11 +45,13 @@ def square(image, size):
     )
 
 
-def problem(path):
-    """What is wrong with an image file as far as its first and last bytes tell, or None.
+def problem(path, *, decode):
+    """What is wrong with an image file, or None.
 
-    Reads the header and looks for the end marker of the format, so that a truncated download is
-    found without decoding every file of a large folder.
+    Args:
+      path: the file.
+      decode: decode it whole as well. Otherwise only its header is read and the end marker of its
+        format looked for, which finds a truncated download without decoding a large folder.
     """
     try:
         with Image.open(path) as image:
@@ -68,6 +70,11 @@ def problem(path):
         return "truncated (a JPEG without its end)"
     if kind == "WEBP" and int.from_bytes(data[4:8], "little") + 8 > length:
         return "truncated (a WebP shorter than it says)"
+    if decode:
+        try:
+            read(path)
+        except InputError as error:
+            return str(error).removeprefix(f"{path}: ")
     return None
 
 

@@ -4,8 +4,10 @@ A source has `len()` and `source[i]`. Every example has `colour` [size, size, 3]
 come with their artist's lines have `line` [size, size, 1] as well.
 """
 
+import concurrent.futures
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import pathlib
@@ -93,7 +95,10 @@ class ImageFolder:
             raise InputError("config.data.dir is empty; image_folder needs the folder's path")
         folder = pathlib.Path(folder)
         paths = images.find(folder)
-        broken = [(path, why) for path in paths if (why := images.problem(path))]
+        # Files to be left out must all be known now: each is decoded once.
+        check = functools.partial(images.problem, decode=skip_unreadable)
+        with concurrent.futures.ThreadPoolExecutor() as executor:
+            broken = [(path, why) for path, why in zip(paths, executor.map(check, paths)) if why]
         if broken and not skip_unreadable:
             path, why = broken[0]
             more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
