@@ -11,10 +11,16 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def read(path):
-    """An image file as [height, width, 3] uint8 RGB.
+    """An image file as [height, width, 3] uint8 RGB, transparency over white; see `read_rgba`."""
+    image = Image.fromarray(read_rgba(path))
+    paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return np.asarray(Image.alpha_composite(paper, image).convert("RGB"))
 
-    Turned as its EXIF orientation says, transparency over white, 16-bit scaled to 8-bit, grey
-    repeated to three channels.
+
+def read_rgba(path):
+    """An image file as [height, width, 4] uint8, alpha not multiplied in.
+
+    Turned as its EXIF orientation says, 16-bit scaled to 8-bit, grey repeated to three channels.
 
     Raises:
       InputError: the file cannot be decoded or ends early; names it.
@@ -30,12 +36,8 @@ def read(path):
     if image.mode.startswith("I") or image.mode == "F":
         # 16-bit grey: 65535 is white.
         grey = np.clip(np.asarray(image, np.float64) / 257, 0, 255).round().astype(np.uint8)
-        return np.repeat(grey[..., None], 3, -1)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(paper, image)
-    return np.asarray(image.convert("RGB"))
+        image = Image.fromarray(grey)
+    return np.asarray(image.convert("RGBA"))
 
 
 def square(image, size):

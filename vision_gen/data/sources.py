@@ -14,7 +14,7 @@ import pathlib
 
 import numpy as np
 
-from vision_gen.data import images
+from vision_gen.data import images, scenes
 from vision_gen.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -32,6 +32,8 @@ def open_source(config, split):
     """
     if split not in SPLITS:
         raise InputError(f"split must be one of {SPLITS}, got {split!r}")
+    if config.data.name in ("nerf_synthetic", "llff", "transforms", "analytic_scene"):
+        return scenes.open_scene(config, split)
     if config.data.name == "openmoji":
         return OpenMoji(config.data.size, split, config.data.dir)
     if config.data.name == "image_folder":
@@ -39,7 +41,8 @@ def open_source(config, split):
             config.data.dir, split, config.data.size, skip_unreadable=config.data.skip_unreadable
         )
     raise InputError(
-        f'config.data.name must be "openmoji" or "image_folder", got {config.data.name!r}'
+        'config.data.name must be "openmoji", "image_folder", "nerf_synthetic", "llff", "transforms" '
+        f'or "analytic_scene", got {config.data.name!r}'
     )
 
 

@@ -12,7 +12,7 @@ def player(learning_rate, **overrides):
             b2=0.999,
             epsilon=1e-8,
             weight_decay=0.0,  # Decoupled (AdamW).
-            schedule="constant",  # "constant", "linear" (see decay_start), "cosine".
+            schedule="constant",  # "constant", "linear" (see decay_start), "cosine", "exponential".
             decay_start=0.5,  # Share of the run after which "linear" decays.
             warmup=0,  # Steps.
             clip=0.0,  # Largest global norm of the gradient; 0 is off.
@@ -42,7 +42,7 @@ def experiment(system, *, data, model, players, **train):
             model=model,
             players=players,
             data=dict(
-                name="openmoji",  # "openmoji" or "image_folder".
+                name="openmoji",  # See data.sources.open_source.
                 dir="",  # image_folder: the folder. openmoji: where it is prepared.
                 size=64,
                 workers=0,  # Processes that decode; 0 decodes in threads of this one.

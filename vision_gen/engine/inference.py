@@ -69,7 +69,9 @@ class Inference:
           (means, values): floats by name, and the [examples] arrays that they are of. Examples
           for which a figure is NaN do not count in its mean.
         """
-        size = self._parallel.mesh.size * max(1, 32 // self._parallel.mesh.size)
+        devices = self._parallel.mesh.size
+        together = systems.load_class(self._config.system).evaluation_batch
+        size = devices * max(1, together // devices)
         total = min(len(source), limit or len(source))
         collected = collections.defaultdict(list)
         for number, (batch, _) in enumerate(
@@ -143,6 +145,8 @@ class Model:
         Raises:
           InputError: an image is missing, or is not uint8 or of another shape.
         """
+        if not self.inputs:
+            raise InputError(f"{self.config.system} is not applied to images")
         given = dict(zip(self.inputs, arguments)) | named
         if sorted(given) != sorted(self.inputs) or len(arguments) > len(self.inputs):
             raise InputError(
@@ -244,7 +248,7 @@ def evaluate_run(workdir, checkpoint="best", split="test", progress=None):
     sheet = folder / "samples" / f"{split}.png"
     sheets.save(sheet, model._inference.sheet(model.state, source, 24))
     for name, image in model._system.figures(model, source).items():
-        sheets.save(folder / f"{name}.png", image)
+        sheets.save(folder / f"{name}.{'gif' if image.ndim == 4 else 'png'}", image)
     record = {
         "system": model.config.system,
         "step": int(model.step),

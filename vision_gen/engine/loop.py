@@ -301,11 +301,12 @@ class _Window:
         now = time.perf_counter()
         elapsed = max(now - self._since - self.paused, 1e-9)
         steps = number - self._number
-        rate = steps * config.train.batch_size / elapsed
+        unit, each = systems.load_class(config.system).units(config)
+        rate = steps * config.train.batch_size * each / elapsed
         left = (now - self._begun) / max(number - self._first, 1) * (config.train.steps - number)
         means = {n: self._sums[n] / c for n, c in self._counts.items() if c}
         shares = {
-            "images_per_second": rate,
+            f"{unit}_per_second": rate,
             "data_wait_share": self.waited / elapsed,
         }
         parts = [f"step {number}/{config.train.steps}"]
@@ -317,7 +318,7 @@ class _Window:
             ]
             if f"{player}/loss" in means:
                 parts.append(f"{player} {means[f'{player}/loss']:.3g} ({', '.join(terms)})")
-        parts.append(f"{rate:.1f} images/s")
+        parts.append(f"{rate:.{1 if each == 1 else 0}f} {unit}/s")
         parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
         self._clear(number)
         return " | ".join(parts), {**{f"train/{n}": v for n, v in means.items()}, **shares}

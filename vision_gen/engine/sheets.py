@@ -53,10 +53,14 @@ def enlarge(image, scale):
 
 
 def save(path, image):
-    """Writes [height, width, 3] uint8 as PNG, making the folder."""
+    """Writes [height, width, 3] uint8, or frames [frames, height, width, 3], making the folder."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path)
+    if image.ndim == 3:
+        Image.fromarray(image).save(path)
+    else:
+        first, *rest = map(Image.fromarray, image)
+        first.save(path, save_all=True, append_images=rest, duration=50, loop=0)
 
 
 @functools.cache

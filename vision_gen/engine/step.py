@@ -18,7 +18,7 @@ def learning_rate(player, steps):
     """The schedule that `config.players.<name>` describes, in steps of the run.
 
     "constant"; "linear": constant for the first `decay_start` of the run, then linearly to zero;
-    "cosine": to zero. All behind a linear warm-up of `warmup` steps.
+    "cosine": to zero; "exponential": to a tenth. All behind a linear warm-up of `warmup` steps.
     """
     rate = player.learning_rate
     if player.schedule == "constant":
@@ -28,9 +28,11 @@ def learning_rate(player, steps):
         schedule = optax.linear_schedule(rate, 0.0, max(steps - start, 1), start)
     elif player.schedule == "cosine":
         schedule = optax.cosine_decay_schedule(rate, max(steps - player.warmup, 1))
+    elif player.schedule == "exponential":
+        schedule = optax.exponential_decay(rate, steps, 0.1)
     else:
         raise InputError(
-            f'config.players.*.schedule must be "constant", "linear" or "cosine", '
+            'config.players.*.schedule must be "constant", "linear", "cosine" or "exponential", '
             f"got {player.schedule!r}"
         )
     if player.warmup:

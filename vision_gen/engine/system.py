@@ -45,6 +45,8 @@ class System(nnx.Module):
     inputs: dict = {}
     # What `sample` returns, in the order of the sheet.
     columns: tuple = ()
+    # Examples that are evaluated at a time, over all devices; at least one on each.
+    evaluation_batch: int = 32
 
     def forward(self, batch, keys):
         """Runs once a step; every player's loss reads what it returns (a tree of arrays)."""
@@ -63,8 +65,15 @@ class System(nnx.Module):
         raise NotImplementedError
 
     @classmethod
+    def units(cls, config):
+        """What throughput is counted in: a name and how many of them an example is."""
+        return "images", 1
+
+    @classmethod
     def figures(cls, model, source):
         """Pictures that explain a trained system: {name: [height, width, 3] uint8}.
+
+        An array [frames, height, width, 3] is a film.
 
         Args:
           model: an `engine.inference.Model`.

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from vision_gen.ops import chunks
+
 
 def attention_map(query, key):
     """softmax(q k^T / sqrt(d)) over keys: [batch, queries, keys] float32.
@@ -30,22 +32,10 @@ def attend(query, key, value, *, chunk=1024):
     Returns:
       [batch, queries, d].
     """
-    return in_chunks(
+    return chunks.in_chunks(
         lambda q: jax.nn.dot_product_attention(
             q[:, :, None], key[:, :, None], value[:, :, None]
         )[:, :, 0],
         query,
         chunk,
     )
-
-
-def in_chunks(function, query, chunk):
-    """`function` over `query` [batch, queries, ...], `chunk` queries at a time, rematerialised."""
-    queries = query.shape[1]
-    if queries <= chunk:
-        return function(query)
-    padded = -(-queries // chunk) * chunk
-    query = jnp.pad(query, ((0, 0), (0, padded - queries)) + ((0, 0),) * (query.ndim - 2))
-    parts = jnp.stack(jnp.split(query, padded // chunk, 1))
-    out = jax.lax.map(jax.checkpoint(function), parts)
-    return jnp.moveaxis(out, 0, 1).reshape(query.shape[0], padded, *out.shape[3:])[:, :queries]

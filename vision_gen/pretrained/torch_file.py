@@ -31,19 +31,12 @@ _STORAGES = {
 }
 
 
-def read_state_dict(path):
-    """A torch state dict as numpy arrays.
-
-    Args:
-      path: a file that `torch.save(module.state_dict(), path)` wrote. `module.` in front of every
-        name (DataParallel) is taken off.
-
-    Returns:
-      {name: numpy array}, in the file's order.
+def read(path):
+    """What `torch.save(value, path)` wrote: plain containers, tensors as numpy arrays.
 
     Raises:
-      InputError: the file is missing, damaged, not a state dict, or names something that is
-        neither a tensor nor a plain container.
+      InputError: the file is missing, damaged, or names something that is neither a tensor nor a
+        plain container.
     """
     path = pathlib.Path(path)
     try:
@@ -51,14 +44,33 @@ def read_state_dict(path):
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected a torch file") from None
     try:
-        if data[:2] == b"PK":
-            state = _read_zip(data)
-        else:
-            state = _read_legacy(io.BytesIO(data))
+        return _read_zip(data) if data[:2] == b"PK" else _read_legacy(io.BytesIO(data))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
         raise InputError(f"{path}: not a readable torch file ({error})") from error
+
+
+def read_state_dict(path, entry=None):
+    """A torch state dict as numpy arrays.
+
+    Args:
+      path: a file that `torch.save(module.state_dict(), path)` wrote. `module.` in front of every
+        name (DataParallel) is taken off.
+      entry: where the file holds a dict of state dicts, the name of one.
+
+    Returns:
+      {name: numpy array}, in the file's order.
+
+    Raises:
+      InputError: as `read`, or it is not a state dict, or has no such entry.
+    """
+    state = read(path)
+    if entry is not None:
+        if not isinstance(state, dict) or entry not in state:
+            found = sorted(state) if isinstance(state, dict) else type(state).__name__
+            raise InputError(f"{path}: has no entry {entry!r}, found {found}")
+        state = state[entry]
     if not isinstance(state, dict) or not all(isinstance(v, np.ndarray) for v in state.values()):
         raise InputError(f"{path}: expected a state dict (names to tensors), found {type(state).__name__}")
     if state and all(name.startswith("module.") for name in state):

@@ -20,7 +20,7 @@ from vision_gen.errors import InputError
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import scft as net
 from vision_gen.nets.patchgan import PatchDiscriminator
-from vision_gen.ops import attention, augment, colour, losses, random, resample, tps
+from vision_gen.ops import attention, augment, chunks, colour, losses, random, resample, tps
 
 # Positions may be off by this share of the image's side to count as found.
 CORRESPONDENCE_RADIUS = 0.1
@@ -310,7 +310,7 @@ def similarity_triplet(query, key, sampling, keys, *, margin=12.0, chunk=1024):
             [weights @ key, valid[..., None], (taken == 0)[..., None]], -1
         )
 
-    found = attention.in_chunks(positives, jnp.stack([index, draw], -1), chunk)
+    found = chunks.in_chunks(positives, jnp.stack([index, draw], -1), chunk)
     positive, valid, other = found[..., :depth], found[..., depth], found[..., depth + 1]
     negative = jnp.take_along_axis(key, draw[..., None], 1)
     difference = jnp.sum(query * (negative - positive), -1) / depth**0.5

@@ -1,0 +1,185 @@
+"""Readers of posed views, on files written here from the scene that the package renders."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+import pytest
+
+from configs import nerf_demo
+from vision_gen.data import scenes, sources
+from vision_gen.errors import InputError
+from vision_gen.ops import rays
+
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return scenes.analytic_scene("test", SIZE)
+
+
+def matrix(pose):
+    return np.concatenate([pose, [[0, 0, 0, 1]]]).tolist()
+
+
+def config_for(name, folder):
+    config = nerf_demo.get_config()
+    config.data.update(name=name, dir=str(folder), downscale=1)
+    return config
+
+
+@pytest.fixture
+def synthetic(tmp_path, truth):
+    folder = tmp_path / "synthetic"
+    focal = float(truth.intrinsics[0, 0])
+    angle = 2 * np.arctan(SIZE / 2 / focal)
+    for split in ("train", "val", "test"):
+        (folder / split).mkdir(parents=True)
+        frames = []
+        for i, (view, pose) in enumerate(zip(truth.colour, truth.pose)):
+            Image.fromarray(view).save(folder / split / f"r_{i}.png")
+            frames.append({"file_path": f"./{split}/r_{i}", "transform_matrix": matrix(pose)})
+        record = {"camera_angle_x": angle, "frames": frames}
+        (folder / f"transforms_{split}.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.fixture
+def captured(tmp_path, truth):
+    """As instant-ngp writes it."""
+    folder = tmp_path / "captured"
+    folder.mkdir()
+    frames = []
+    for i, (view, pose) in enumerate(zip(truth.colour, truth.pose)):
+        Image.fromarray(view).save(folder / f"{i:03d}.png")
+        moved = pose * np.float32([1, 1, 1, 10]) + np.float32([0, 0, 0, 3])
+        frames.append({"file_path": f"{i:03d}.png", "transform_matrix": matrix(moved)})
+    focal = float(truth.intrinsics[0, 0])
+    # For images of twice the size: the reader scales.
+    record = dict(
+        fl_x=2 * focal, fl_y=2 * focal, cx=SIZE, cy=SIZE, w=2 * SIZE, h=2 * SIZE, k1=0.01, frames=frames
+    )
+    (folder / "transforms.json").write_text(json.dumps(record))
+    return folder
+
+
+def edit(path, change):
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+
+
+def test_nerf_synthetic_is_read_as_it_was_written(synthetic, truth):
+    views = sources.open_source(config_for("nerf_synthetic", synthetic), "test")
+    assert len(views) == len(truth.names)
+    np.testing.assert_array_equal(views[3]["colour"], truth.colour[3])
+    np.testing.assert_allclose(views[3]["pose"], truth.pose[3], atol=1e-6)
+    np.testing.assert_allclose(views[3]["intrinsics"], truth.intrinsics[3], rtol=1e-5)
+
+
+def test_downscaling_takes_the_intrinsics_along(synthetic, truth):
+    scene = scenes.nerf_synthetic(synthetic, "test", 2)
+    assert scene.colour.shape[1:3] == (SIZE // 2, SIZE // 2)
+    np.testing.assert_allclose(scene.intrinsics[0, :4], truth.intrinsics[0, :4] / 2, rtol=1e-5)
+
+
+def test_every_ray_is_in_one_bundle_with_its_own_camera(truth):
+    found = scenes.Rays(truth, 64)
+    seen = set()
+    for bundle in (found[i] for i in range(len(found))):
+        view = [np.abs(truth.pose - p).sum((1, 2)).argmin() for p in bundle["pose"]]
+        x, y = np.floor(bundle["pixel"]).astype(int).T
+        np.testing.assert_array_equal(bundle["colour"], truth.colour[view, y, x])
+        seen |= set(zip(view, y, x))
+    assert len(seen) == len(found) * 64 == truth.colour.size // 4
+
+
+def test_transforms_holds_every_eighth_out_and_fits_cameras_into_the_unit_cube(captured, truth):
+    config = config_for("transforms", captured)
+    held, train = (scenes.transforms(captured, split) for split in ("test", "train"))
+    assert held.names == ("000.png", "008.png") and not set(held.names) & set(train.names)
+    assert len(held.names) + len(train.names) == len(truth.names)
+    assert np.abs(train.pose[:, :, 3]).max() <= 1 + 1e-6
+    np.testing.assert_allclose(held.intrinsics[0, :4], truth.intrinsics[0, :4], rtol=1e-5)
+    assert held.intrinsics[0, 4] == pytest.approx(0.01)
+    assert len(sources.open_source(config, "val")) == 2
+
+
+def test_llff_axes_focal_length_and_recentring(tmp_path):
+    """Cameras in a plane that look along -z, written with LLFF's axes (down, right, back)."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    rows = []
+    for i in range(9):
+        place = [rng.uniform(-1, 1), rng.uniform(-1, 1), 0.0]
+        axes = np.stack([[0, -1, 0], [1, 0, 0], [0, 0, 1], place], -1)
+        full = np.concatenate([axes, [[40], [60], [50.0]]], 1)
+        rows.append(np.concatenate([full.ravel(), [2.0, 9.0]]))
+        Image.fromarray(np.full((20, 30, 3), 9 * i, np.uint8)).save(tmp_path / "images" / f"{i}.png")
+    np.save(tmp_path / "poses_bounds.npy", np.stack(rows))
+    scene = scenes.llff(tmp_path, "train", 1)
+    assert len(scene.names) == 7 and scene.path == "spiral"
+    np.testing.assert_allclose(scene.pose[:, :, :3], np.tile(np.eye(3), (7, 1, 1)), atol=1e-6)
+    assert scene.intrinsics[0, 0] == pytest.approx(25)  # 50 for a width of 60, the images have 30.
+    everything = np.concatenate([scene.pose, scenes.llff(tmp_path, "test", 1).pose])
+    np.testing.assert_allclose(everything[:, :, 3].mean(0), 0, atol=1e-6)
+    film = list(scenes.CameraPath(scenes.Views(scene), 5))
+    assert all(view["pose"][2, 2] > 0.9 for view in film)
+
+
+def test_the_orbit_looks_at_the_middle_from_the_cameras_distance(truth):
+    film = list(scenes.CameraPath(scenes.Views(truth), 6))
+    for view in film:
+        centre = np.float32([[SIZE / 2, SIZE / 2]])
+        origin, direction = rays.camera_rays(
+            jnp.asarray(centre), jnp.asarray(view["pose"]), jnp.asarray(view["intrinsics"])
+        )
+        nearest = origin + direction * -(origin * direction).sum() / (direction**2).sum()
+        assert np.linalg.norm(nearest) < 0.2 and 3.5 < np.linalg.norm(origin) < 4.5
+
+
+def test_bad_scenes_are_named(synthetic, captured, tmp_path):
+    train = synthetic / "transforms_train.json"
+    original = train.read_text()
+
+    def refused(change, match, reader=scenes.nerf_synthetic, folder=synthetic, path=train):
+        before = path.read_text()
+        edit(path, change)
+        with pytest.raises(InputError, match=match):
+            reader(folder, "train")
+        path.write_text(before)
+
+    refused(lambda r: r.update(frames=[]), "lists no images")
+    refused(lambda r: r.pop("camera_angle_x"), "`camera_angle_x` must be a number, got None")
+
+    def poison(record):
+        record["frames"][2]["transform_matrix"][0][3] = float("nan")
+
+    refused(poison, "pose of r_2.png is not finite")
+
+    def turn(record):
+        for row in record["frames"][4]["transform_matrix"][:3]:
+            row[0], row[2] = -row[0], -row[2]
+
+    refused(turn, "1 of 16 cameras look away from the scene, the first: r_4.png")
+    refused(
+        lambda r: r["frames"][1].update(file_path="./train/nothing"), "train/nothing.png is missing"
+    )
+    path = captured / "transforms.json"
+    refused(
+        lambda r: r["frames"][1].update(file_path="gone.png"),
+        "1 of 16 images are missing, the first: gone.png",
+        scenes.transforms,
+        captured,
+        path,
+    )
+    Image.new("RGBA", (8, 4)).save(synthetic / "train" / "r_5.png")
+    with pytest.raises(InputError, match="r_5.png: 8 x 4 pixels, but r_0.png has 16 x 16"):
+        scenes.nerf_synthetic(synthetic, "train")
+    assert train.read_text() == original
+    with pytest.raises(InputError, match="transforms_train.json: no such file"):
+        scenes.nerf_synthetic(tmp_path, "train")
+    with pytest.raises(InputError, match="is not a folder; llff needs one"):
+        sources.open_source(config_for("llff", tmp_path / "none"), "train")

@@ -1,0 +1,244 @@
+"""NeRF: both fields learn a scene, and published weights give what their own code gives."""
+
+from flax import nnx, serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import nerf_blender, nerf_demo
+from vision_gen.data import scenes, sources
+from vision_gen.engine import inference, loop
+from vision_gen.engine import system as systems
+from vision_gen.errors import InputError
+from vision_gen.nets import nerf as net
+from vision_gen.ops import encoding, volume
+from vision_gen.pretrained import nerf as pretrained
+
+
+def tiny(encoding):
+    if encoding == "hash":
+        config = nerf_demo.get_config()
+        config.model.update(
+            levels=4, entries=2**12, finest=48, width=16, samples=16, occupancy_bins=32,
+            occupancy_resolution=16, occupancy_visited=512,
+        )
+    else:
+        config = nerf_blender.get_config()
+        config.model.update(width=32, coarse_samples=24, fine_samples=24)
+        config.players.field.learning_rate = 2e-3
+    config.data.update(name="analytic_scene", size=24, rays=16, film_frames=2)
+    config.train.update(
+        batch_size=16, steps=200, log_every=100, sample_every=0, eval_every=0, eval_images=8,
+        checkpoint_every=200, sample_images=2,
+    )
+    return config
+
+
+@pytest.mark.parametrize("encoding", ["hash", "positional"])
+def test_held_out_views_are_learned(encoding, tmp_path):
+    config = tiny(encoding)
+    loop.train(config, tmp_path)
+    means, sheet = inference.evaluate_run(tmp_path)
+    assert sheet.exists() and (tmp_path / "orbit.gif").exists()
+    assert means["psnr"] > means["psnr_mean_colour"] + 4, means
+    with pytest.raises(InputError, match="is not applied to images"):
+        inference.load(tmp_path)("anything.png")
+
+
+def test_a_view_in_chunks_is_the_view():
+    config = tiny("positional")
+    graphdef, params, rest = systems.build(config)
+    source = sources.open_source(config, "val")
+    batch = sources.stack([source[0]])
+
+    def view(chunk):
+        config.model.chunk = chunk
+        graphdef = systems.build(config)[0]
+        return systems.run(graphdef, params, rest, "view", batch)[0]
+
+    whole, parts = view(24 * 24), view(100)
+    for name in whole:
+        # The highest octave multiplies the rounding of a position by 512.
+        np.testing.assert_allclose(whole[name], parts[name], atol=1e-3)
+
+
+def test_empty_space_is_skipped():
+    """All samples but the explorers' go where the occupancy grid has seen density."""
+    config = tiny("hash")
+    system = systems.load_class(config.system)(config, rngs=nnx.Rngs(0))
+    inside = lambda x: (jnp.linalg.norm(x, axis=-1) < 0.5) * 50.0
+    for _ in range(60):
+        system.occupancy.update(inside)
+    seen = []
+
+    class Spy:
+        def __call__(self, x, d):
+            seen.append(np.asarray(x))
+            return inside(x), jnp.ones_like(x)
+
+    system.field = Spy()
+    scene = scenes.analytic_scene("val", 24)
+    found = system.view({k: v[None] for k, v in scenes.Views(scene)[0].items()})
+    opaque = np.asarray(found["opacity"])[0, 10:14, 10:14]
+    assert (opaque > 0.95).all()
+    x = np.concatenate([s.reshape(24, 24, -1, 3)[10:14, 10:14].reshape(-1, 3) for s in seen])
+    # A cell of the grid around the sphere, and a bin of the ray.
+    assert (np.linalg.norm(x, axis=-1) < 0.9).mean() > 0.85
+
+
+def reference_network(torch, width=256):
+    """The MLP as the PyTorch implementation's state dict names it, written from the paper."""
+    nn = torch.nn
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pts_linears = nn.ModuleList(
+                nn.Linear(63 if i == 0 else width + 63 * (i == 5), width) for i in range(8)
+            )
+            self.views_linears = nn.ModuleList([nn.Linear(width + 27, width // 2)])
+            self.feature_linear = nn.Linear(width, width)
+            self.alpha_linear = nn.Linear(width, 1)
+            self.rgb_linear = nn.Linear(width // 2, 3)
+
+        def forward(self, x, d):
+            def encode(v, octaves):
+                parts = [v]
+                for k in range(octaves):
+                    parts += [torch.sin(v * 2.0**k), torch.cos(v * 2.0**k)]
+                return torch.cat(parts, -1)
+
+            x, d = encode(x, 10), encode(d, 4)
+            h = x
+            for i, layer in enumerate(self.pts_linears):
+                if i == 5:
+                    h = torch.cat([x, h], -1)
+                h = torch.relu(layer(h))
+            density = self.alpha_linear(h)[..., 0]
+            h = torch.relu(self.views_linears[0](torch.cat([self.feature_linear(h), d], -1)))
+            return density, torch.sigmoid(self.rgb_linear(h))
+
+    return Network()
+
+
+def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    width = 64
+    coarse, fine = reference_network(torch, width), reference_network(torch, width)
+    path = tmp_path / "200000.tar"
+    torch.save(
+        {
+            "global_step": 200000,
+            "network_fn_state_dict": coarse.state_dict(),
+            "network_fine_state_dict": fine.state_dict(),
+        },
+        path,
+    )
+    config = nerf_blender.get_config()
+    config.model.width = width
+    graphdef, params, _ = systems.build(config)
+    field = pretrained.read_torch(path, params["field"])
+
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (40, 12, 3)).astype(np.float32)
+    d = rng.normal(size=(40, 3)).astype(np.float32)
+    d /= np.linalg.norm(d, axis=-1, keepdims=True)
+    t = np.sort(rng.uniform(2, 6, (40, 12))).astype(np.float32)
+    module = nnx.split(net.RadianceMLP(width=width, rngs=nnx.Rngs(0)))[0]
+
+    def rendered(params):
+        model = nnx.merge(module, nnx.State(params))
+        density, colour = model(x, jnp.broadcast_to(d[:, None], x.shape))
+        t_ = jnp.asarray(t)
+        return volume.composite(
+            density, colour, t_, volume.lengths(t_), jnp.asarray(d), (1.0, 1.0, 1.0)
+        )["colour"]
+
+    def torch_rendered(network):
+        density, colour = network(torch.tensor(x), torch.tensor(d)[:, None].expand(x.shape))
+        length = torch.cat([torch.diff(torch.tensor(t)), torch.full((40, 1), 1e10)], -1)
+        alpha = 1 - torch.exp(-torch.relu(density) * length)
+        before = torch.cumprod(torch.cat([torch.ones(40, 1), 1 - alpha + 1e-10], -1), -1)[:, :-1]
+        weights = alpha * before
+        return (weights[..., None] * colour).sum(1) + 1 - weights.sum(1)[:, None]
+
+    for name, network in (("coarse", coarse), ("fine", fine)):
+        expected = torch_rendered(network)
+        np.testing.assert_allclose(rendered(field[name]), expected.detach(), atol=1e-4)
+        network.zero_grad()
+        (expected**2).sum().backward()
+        ours = jax.grad(lambda p: (rendered(p) ** 2).sum())(field[name])
+        for i in range(8):
+            theirs = network.pts_linears[i].weight.grad.numpy().T
+            scale = np.abs(theirs).max()
+            np.testing.assert_allclose(ours["trunk"][i]["kernel"], theirs, atol=1e-3 * scale)
+        theirs = network.rgb_linear.weight.grad.numpy().T
+        np.testing.assert_allclose(ours["colour"]["kernel"], theirs, atol=1e-3 * np.abs(theirs).max())
+
+    config.model.width = 32
+    with pytest.raises(InputError, match=r"pts_linears.0 kernel has shape \[63, 64\]"):
+        pretrained.read_torch(path, systems.build(config)[1]["field"])
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_jaxnerf_weights_compute_what_jaxnerf_computes(legacy, tmp_path):
+    width = 16
+    rng = np.random.default_rng(0)
+
+    def dense(inputs, outputs):
+        return {
+            "kernel": np.float32(rng.normal(size=(inputs, outputs)) / inputs**0.5),
+            "bias": np.float32(rng.normal(size=outputs)),
+        }
+
+    sizes = [(63 if i == 0 else width + 63 * (i == 5), width) for i in range(8)]
+    sizes += [(width, 1), (width, width), (width + 27, width // 2), (width // 2, 3)]
+    weights = {
+        f"MLP_{n}": {f"Dense_{i}": dense(*s) for i, s in enumerate(sizes)} for n in range(2)
+    }
+    path = tmp_path / "checkpoint_1000000"
+    path.write_bytes(
+        serialization.msgpack_serialize({"optimizer": {"target": {"params": weights}}})
+    )
+    config = nerf_blender.get_config()
+    config.model.width = width
+    params = systems.build(config)[1]["field"]
+    params = pretrained.read_jaxnerf(path, params, legacy_posenc_order=legacy)
+
+    def encode(x, octaves):
+        scaled = [2**k * x for k in range(octaves)]
+        if legacy:
+            waves = [w for s in scaled for w in (np.sin(s), np.cos(s))]
+        else:
+            waves = [np.sin(s) for s in scaled] + [np.cos(s) for s in scaled]
+        return np.concatenate([x, *waves], -1)
+
+    def theirs(mlp, x, d):
+        apply = lambda i, h: h @ mlp[f"Dense_{i}"]["kernel"] + mlp[f"Dense_{i}"]["bias"]
+        inputs = h = encode(x, 10)
+        for i in range(8):
+            h = np.maximum(apply(i, h), 0)
+            if i == 4:
+                h = np.concatenate([h, inputs], -1)
+        view = np.concatenate([apply(9, h), encode(d, 4)], -1)
+        return apply(8, h)[..., 0], 1 / (1 + np.exp(-apply(11, np.maximum(apply(10, view), 0))))
+
+    x, d = rng.uniform(-1, 1, (2, 30, 3))
+    module = nnx.split(net.RadianceMLP(width=width, rngs=nnx.Rngs(0)))[0]
+    for name, mlp in (("coarse", "MLP_0"), ("fine", "MLP_1")):
+        ours = nnx.merge(module, nnx.State(params[name]))(jnp.float32(x), jnp.float32(d))
+        for a, b in zip(ours, theirs(weights[mlp], x, d)):
+            np.testing.assert_allclose(a, b, atol=2e-3)
+
+
+def test_bad_settings_are_named(tmp_path):
+    config = tiny("hash")
+    config.model.entries = 1000
+    with pytest.raises(InputError, match="config.model.entries must be a power of two, got 1000"):
+        systems.build(config)
+    config = tiny("hash")
+    config.data.rays = 10**9
+    with pytest.raises(InputError, match="config.data.rays must be from 1 to"):
+        sources.open_source(config, "train")
