@@ -1,7 +1,8 @@
 """Where examples come from: random access to dicts of uint8 arrays.
 
 A source has `len()` and `source[i]`. Every example has `colour` [size, size, 3]; drawings that
-come with their artist's lines have `line` [size, size, 1] as well.
+come with their artist's lines have `line` [size, size, 1] as well, and labelled ones `label`, int32.
+A labelled source has `classes`, their names.
 """
 
 import concurrent.futures
@@ -24,7 +25,7 @@ def open_source(config, split):
     """The source that `config.data` describes.
 
     Args:
-      config: reads `data.name`, `data.dir`, `data.size`, `data.skip_unreadable`.
+      config: reads `data.name`, `data.dir`, `data.size`, `data.skip_unreadable`, `data.labels`.
       split: "train", "val" or "test".
 
     Raises:
@@ -35,15 +36,28 @@ def open_source(config, split):
     if config.data.name in ("nerf_synthetic", "llff", "transforms", "analytic_scene"):
         return scenes.open_scene(config, split)
     if config.data.name == "openmoji":
-        return OpenMoji(config.data.size, split, config.data.dir)
-    if config.data.name == "image_folder":
-        return ImageFolder(
-            config.data.dir, split, config.data.size, skip_unreadable=config.data.skip_unreadable
+        source = OpenMoji(config.data.size, split, config.data.dir, labels=config.data.labels)
+    elif config.data.name == "image_folder":
+        source = ImageFolder(
+            config.data.dir,
+            split,
+            config.data.size,
+            skip_unreadable=config.data.skip_unreadable,
+            labels=config.data.labels,
         )
-    raise InputError(
-        'config.data.name must be "openmoji", "image_folder", "nerf_synthetic", "llff", "transforms" '
-        f'or "analytic_scene", got {config.data.name!r}'
-    )
+    elif config.data.name == "digits":
+        source = Digits(split, config.data.size)
+    else:
+        raise InputError(
+            'config.data.name must be "openmoji", "image_folder", "digits", "nerf_synthetic", "llff", '
+            f'"transforms" or "analytic_scene", got {config.data.name!r}'
+        )
+    if config.data.labels and len(source.classes) != config.model.classes:
+        raise InputError(
+            f"config.model.classes is {config.model.classes}, but the data has {len(source.classes)}: "
+            f"{', '.join(source.classes[:12])}"
+        )
+    return source
 
 
 class OpenMoji:
@@ -53,9 +67,10 @@ class OpenMoji:
       size: 64, 128, 256 or 512 pixels.
       split: by base glyph, so that no variant of a training drawing is held out.
       data_dir: of TFDS; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
+      labels: examples have the drawing's group.
     """
 
-    def __init__(self, size, split, data_dir=""):
+    def __init__(self, size, split, data_dir="", *, labels=False):
         # Not at the top: tensorflow_datasets takes most of a second.
         import tensorflow_datasets as tfds
 
@@ -73,13 +88,17 @@ class OpenMoji:
             )
             builder.download_and_prepare()
         self._source = builder.as_data_source(split)
+        self.classes = openmoji.GROUPS if labels else ()
 
     def __len__(self):
         return len(self._source)
 
     def __getitem__(self, index):
         example = self._source[index]
-        return {"colour": example["colour"], "line": example["line"]}
+        found = {"colour": example["colour"], "line": example["line"]}
+        if self.classes:
+            found["label"] = np.int32(self.classes.index(example["group"].decode()))
+        return found
 
     def name(self, index):
         """What example `index` shows."""
@@ -91,9 +110,10 @@ class ImageFolder:
 
     With subfolders `train`, `val` and `test` these are the splits; otherwise 5 percent of the
     files are `val` and 10 are `test` (at least one each), chosen by a hash of their names.
+    With `labels` the next folder down names an image's class.
     """
 
-    def __init__(self, folder, split, size, *, skip_unreadable=False):
+    def __init__(self, folder, split, size, *, skip_unreadable=False, labels=False):
         if not folder:
             raise InputError("config.data.dir is empty; image_folder needs the folder's path")
         folder = pathlib.Path(folder)
@@ -111,7 +131,15 @@ class ImageFolder:
         self.skipped = [path for path, _ in broken]
         bad = set(self.skipped)
         paths = [path for path in paths if path not in bad]
-        if all((folder / name).is_dir() for name in SPLITS):
+        divided = all((folder / name).is_dir() for name in SPLITS)
+        self._class_of = lambda path: path.relative_to(folder).parts[1 if divided else 0]
+        self.classes = ()
+        if labels:
+            loose = [p for p in paths if len(p.relative_to(folder).parts) < 2 + divided]
+            if loose:
+                raise InputError(f"{loose[0]}: has no class; it must lie in a folder named as its class")
+            self.classes = tuple(sorted({self._class_of(path) for path in paths}))
+        if divided:
             self.paths = [p for p in paths if p.relative_to(folder).parts[0] == split]
             if not self.paths:
                 raise InputError(f"config.data.dir: no images below {str(folder / split)!r}")
@@ -128,11 +156,43 @@ class ImageFolder:
         return len(self.paths)
 
     def __getitem__(self, index):
-        return {"colour": images.square(images.read(self.paths[index]), self._size)}
+        path = self.paths[index]
+        example = {"colour": images.square(images.read(path), self._size)}
+        if self.classes:
+            example["label"] = np.int32(self.classes.index(self._class_of(path)))
+        return example
 
     def name(self, index):
         """File name of example `index`."""
         return self.paths[index].name
+
+
+class Digits:
+    """Scikit-learn's bundled scans of hand-written digits, 8 x 8: 1,797 in all, labelled.
+
+    Split 85, 5 and 10 percent, at random but always alike.
+    """
+
+    classes = tuple("0123456789")
+
+    def __init__(self, split, size):
+        from sklearn.datasets import load_digits  # Takes most of a second to import.
+
+        if size != 8:
+            raise InputError(f"config.data.size must be 8 for digits, got {size}")
+        scans, labels = load_digits(return_X_y=True)
+        order = np.random.default_rng(0).permutation(len(scans))
+        bounds = [0, round(0.85 * len(scans)), round(0.90 * len(scans)), len(scans)]
+        which = SPLITS.index(split)
+        chosen = order[bounds[which] : bounds[which + 1]]
+        grey = np.uint8(scans[chosen].reshape(-1, 8, 8, 1) * 255 / 16 + 0.5)
+        self._images, self._labels = np.repeat(grey, 3, -1), labels[chosen].astype(np.int32)
+
+    def __len__(self):
+        return len(self._labels)
+
+    def __getitem__(self, index):
+        return {"colour": self._images[index], "label": self._labels[index]}
 
 
 def _divide(paths, folder):

@@ -45,6 +45,7 @@ def experiment(system, *, data, model, players, **train):
                 name="openmoji",  # See data.sources.open_source.
                 dir="",  # image_folder: the folder. openmoji: where it is prepared.
                 size=64,
+                labels=False,  # Examples have a label: openmoji's group, image_folder's subfolder.
                 workers=0,  # Processes that decode; 0 decodes in threads of this one.
                 skip_unreadable=False,  # image_folder: leave broken files out, and count them.
             ),

@@ -31,6 +31,24 @@ def crop(keys, *batches, scale):
     return tuple(window(x) for x in batches)
 
 
+def resized_crop(keys, images, *, area):
+    """A random window of random size and shape, resized to the whole (Szegedy et al. 2015).
+
+    Args:
+      keys: [batch].
+      images: [batch, height, width, channel].
+      area: the smallest share of the image that the window has; the largest is 1. Its sides'
+        ratio is up to 4 to 3, times that of the image.
+    """
+    share = random.uniform(random.fold(keys, 0), (), area, 1.0)
+    stretch = jnp.exp(random.uniform(random.fold(keys, 1), (), -1.0, 1.0) * jnp.log(4 / 3) / 2)
+    side = jnp.sqrt(share)
+    sides = jnp.minimum(jnp.stack([side * stretch, side / stretch], -1), 1.0)[:, None, None]
+    place = random.uniform(random.fold(keys, 2), (1, 1, 2), -1.0, 1.0)
+    grid = resample.identity_grid(*images.shape[1:3]) * sides + place * (1 - sides)
+    return resample.grid_sample(images, grid, padding="border")
+
+
 def sketches(batch, keys, *, line_share=1.0, xdog_share=1.0):
     """A line drawing for each example of a batch, on paper 1 with ink -1.
 

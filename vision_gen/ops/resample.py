@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def resize(x, size, method="bilinear", antialias=True):
@@ -13,6 +14,32 @@ def resize(x, size, method="bilinear", antialias=True):
         return x
     shape = (x.shape[0], *size, x.shape[3])
     return jax.image.resize(x, shape, method, antialias=antialias).astype(x.dtype)
+
+
+def resize_cubic(x, size):
+    """Resizes as torch's bicubic does: half-pixel centres, a = -0.75, edges repeated, no antialias.
+
+    Args:
+      x: [batch, height, width, channel].
+      size: (height, width) of the result.
+    """
+    rows, columns = (jnp.asarray(_cubic_matrix(n, m)) for n, m in zip(x.shape[1:3], size))
+    out = jnp.einsum("ip,jq,bpqc->bijc", rows, columns, x.astype(jnp.float32), precision="highest")
+    return out.astype(x.dtype)
+
+
+def _cubic_matrix(size, out, a=-0.75):
+    """[out, size] float32: the weights of Keys' cubic convolution."""
+    matrix = np.zeros((out, size))
+    position = (np.arange(out) + 0.5) * size / out - 0.5
+    first = np.floor(position).astype(int)
+    for tap in range(-1, 3):
+        d = np.abs(position - first - tap)
+        near = (a + 2) * d**3 - (a + 3) * d**2 + 1
+        far = a * (d**3 - 5 * d**2 + 8 * d - 4)
+        column = np.clip(first + tap, 0, size - 1)
+        np.add.at(matrix, (np.arange(out), column), np.where(d <= 1, near, far))
+    return matrix.astype(np.float32)
 
 
 def average_pool(x, size):

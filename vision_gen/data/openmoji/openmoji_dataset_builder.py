@@ -57,6 +57,22 @@ def split_of(codepoints):
     return "train" if share < 0.85 else "val" if share < 0.90 else "test"
 
 
+# Unicode's, and what OpenMoji draws beside its emoji.
+GROUPS = (
+    "Activities",
+    "Animals & Nature",
+    "Component",
+    "Extras",
+    "Flags",
+    "Food & Drink",
+    "Objects",
+    "People & Body",
+    "Smileys & Emotion",
+    "Symbols",
+    "Travel & Places",
+)
+
+
 def rasterise(svg, size, background="#ffffff"):
     """PNG bytes of an SVG text, `size` x `size`, over a background colour."""
     return resvg_py.svg_to_bytes(

@@ -1,0 +1,42 @@
+"""ViT-B/16 on labelled images: --config.data.dir=FOLDER with a subfolder for each class.
+
+As Steiner et al. 2022 ('How to train your ViT?') for ImageNet-1k, with augmentation `medium2`.
+"""
+
+from ml_collections import ConfigDict
+
+from vision_gen.engine import defaults
+
+
+def get_config():
+    return defaults.experiment(
+        "classifier.Classifier",
+        data=dict(name="image_folder", size=224, labels=True, workers=8),
+        model=ConfigDict(
+            dict(
+                size="B",
+                patch=16,
+                classes=1000,
+                positions="learned",
+                pool="token",
+                dropout=0.1,
+                drop_path=0.1,
+                remat="none",
+                label_smoothing=0.0,
+                crop_area=0.05,
+                flip=True,
+                operations=2,
+                magnitude=15 / 3,
+                mixup=0.2,
+                cutmix=0.0,
+            )
+        ),
+        players=dict(
+            network=defaults.player(
+                1e-3, b1=0.9, weight_decay=0.1, schedule="cosine", warmup=10_000, clip=1.0
+            )
+        ),
+        batch_size=4096,
+        steps=93_750,  # 300 epochs.
+        best_metric="top1",
+    )

@@ -1,0 +1,161 @@
+"""The classifier: it learns digits, and its augmentation is what the papers define."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import vit_digits, vit_openmoji
+from vision_gen.data import pipeline, sources
+from vision_gen.engine import inference, loop
+from vision_gen.engine import system as systems
+from vision_gen.errors import InputError
+from vision_gen.ops import augment, rand_augment
+
+
+def test_digits_are_learned_beyond_the_commonest_class(tmp_path):
+    config = vit_digits.get_config()
+    config.model.update(size=(32, 64, 2, 2), drop_path=0.0, mixup=0.0, crop_area=1.0)
+    config.players.network.update(learning_rate=4e-3, warmup=20, ema=0.9)
+    config.train.update(steps=150, eval_every=0, checkpoint_every=150, log_every=50)
+    loop.train(config, tmp_path)
+    means, sheet = inference.evaluate_run(tmp_path)
+    labels = [int(e["label"]) for e in (sources.Digits("test", 8)[i] for i in range(179))]
+    commonest = np.bincount(labels).max() / len(labels)
+    assert sheet.exists()
+    assert means["top1"] > commonest + 0.4, (means, commonest)
+    assert means["top5"] >= means["top1"]
+
+
+def test_every_augmentation_together_gives_a_finite_loss():
+    config = vit_openmoji.get_config()
+    with config.ignore_type():
+        config.model.size = (32, 64, 2, 2)
+    config.data.size = 32
+    config.model.update(patch=8, cutmix=1.0, mixup=0.5, dropout=0.1)
+    graphdef, params, rest = systems.build(config)
+    rng = np.random.default_rng(0)
+    batch = {
+        "colour": rng.integers(0, 256, (8, 32, 32, 3), np.uint8),
+        "label": np.arange(8, dtype=np.int32),
+    }
+    keys = jax.random.split(jax.random.key(0), 8)
+
+    def loss(params):
+        out, _ = systems.run(graphdef, params, rest, "forward", batch, keys)
+        return systems.run(graphdef, params, rest, "network_loss", out, batch, keys)[0][
+            "cross_entropy"
+        ], out["targets"]
+
+    (value, targets), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
+    np.testing.assert_allclose(targets.sum(-1), 1, atol=1e-5)
+
+
+def test_a_constant_network_is_never_right():
+    config = vit_digits.get_config()
+    config.model.size = (32, 64, 2, 2)
+    graphdef, params, rest = systems.build(config)  # The head starts at zero.
+    source = sources.Digits("val", 8)
+    batch = sources.stack([source[i] for i in range(16)])
+    found = systems.run(graphdef, params, rest, "evaluate", batch, None)[0]
+    assert found["top1"].sum() == 0
+    np.testing.assert_allclose(found["cross_entropy"], np.log(10), rtol=1e-5)
+
+
+def test_mixup_and_cutmix_mix_neighbours_by_the_share_in_the_targets():
+    images = jnp.where(jnp.arange(8)[:, None, None, None] % 2 == 0, -1.0, 1.0) * jnp.ones((8, 16, 16, 3))
+    targets = jax.nn.one_hot(jnp.arange(8), 8)
+    keys = jax.random.split(jax.random.key(0), 8)
+    for alphas in ({"mixup": 1.0}, {"cutmix": 1.0}):
+        mixed, labels = rand_augment.mix(keys, images, targets, **alphas)
+        own = jnp.diagonal(labels)
+        white = (mixed.mean((1, 2, 3)) + 1) / 2
+        expected = jnp.where(jnp.arange(8) % 2 == 0, 1 - own, own)
+        np.testing.assert_allclose(white, expected, atol=1e-5)
+        assert 0.05 < own.std() and (labels.sum(-1) == pytest.approx(1))
+        for i in range(8):
+            assert set(np.flatnonzero(labels[i])) <= {i, i ^ 1}
+        # CutMix keeps every pixel of one of the two.
+        assert bool((jnp.abs(mixed) == 1).all()) == ("cutmix" in alphas)
+        # The same on a half of the batch as on the whole.
+        half = rand_augment.mix(keys[4:], images[4:], targets[4:], **alphas)
+        np.testing.assert_allclose(half[0], mixed[4:], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def operation():
+    apply = jax.jit(rand_augment._apply)
+    return lambda image, name, sign, strength: apply(
+        image, rand_augment.OPERATIONS.index(name), sign, strength
+    )
+
+
+def test_operations_are_those_of_pil(operation):
+    from PIL import Image, ImageEnhance, ImageOps
+
+    rng = np.random.default_rng(0)
+    pixels = np.uint8(rng.integers(40, 200, (16, 16, 3)))
+    image = jnp.asarray(pixels / 127.5 - 1, jnp.float32)
+    picture = Image.fromarray(pixels)
+    expected = {
+        "identity": picture,
+        "autocontrast": ImageOps.autocontrast(picture),
+        "solarize": ImageOps.solarize(picture, 128),
+        "posterize": ImageOps.posterize(picture, 6),
+        "colour": ImageEnhance.Color(picture).enhance(1.45),
+        "contrast": ImageEnhance.Contrast(picture).enhance(1.45),
+        "brightness": ImageEnhance.Brightness(picture).enhance(1.45),
+        "sharpness": ImageEnhance.Sharpness(picture).enhance(1.45),
+    }
+    for name, theirs in expected.items():
+        ours = (operation(image, name, 1.0, 0.5) + 1) * 127.5
+        difference = np.abs(np.asarray(ours) - np.asarray(theirs, float))
+        # PIL rounds on the way.
+        assert difference.max() < 2.6, (name, difference.max())
+
+
+def test_geometry_moves_what_it_says(operation):
+    image = jnp.zeros((20, 20, 3)).at[9:11, 9:11].set(1.0)
+
+    def centre(x):
+        weight = x[..., 0] / x[..., 0].sum()
+        y, x = jnp.meshgrid(jnp.arange(20), jnp.arange(20), indexing="ij")
+        return float((weight * x).sum()), float((weight * y).sum())
+
+    x, y = centre(operation(image, "translate_x", 1.0, 0.5))
+    assert abs(abs(x - 9.5) - 4.5) < 0.6 and abs(y - 9.5) < 0.1
+    x, y = centre(operation(image, "rotate", 1.0, 1.0))
+    assert abs(x - 9.5) < 0.1 and abs(y - 9.5) < 0.1
+    flat = operation(jnp.linspace(-1, 1, 400).reshape(20, 20, 1) * jnp.ones(3), "equalize", 1.0, 1.0)
+    assert float(jnp.quantile(flat, 0.5)) == pytest.approx(0, abs=0.1)
+
+
+def test_a_window_of_the_whole_area_is_the_image():
+    image = jax.random.uniform(jax.random.key(0), (4, 12, 12, 3), minval=-1)
+    keys = jax.random.split(jax.random.key(1), 4)
+    near = augment.resized_crop(keys, image, area=0.999)
+    assert jnp.abs(near - image).mean() < 0.35  # The shape still varies.
+    ramp = jnp.broadcast_to(jnp.linspace(-1, 1, 12)[None, None, :, None], (4, 12, 12, 3))
+    small = augment.resized_crop(keys, ramp, area=0.05)
+    spans = small.max((1, 2, 3)) - small.min((1, 2, 3))
+    assert spans.min() < 1.2 and spans.std() > 0.1
+
+
+def test_labels_come_from_groups_and_folders(image_folder):
+    for index, path in enumerate(sorted(image_folder.iterdir())):
+        folder = image_folder / ("cats" if index % 2 else "dogs")
+        folder.mkdir(exist_ok=True)
+        path.rename(folder / path.name)
+    config = vit_digits.get_config()
+    config.data.update(name="image_folder", dir=str(image_folder), size=16)
+    with pytest.raises(InputError, match="config.model.classes is 10, but the data has 2: cats, dogs"):
+        sources.open_source(config, "train")
+    config.model.classes = 2
+    source = sources.open_source(config, "train")
+    for index in range(len(source)):
+        assert source.classes[source[index]["label"]] == source.paths[index].parent.name
+    batch = next(pipeline.training_batches(source, config.copy_and_resolve_references()))
+    assert batch["label"].shape == (config.train.batch_size,)
+

@@ -1,0 +1,304 @@
+"""Vision Transformer (Dosovitskiy et al., ICLR 2021).
+
+Pre-norm blocks of one shape, their parameters stacked along a leading axis and scanned over, so
+that compile time does not grow with depth.
+"""
+
+import dataclasses
+
+from flax import nnx
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from vision_gen.nets import layers
+from vision_gen.ops import random, resample
+
+EPSILON = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """Width of the tokens, of the MLP, attention heads and blocks."""
+
+    width: int
+    mlp: int
+    heads: int
+    depth: int
+
+
+# Table 1 of the paper; Ti and S as in its code (and DeiT).
+SIZES = {
+    "Ti": Size(192, 768, 3, 12),
+    "S": Size(384, 1536, 6, 12),
+    "B": Size(768, 3072, 12, 12),
+    "L": Size(1024, 4096, 16, 24),
+    "H": Size(1280, 5120, 16, 32),
+}
+REMAT = {
+    "none": None,
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+POOLS = ("token", "gap", "map")
+
+
+class Attention(nnx.Module):
+    """Multi-head self-attention; `qkv` holds the three projections side by side."""
+
+    def __init__(self, width, heads, *, rngs):
+        init = nnx.initializers.xavier_uniform()
+        # Each projection drawn for itself: as one matrix they would come out smaller.
+        joint = lambda key, shape: jnp.concatenate(
+            [init(k, (shape[0], width)) for k in jax.random.split(key, shape[1] // width)], 1
+        )
+        self.qkv = layers.Linear(width, 3 * width, init=joint, rngs=rngs)
+        self.out = layers.Linear(width, width, init=init, rngs=rngs)
+        self.heads = heads
+
+    def __call__(self, x, *, maps=False):
+        """-> (result [batch, tokens, width], attention [batch, heads, tokens, tokens] or None)."""
+        batch, tokens, width = x.shape
+        qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads)
+        query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+        attention = None
+        if maps:
+            scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+            attention = jax.nn.softmax(scores / query.shape[-1] ** 0.5, -1)
+        out = jax.nn.dot_product_attention(query, key, value)
+        return self.out(out.reshape(batch, tokens, width)), attention
+
+
+class Block(nnx.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)) (equations 2 and 3)."""
+
+    def __init__(self, size, *, rngs):
+        init = dict(init=nnx.initializers.xavier_uniform(), rngs=rngs)
+        self.norm1 = layers.LayerNorm(size.width, epsilon=EPSILON, rngs=rngs)
+        self.attention = Attention(size.width, size.heads, rngs=rngs)
+        self.norm2 = layers.LayerNorm(size.width, epsilon=EPSILON, rngs=rngs)
+        self.expand = layers.Linear(size.width, size.mlp, **init)
+        self.contract = layers.Linear(size.mlp, size.width, **init)
+
+    def __call__(self, x, keys=None, dropout=0.0, drop_path=0.0, maps=False):
+        def drop(x, i):
+            if keys is None or not dropout:
+                return x
+            return layers.dropout(x, random.fold(keys, i), dropout)
+
+        def path(x, i):
+            """Stochastic depth (Huang et al. 2016): the branch of some examples is left out."""
+            if keys is None:
+                return x
+            keep = random.bernoulli(random.fold(keys, i), 1 - drop_path)[:, None, None]
+            return jnp.where(keep, x / (1 - drop_path).astype(x.dtype), 0)
+
+        out, attention = self.attention(self.norm1(x), maps=maps)
+        x = x + path(drop(out, 0), 1)
+        hidden = drop(jax.nn.gelu(self.expand(self.norm2(x)), approximate=False), 2)
+        return x + path(drop(self.contract(hidden), 3), 4), attention
+
+
+class ViT(nnx.Module):
+    """Images to logits.
+
+    Args:
+      size: "Ti", "S", "B", "L", "H", or the four numbers of a `Size`.
+      patch: pixels along a patch's side.
+      image: pixels along the side of the images that the positions are for.
+      classes: logits; 0 leaves the head out and returns the pooled features.
+      channel: of the images.
+      positions: "learned" or "sincos" (fixed, two-dimensional).
+      pool: "token" (a class token), "gap" (mean over patches) or "map" (attention with a learned
+        query, as big_vision's).
+      dropout: of the sums with positions, of attention's and the MLP's outputs.
+      drop_path: stochastic depth of the last block; linearly less before.
+      remat: "none", "full" (keep only the blocks' inputs) or "dots" (keep matrix products).
+    """
+
+    def __init__(
+        self,
+        *,
+        size="B",
+        patch=16,
+        image=224,
+        classes=1000,
+        channel=3,
+        positions="learned",
+        pool="token",
+        dropout=0.0,
+        drop_path=0.0,
+        remat="none",
+        rngs,
+    ):
+        for name, value, allowed in (
+            ("positions", positions, ("learned", "sincos")),
+            ("pool", pool, POOLS),
+            ("remat", remat, tuple(REMAT)),
+        ):
+            if value not in allowed:
+                raise ValueError(f"model.{name} must be one of {allowed}, got {value!r}")
+        if not isinstance(size, (Size, str)):
+            size = Size(*size)
+        elif size in SIZES:
+            size = SIZES[size]
+        elif isinstance(size, str):
+            raise ValueError(f"model.size must be one of {tuple(SIZES)} or four numbers, got {size!r}")
+        if size.width % size.heads:
+            raise ValueError(f"model.size: {size.heads} heads do not divide the width {size.width}")
+        if image % patch:
+            raise ValueError(f"model.patch {patch} does not divide the images' side {image}")
+        self.size, self.patch, self.pool = size, patch, pool
+        self.rates, self.remat = (dropout, drop_path), remat
+        self.grid = image // patch
+        width = size.width
+        fan_in = patch * patch * channel
+        self.embed = layers.Linear(
+            fan_in, width, init=nnx.initializers.lecun_normal(), rngs=rngs
+        )
+        self.token = nnx.Param(jnp.zeros((1, width))) if pool == "token" else None
+        count = self.grid**2 + (pool == "token")
+        if positions == "learned":
+            self.positions = nnx.Param(0.02 * jax.random.normal(rngs.params(), (count, width)))
+        else:
+            self.positions = None
+        keys = jax.random.split(rngs.params(), size.depth)
+        graphdef = nnx.split(nnx.eval_shape(lambda: Block(size, rngs=nnx.Rngs(0))))[0]
+        stacked = jax.vmap(lambda key: nnx.state(Block(size, rngs=nnx.Rngs(key))))(keys)
+        self.blocks = nnx.merge(graphdef, stacked)
+        self.norm = layers.LayerNorm(width, epsilon=EPSILON, rngs=rngs)
+        self.pooling = AttentionPool(size, rngs=rngs) if pool == "map" else None
+        zeros = nnx.initializers.zeros
+        self.head = layers.Linear(width, classes, init=zeros, rngs=rngs) if classes else None
+
+    def _position_table(self, rows, columns):
+        """[1, tokens, width] for a grid of patches, interpolated from the table's own grid."""
+        if self.positions is None:
+            table = sincos(rows, columns, self.size.width)
+            if self.pool == "token":
+                table = jnp.concatenate([jnp.zeros_like(table[:1]), table])
+            return table[None]
+        return interpolate_positions(self.positions[...], self.grid, (rows, columns))[None]
+
+    def __call__(self, images, keys=None, *, intermediates=False):
+        """Logits of images.
+
+        Args:
+          images: [batch, height, width, channel] in [-1, 1]; a side other than `image` has the
+            positions interpolated.
+          keys: [batch], for dropout and stochastic depth; without, there is none.
+          intermediates: also return what happens inside.
+
+        Returns:
+          [batch, classes], and with `intermediates` a dict: `attention` [depth, batch, heads,
+          tokens, tokens] and `block` [depth, batch, tokens, width], the blocks' outputs, and
+          `pooled` [batch, width].
+        """
+        dropout, drop_path = self.rates
+        batch, height, width, channel = images.shape
+        if height % self.patch or width % self.patch:
+            raise ValueError(f"images of {height} x {width} are not whole patches of {self.patch}")
+        rows, columns = height // self.patch, width // self.patch
+        # A convolution with the patch as its stride is a product.
+        patches = images.reshape(batch, rows, self.patch, columns, self.patch, channel)
+        x = self.embed(patches.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, -1))
+        if self.token is not None:
+            token = jnp.broadcast_to(self.token[...], (batch, 1, x.shape[-1]))
+            x = jnp.concatenate([token, x], 1)
+        x = x + self._position_table(rows, columns).astype(x.dtype)
+        if keys is not None and dropout:
+            x = layers.dropout(x, random.fold(keys, self.size.depth), dropout)
+
+        graphdef, state = nnx.split(self.blocks)
+        depth = self.size.depth
+
+        def block(x, inputs):
+            state, index = inputs
+            layer_keys = None if keys is None else random.fold(keys, index)
+            rate = drop_path * index / max(depth - 1, 1)
+            x, attention = nnx.merge(graphdef, state)(x, layer_keys, dropout, rate, intermediates)
+            return x, (attention, x if intermediates else None)
+
+        if self.remat != "none":
+            block = jax.checkpoint(block, policy=REMAT[self.remat])
+        x, (attention, outputs) = lax.scan(block, x, (state, jnp.arange(depth)))
+        x = self.norm(x)
+        if self.pool == "token":
+            pooled = x[:, 0]
+        elif self.pool == "gap":
+            pooled = x.mean(1)
+        else:
+            pooled = self.pooling(x)
+        logits = pooled if self.head is None else self.head(pooled)
+        if intermediates:
+            return logits, {"attention": attention, "block": outputs, "pooled": pooled}
+        return logits
+
+
+class AttentionPool(nnx.Module):
+    """One learned query attends to all tokens, then an MLP (Zhai et al. 2022, as big_vision's)."""
+
+    def __init__(self, size, *, rngs):
+        init = dict(init=nnx.initializers.xavier_uniform(), rngs=rngs)
+        self.probe = nnx.Param(0.02 * jax.random.normal(rngs.params(), (1, size.width)))
+        self.query = layers.Linear(size.width, size.width, **init)
+        self.key = layers.Linear(size.width, size.width, **init)
+        self.value = layers.Linear(size.width, size.width, **init)
+        self.out = layers.Linear(size.width, size.width, **init)
+        self.norm = layers.LayerNorm(size.width, epsilon=EPSILON, rngs=rngs)
+        self.expand = layers.Linear(size.width, size.mlp, **init)
+        self.contract = layers.Linear(size.mlp, size.width, **init)
+        self.heads = size.heads
+
+    def __call__(self, x):
+        split = lambda y: y.reshape(*y.shape[:2], self.heads, -1)
+        probe = jnp.broadcast_to(self.probe[...], (x.shape[0], *self.probe.shape))
+        out = jax.nn.dot_product_attention(
+            split(self.query(probe)), split(self.key(x)), split(self.value(x))
+        )
+        x = self.out(out.reshape(x.shape[0], -1))
+        hidden = jax.nn.gelu(self.expand(self.norm(x)), approximate=False)
+        return x + self.contract(hidden)
+
+
+def sincos(rows, columns, width, temperature=10_000.0):
+    """Fixed positions of a grid [rows * columns, width] (Chen et al. 2021, MoCo v3)."""
+    if width % 4:
+        raise ValueError(f"sincos positions need a width that 4 divides, got {width}")
+    omega = 1 / temperature ** (jnp.arange(width // 4) / (width // 4 - 1))
+    y, x = jnp.meshgrid(jnp.arange(rows), jnp.arange(columns), indexing="ij")
+    y, x = (v.reshape(-1, 1) * omega for v in (y, x))
+    return jnp.concatenate([jnp.sin(x), jnp.cos(x), jnp.sin(y), jnp.cos(y)], 1)
+
+
+def interpolate_positions(table, grid, size):
+    """Learned positions for another number of patches, bicubic.
+
+    Args:
+      table: [tokens, width], those of `grid` x `grid` patches, any others (a class token) before.
+      grid: patches along a side.
+      size: (rows, columns) wanted.
+
+    Returns:
+      [others + rows * columns, width].
+    """
+    if tuple(size) == (grid, grid):
+        return table
+    others = table.shape[0] - grid * grid
+    patches = table[others:].reshape(1, grid, grid, -1)
+    patches = resample.resize_cubic(patches, size).reshape(size[0] * size[1], -1)
+    return jnp.concatenate([table[:others], patches])
+
+
+def rollout(attention):
+    """Attention rollout (Abnar & Zuidema 2020): how much the output looks at every token.
+
+    Args:
+      attention: [depth, batch, heads, tokens, tokens].
+
+    Returns:
+      [batch, tokens, tokens]; row i is what token i is made of. Rows sum to 1.
+    """
+    mean = attention.mean(2) + jnp.eye(attention.shape[-1])
+    mean = mean / mean.sum(-1, keepdims=True)
+    return lax.scan(lambda total, a: (a @ total, None), mean[0], mean[1:])[0]
