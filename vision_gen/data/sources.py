@@ -60,6 +60,21 @@ def open_source(config, split):
     return source
 
 
+def example(config):
+    """An example of zeros with the shapes and types that `config.data` gives, without reading it."""
+    data = config.data
+    if data.name in ("nerf_synthetic", "llff", "transforms", "analytic_scene"):
+        shapes = {"pixel": (2,), "pose": (3, 4), "intrinsics": (8,)}
+        rays = {name: np.zeros((data.rays, *shape), np.float32) for name, shape in shapes.items()}
+        return {**rays, "colour": np.zeros((data.rays, 4), np.uint8)}
+    found = {"colour": np.zeros((data.size, data.size, 3), np.uint8)}
+    if data.name == "openmoji":
+        found["line"] = np.zeros((data.size, data.size, 1), np.uint8)
+    if data.labels:
+        found["label"] = np.int32(0)
+    return found
+
+
 class OpenMoji:
     """OpenMoji drawings, prepared on first use (about a minute for 64 px) and cached.
 
