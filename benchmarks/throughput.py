@@ -1,6 +1,6 @@
 """Speed of training: the engine's step against the same networks in torch, and the engine's share.
 
-    python -m benchmarks.throughput                # pix2pix against torch, then the demo's overhead
+    python -m benchmarks.throughput                # pix2pix and NeRF against torch, then the demo's overhead
     python -m benchmarks.throughput --startup      # and start to first step, cold and warm
 
 Peers run alternately in one process, each in its own turn, so that a drift of the machine's speed
@@ -9,6 +9,7 @@ meets both. Writes benchmarks/results/throughput-DEVICE.json; with `--output` el
 
 import argparse
 import datetime
+import functools
 import importlib.metadata
 import json
 import os
@@ -26,12 +27,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import jax
 import numpy as np
 
-from vision_gen.data import pipeline, sources
+try:
+    import torch
+except ImportError:
+    sys.exit("the comparison needs torch: pip install -e '.[parity]'")
+
+from vision_gen.data import pipeline, scenes, sources
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import step as step_lib
+from vision_gen.engine import system as systems
+from vision_gen.ops import rays as ray_ops
 
 ROOT = pathlib.Path(__file__).parent.parent
 SHAPES = ((256, 1), (64, 16))  # Size and batch of the pix2pix comparison.
+RAYS = 512
 
 
 def built(config, batch):
@@ -58,25 +67,49 @@ def timed(function):
     return time.perf_counter() - begun
 
 
-def summary(seconds, images):
-    """Median and spread of step times, and images a second."""
+def summary(seconds, count):
+    """Median and spread of step times, and how many of what is counted a second."""
     median = statistics.median(seconds)
     return {
         "seconds_median": median,
         "seconds_min": min(seconds),
         "seconds_max": max(seconds),
-        "images_per_second": images / median,
+        "per_second": count / median,
     }
 
 
-def against_torch(size, batch, rounds):
-    """pix2pix: ours and torch eager (NCHW and channels_last, the faster counts), alternately."""
-    import torch
+def compared(name, config, local, peers, rounds):
+    """Our step on the local batch and the peers' steps, alternately; the faster peer counts."""
+    ours, compile_seconds = built(config, local)
+    runs = {"vision_gen": ours, **peers}
+    for run in runs.values():  # Warm-up.
+        run()
+        run()
+    seconds = {key: [] for key in runs}
+    for _ in range(rounds):
+        for key, run in runs.items():
+            seconds[key].append(timed(run))
+    unit, each = systems.load_class(config.system).units(config)
+    result = {key: summary(s, config.train.batch_size * each) for key, s in seconds.items()}
+    best = min(peers, key=lambda key: result[key]["seconds_median"])
+    ratios = [b / a for a, b in zip(seconds["vision_gen"], seconds[best])]
+    return {
+        "name": name,
+        "unit": unit,
+        "runs": result,
+        "compile_seconds": compile_seconds,
+        "peer": best,
+        "ratio_median": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+    }
 
+
+def pix2pix(size, batch, rounds):
+    """pix2pix against torch eager, NCHW and channels_last."""
     from benchmarks.peers.pix2pix import Trainer
     from configs import pix2pix_openmoji
 
-    torch.set_num_threads(os.cpu_count())
     config = pix2pix_openmoji.get_config()
     config.data.size = size
     config.train.batch_size = batch
@@ -87,32 +120,35 @@ def against_torch(size, batch, rounds):
         "colour": rng.integers(0, 256, (batch, size, size, 3), np.uint8),
         "line": rng.integers(0, 256, (batch, size, size, 1), np.uint8),
     }
-    ours, compile_seconds = built(config, local)
     source, target = (torch.rand(batch, 3, size, size) * 2 - 1 for _ in range(2))
     peers = {
         f"torch {name}": (lambda t=Trainer(size, channels_last=last): t.step(source, target))
         for name, last in (("nchw", False), ("channels_last", True))
     }
-    runs = {"vision_gen": ours, **peers}
-    for run in runs.values():  # Warm-up.
-        run()
-        run()
-    seconds = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            seconds[name].append(timed(run))
-    result = {name: summary(s, batch) for name, s in seconds.items()}
-    best = min(peers, key=lambda name: result[name]["seconds_median"])
-    ratios = [b / a for a, b in zip(seconds["vision_gen"], seconds[best])]
-    return {
-        "name": f"pix2pix train step, {size} px, batch {batch}",
-        "runs": result,
-        "compile_seconds": compile_seconds,
-        "peer": best,
-        "ratio_median": statistics.median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
-    }
+    name = f"pix2pix train step, {size} px, batch {batch}"
+    return compared(name, config, local, peers, rounds)
+
+
+def nerf(rays, rounds):
+    """The paper's NeRF on `rays` rays against torch eager."""
+    from benchmarks.peers.nerf import Trainer
+    from configs import nerf_blender
+
+    config = nerf_blender.get_config()
+    config.train.batch_size = rays // config.data.rays
+    scene = scenes.analytic_scene("train", 32)
+    bundles = scenes.Rays(scene, config.data.rays)
+    local = sources.stack([bundles[i] for i in range(config.train.batch_size)])
+    origin, direction = (
+        torch.tensor(np.array(x).reshape(-1, 3))
+        for x in ray_ops.camera_rays(local["pixel"], local["pose"], local["intrinsics"])
+    )
+    colour = torch.tensor(local["colour"].reshape(-1, 4) / 255, dtype=torch.float32)
+    truth = colour[:, :3] * colour[:, 3:] + 1 - colour[:, 3:]
+    trainer = Trainer()
+    peers = {"torch": lambda: trainer.step(origin, direction, truth)}
+    name = f"NeRF train step, 8 x 256, 64 + 128 samples, {rays} rays"
+    return compared(name, config, local, peers, rounds)
 
 
 def engine_share(steps):
@@ -222,13 +258,16 @@ def main():
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(record, indent=2) + "\n")
 
-    for size, batch in SHAPES:
-        result = against_torch(size, batch, arguments.rounds)
+    torch.set_num_threads(os.cpu_count())
+    comparisons = [functools.partial(pix2pix, *shape) for shape in SHAPES]
+    comparisons.append(functools.partial(nerf, RAYS))
+    for comparison in comparisons:
+        result = comparison(arguments.rounds)
         add(result)
         print(result["name"])
         for name, run in result["runs"].items():
             print(
-                f"  {name:<22} {run['images_per_second']:8.2f} images/s   "
+                f"  {name:<22} {run['per_second']:8.2f} {result['unit']}/s   "
                 f"{run['seconds_median']:.3f} s ({run['seconds_min']:.3f} to {run['seconds_max']:.3f})"
             )
         print(

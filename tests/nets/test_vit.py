@@ -1,4 +1,12 @@
-"""ViT: shapes, positions, pooling, stochastic parts, and agreement with transformers."""
+"""ViT: shapes, positions, pooling, stochastic parts, and agreement with published implementations.
+
+`tests/golden/vit_reference.npz` was made with timm 1.0.31 and torchvision 0.29.1 on torch 2.14.1:
+their `VisionTransformer` (64 px, patch 16, width 48, 3 blocks, 3 heads, 7 classes) with weights
+drawn by `weight` below, logits and every eighth pixel of the gradient of logsumexp(logits).
+"""
+
+import pathlib
+import zlib
 
 from flax import nnx
 import jax
@@ -11,6 +19,7 @@ from vision_gen.nets import vit
 from vision_gen.ops import resample
 from vision_gen.pretrained import vit as reader
 
+GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "vit_reference.npz"
 TINY = vit.Size(32, 64, 2, 3)
 
 
@@ -146,6 +155,44 @@ def test_transformers_weights_give_its_logits_and_gradients(size, patch, image, 
     same(of_params["head"]["kernel"].T, theirs.classifier.weight.grad)
     same(of_params["positions"], theirs.vit.embeddings.position_embeddings.grad[0])
     same(of_params["norm"]["scale"], theirs.vit.layernorm.weight.grad)
+
+
+def weight(name, shape):
+    """The value of a parameter, from its name alone."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    value = rng.normal(size=shape)
+    if len(shape) >= 2 and "token" not in name and "pos" not in name:
+        return np.float32(value / np.prod(shape[1:]) ** 0.5)
+    norms = tuple(f"{norm}.weight" for norm in ("norm", "norm1", "norm2", "ln", "ln_1", "ln_2"))
+    return np.float32(1 + 0.1 * value if name.endswith(norms) else 0.1 * value)
+
+
+@pytest.mark.parametrize("release", ["timm", "torchvision"])
+def test_weights_of_other_releases_give_their_logits_and_gradients(release, tmp_path):
+    torch = pytest.importorskip("torch")
+    golden = np.load(GOLDEN)
+    state = {}
+    for entry in golden[f"{release}_names"]:
+        name, shape = entry.split(":")
+        state[name] = torch.tensor(weight(name, tuple(map(int, shape.split(",")))))
+    path = tmp_path / "weights.pth"
+    torch.save(state, path)
+    model = vit.ViT(size=vit.Size(48, 192, 3, 3), patch=16, image=64, classes=7, rngs=nnx.Rngs(0))
+    graphdef, start = nnx.split(model)
+    params = reader.read_torch(path, nnx.to_pure_dict(start))
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 3, 64, 64)).astype(np.float32)
+
+    def loss(images):
+        logits = nnx.merge(graphdef, nnx.State(params))(images)
+        return jax.nn.logsumexp(logits, -1).sum(), logits
+
+    (_, logits), gradient = jax.value_and_grad(loss, has_aux=True)(
+        jnp.asarray(images.transpose(0, 2, 3, 1))
+    )
+    np.testing.assert_allclose(logits, golden[f"{release}_logits"], atol=1e-4)
+    theirs = golden[f"{release}_image_gradient"]
+    ours = gradient.transpose(0, 3, 1, 2)[:, :, ::8, ::8]
+    np.testing.assert_allclose(ours, theirs, atol=1e-3 * np.abs(theirs).max())
 
 
 def test_files_of_other_networks_are_named(tmp_path):

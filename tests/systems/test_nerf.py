@@ -87,46 +87,13 @@ def test_empty_space_is_skipped():
     assert (np.linalg.norm(x, axis=-1) < 0.9).mean() > 0.85
 
 
-def reference_network(torch, width=256):
-    """The MLP as the PyTorch implementation's state dict names it, written from the paper."""
-    nn = torch.nn
-
-    class Network(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.pts_linears = nn.ModuleList(
-                nn.Linear(63 if i == 0 else width + 63 * (i == 5), width) for i in range(8)
-            )
-            self.views_linears = nn.ModuleList([nn.Linear(width + 27, width // 2)])
-            self.feature_linear = nn.Linear(width, width)
-            self.alpha_linear = nn.Linear(width, 1)
-            self.rgb_linear = nn.Linear(width // 2, 3)
-
-        def forward(self, x, d):
-            def encode(v, octaves):
-                parts = [v]
-                for k in range(octaves):
-                    parts += [torch.sin(v * 2.0**k), torch.cos(v * 2.0**k)]
-                return torch.cat(parts, -1)
-
-            x, d = encode(x, 10), encode(d, 4)
-            h = x
-            for i, layer in enumerate(self.pts_linears):
-                if i == 5:
-                    h = torch.cat([x, h], -1)
-                h = torch.relu(layer(h))
-            density = self.alpha_linear(h)[..., 0]
-            h = torch.relu(self.views_linears[0](torch.cat([self.feature_linear(h), d], -1)))
-            return density, torch.sigmoid(self.rgb_linear(h))
-
-    return Network()
-
-
 def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
     torch = pytest.importorskip("torch")
+    from benchmarks.peers import nerf as peer
+
     torch.manual_seed(0)
     width = 64
-    coarse, fine = reference_network(torch, width), reference_network(torch, width)
+    coarse, fine = peer.RadianceMLP(width), peer.RadianceMLP(width)
     path = tmp_path / "200000.tar"
     torch.save(
         {
@@ -157,12 +124,8 @@ def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
         )["colour"]
 
     def torch_rendered(network):
-        density, colour = network(torch.tensor(x), torch.tensor(d)[:, None].expand(x.shape))
-        length = torch.cat([torch.diff(torch.tensor(t)), torch.full((40, 1), 1e10)], -1)
-        alpha = 1 - torch.exp(-torch.relu(density) * length)
-        before = torch.cumprod(torch.cat([torch.ones(40, 1), 1 - alpha + 1e-10], -1), -1)[:, :-1]
-        weights = alpha * before
-        return (weights[..., None] * colour).sum(1) + 1 - weights.sum(1)[:, None]
+        density, colour = network(torch.tensor(x), torch.tensor(d)[:, None])
+        return peer.composite(density, colour, torch.tensor(t), torch.tensor(d))[1]
 
     for name, network in (("coarse", coarse), ("fine", fine)):
         expected = torch_rendered(network)

@@ -219,9 +219,13 @@ class NeRF(System):
     @classmethod
     def figures(cls, model, source):
         """`orbit`: a film around the scene, the depth beside the colour."""
-        path = scenes.CameraPath(source, model.config.data.film_frames)
-        frames = [model.apply("film", [view], 1)["film"][0] for view in path]
-        return {"orbit": np.uint8(np.clip((np.stack(frames) + 1) * 127.5 + 0.5, 0, 255))}
+        views = list(scenes.CameraPath(source, model.config.data.film_frames))
+        together = jax.device_count()
+        frames = [
+            model.apply("film", views[i : i + together], together)["film"]
+            for i in range(0, len(views), together)
+        ]
+        return {"orbit": np.uint8(np.clip((np.concatenate(frames) + 1) * 127.5 + 0.5, 0, 255))}
 
 
 def _shift(x, by):
