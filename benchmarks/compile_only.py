@@ -1,7 +1,10 @@
-"""What XLA's TPU compiler makes of a training step, without the chip: `pip install libtpu`.
+"""What XLA's TPU and GPU compilers make of a training step, without the chip.
 
-    python -m benchmarks.compile_only --config=configs/vit_imagenet.py --target=v5e:16x16 \\
+    pip install libtpu                                              # for TPU
+    pip install --no-deps jax-cuda13-plugin jax-cuda13-pjrt         # for GPU
+    python -m benchmarks.compile_only --config=configs/vit_imagenet.py --target=tpu:v5e:16x16 \\
         --config.model.size=L --config.dtype=bfloat16 --config.parallel.fsdp=16
+    python -m benchmarks.compile_only --config=configs/nerf_blender.py --target=gpu:h100:1
 
 Prints flops, bytes, memory and collectives of one device of the target. Compile-time figures: nothing is run.
 """
@@ -15,6 +18,8 @@ import time
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Choosing kernels by timing them needs the chip.
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_autotune_level=0"
 
 from absl import flags
 import jax
@@ -29,18 +34,59 @@ from vision_gen.engine import step as step_lib
 from vision_gen.errors import InputError
 
 # Bytes of memory and bfloat16 flops a second of a chip: cloud.google.com/tpu/docs, the pages of each
-# version.
+# version; NVIDIA's H100 datasheet (SXM, dense).
 CHIPS = {
-    "v4": (32e9, 275e12),
-    "v5e": (16e9, 197e12),
-    "v5p": (95e9, 459e12),
-    "v6e": (32e9, 918e12),
+    "tpu:v4": (32e9, 275e12),
+    "tpu:v5e": (16e9, 197e12),
+    "tpu:v5p": (95e9, 459e12),
+    "tpu:v6e": (32e9, 918e12),
+    "gpu:h100": (80e9, 989e12),
 }
+# XLA's description of a GPU (GpuTargetConfigProto): CUDA programming guide, compute capability 9.0,
+# and the datasheet.
+H100 = """
+gpu_device_info {
+  threads_per_block_limit: 1024 threads_per_warp: 32
+  shared_memory_per_block: 49152 shared_memory_per_core: 233472
+  shared_memory_per_block_optin: 232448 threads_per_core_limit: 2048
+  core_count: 132 fpus_per_core: 128
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  registers_per_core_limit: 65536 registers_per_block_limit: 65536
+  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98
+  device_memory_size: 84942979072 cuda_compute_capability { major: 9 minor: 0 }
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 10 patch: 2 }
+device_description_str: "NVIDIA H100 80GB HBM3"
+"""
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 BITS = {"pred": 8, "s8": 8, "u8": 8, "bf16": 16, "f16": 16, "s32": 32, "u32": 32, "f32": 32}
 
 _CONFIG = commands.define_config("config", "The experiment, a file of configs/.")
-_TARGET = flags.DEFINE_string("target", "v5e:4x4", "TPU version and topology, such as v5e:16x16.")
+_TARGET = flags.DEFINE_string(
+    "target", "tpu:v5e:4x4", "Such as tpu:v5e:16x16 (a topology) or gpu:h100:8 (a number)."
+)
+
+
+def devices_of(target):
+    """Devices of a chip and topology that need not be there.
+
+    Raises:
+      InputError: no such target, or its compiler is not installed.
+    """
+    platform, _, rest = target.partition(":")
+    chip, _, shape = rest.partition(":")
+    if f"{platform}:{chip}" not in CHIPS or not shape:
+        raise InputError(f"--target must be CHIP:TOPOLOGY with a chip of {list(CHIPS)}, got {target!r}")
+    try:
+        if platform == "tpu":
+            return topologies.get_topology_desc(platform="tpu", topology_name=f"{chip}:{shape}").devices
+        return topologies.get_topology_desc(
+            f"1x1x{shape}", platform="cuda", target_config=H100, topology=f"1x1x{shape}"
+        ).devices
+    except Exception as error:
+        package = "libtpu" if platform == "tpu" else "--no-deps jax-cuda13-plugin jax-cuda13-pjrt"
+        raise InputError(f"no compiler for {target} ({error}); pip install {package}") from error
 
 
 def compiled(config, devices):
@@ -98,14 +144,8 @@ def collectives(hlo):
 def main(argv):
     del argv
     config = _CONFIG.value
-    version, _, shape = _TARGET.value.partition(":")
-    if version not in CHIPS or not shape:
-        raise InputError(f"--target must be VERSION:TOPOLOGY with one of {tuple(CHIPS)}, got {_TARGET.value!r}")
-    try:
-        devices = topologies.get_topology_desc(platform="tpu", topology_name=_TARGET.value).devices
-    except Exception as error:
-        raise InputError(f"no TPU compiler for {_TARGET.value} ({error}); pip install libtpu") from error
-    memory, peak = CHIPS[version]
+    devices = devices_of(_TARGET.value)
+    memory, peak = CHIPS[_TARGET.value.rpartition(":")[0]]
     step, seconds, flops = compiled(config, devices)
     need = step.memory_analysis()
     arguments, outputs = need.argument_size_in_bytes, need.output_size_in_bytes
@@ -121,11 +161,13 @@ def main(argv):
         "memory: needed, GB": f"{total / 1e9:.2f} of {memory / 1e9:.0f}: {fits}",
         "flops of products and convolutions": f"{flops:.4g}",
         "these at the chip's bfloat16 peak, ms": f"{1e3 * flops / peak:.1f}",
-        "bytes accessed, loops once": f"{step.cost_analysis()['bytes accessed']:.4g}",
     }
+    cost = step.cost_analysis()  # None from the GPU compiler without a chip.
+    if cost:
+        rows["bytes accessed, loops once"] = f"{cost['bytes accessed']:.4g}"
     for kind, (count, size) in sorted(collectives(step.as_text()).items()):
         rows[f"{kind}: bytes, loops once"] = f"{size:.4g} in {count}"
-    print(f"{config.system} on TPU {_TARGET.value}, compile-time figures of one device")
+    print(f"{config.system} for {_TARGET.value}, compile-time figures of one device")
     for name, value in rows.items():
         print(f"  {name:<38} {value}")
 
