@@ -1,4 +1,8 @@
-"""NeRF with a multi-resolution hash grid (Mueller et al. 2022): --config.data.dir=SCENE."""
+"""NeRF with a multi-resolution hash grid (Mueller et al. 2022): --config.data.dir=SCENE.
+
+For a capture with `transforms.json`: --config.data.name=transforms --config.model.near=0.05
+--config.model.bound=2.0 --config.model.white_background=False.
+"""
 
 from ml_collections import ConfigDict
 
@@ -23,11 +27,11 @@ def get_config():
             occupancy_visited=8192,
             explore=0.05,
             white_background=True,
-            near=0.05,
-            far=20.0,
+            near=2.0,
+            far=6.0,
             chunk=4096,
         )
     )
-    config.players.field.update(learning_rate=1e-2, b2=0.99, epsilon=1e-15)
+    config.players.field.update(learning_rate=1e-2, b2=0.99, epsilon=1e-15, ema=0.99)
     config.train.update(steps=30_000, sample_every=5000, eval_every=5000, checkpoint_every=5000)
     return config
