@@ -15,7 +15,8 @@ inside this file:
 
 On GPU and TPU a face is XLA's own convolution. On CPU its formulation follows from the shapes:
 a matrix product over gathered patches where the map is tiny, a sub-pixel convolution where a
-stride would dilate the input, and XLA's convolution over an explicitly padded map elsewhere.
+stride would dilate the input, and XLA's convolution elsewhere, over an explicitly padded map where
+that is faster.
 docs/speed_log.md has the measurements behind these rules.
 """
 
@@ -220,7 +221,10 @@ def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
         patches = _patches(x, kernel_size, stride, padding)
         dw = jnp.tensordot(patches, y, ((0, 1, 2), (0, 1, 2)))
         return dw.reshape(*kernel_size, x.shape[3], y.shape[3])
-    return _kernel_gradient_native(_pad(x, padding), y, stride, ((0, 0), (0, 0)), kernel_size)
+    if any(sum(p) > k - 1 for p, k in zip(padding, kernel_size)):
+        # The result exceeds the map: XLA's own padding would make this a naive loop.
+        x, padding = _pad(x, padding), ((0, 0), (0, 0))
+    return _kernel_gradient_native(x, y, stride, padding, kernel_size)
 
 
 def _pad(x, padding):
