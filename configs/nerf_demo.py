@@ -7,7 +7,7 @@ def get_config():
     config = nerf_hash.get_config()
     config.data.update(name="analytic_scene", size=96)
     config.model.update(
-        levels=8, entries=2**15, coarsest=16, finest=512, samples=24, occupancy_bins=96,
+        levels=8, entries=2**15, coarsest=16, finest=512, samples=32, occupancy_bins=96,
         occupancy_visited=4096,
     )
     config.train.update(

@@ -127,10 +127,12 @@ class NeRF(System):
         edges = near + (far - near) * jnp.linspace(0, 1, bins + 1)
         middles = (edges[..., 1:] + edges[..., :-1]) / 2
         at = lambda t: origin[..., None, :] + t[..., None] * direction[..., None, :]
-        coarse = volume.composite(
-            self.occupancy(at(middles)), None, middles, jnp.diff(edges), direction
-        )
-        weights = coarse["weights"]
+        width = jnp.diff(edges)
+        # The grid holds maxima, and a ray may pass an occupied cell by: a bin hides at most a
+        # quarter of what lies behind it, so that there are samples behind as well.
+        norm = jnp.linalg.norm(direction, axis=-1, keepdims=True)
+        density = jnp.minimum(self.occupancy(at(middles)), 0.29 / jnp.maximum(width * norm, 1e-9))
+        weights = volume.composite(density, None, middles, width, direction)["weights"]
         # A sample of every bin's neighbourhood: the grid's cells are no finer than the bins.
         weights = jnp.maximum(weights, jnp.maximum(_shift(weights, 1), _shift(weights, -1)))
         weights += (model.explore * weights.sum(-1, keepdims=True) + 1e-6) / bins
