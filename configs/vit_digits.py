@@ -16,6 +16,6 @@ def get_config():
         learning_rate=2e-3, weight_decay=0.05, warmup=50, ema=0.98
     )
     config.train.update(
-        batch_size=64, steps=700, log_every=50, sample_every=0, eval_every=350, checkpoint_every=350
+        batch_size=64, steps=1100, log_every=50, sample_every=0, eval_every=550, checkpoint_every=550
     )
     return config
