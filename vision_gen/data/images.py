@@ -12,9 +12,12 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 def read(path):
     """An image file as [height, width, 3] uint8 RGB, transparency over white; see `read_rgba`."""
-    image = Image.fromarray(read_rgba(path))
-    paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    return np.asarray(Image.alpha_composite(paper, image).convert("RGB"))
+    image = _open(path)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(paper, image)
+    return np.asarray(image.convert("RGB"))
 
 
 def read_rgba(path):
@@ -25,6 +28,11 @@ def read_rgba(path):
     Raises:
       InputError: the file cannot be decoded or ends early; names it.
     """
+    return np.asarray(_open(path).convert("RGBA"))
+
+
+def _open(path):
+    """A decoded PIL image, upright, of 8 bits a channel."""
     try:
         with Image.open(path) as image:
             image.load()
@@ -37,7 +45,7 @@ def read_rgba(path):
         # 16-bit grey: 65535 is white.
         grey = np.clip(np.asarray(image, np.float64) / 257, 0, 255).round().astype(np.uint8)
         image = Image.fromarray(grey)
-    return np.asarray(image.convert("RGBA"))
+    return image
 
 
 def square(image, size):

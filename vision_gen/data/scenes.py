@@ -14,6 +14,8 @@ from PIL import Image
 from vision_gen.data import images
 from vision_gen.errors import InputError
 
+# What `config.data.name` may be.
+NAMES = ("nerf_synthetic", "llff", "transforms", "analytic_scene")
 HOLD_EVERY = 8  # Real captures: every so many views are held out.
 
 
@@ -172,8 +174,7 @@ def open_scene(config, split):
     """The source that `config.data` describes: `Rays` to train on, `Views` otherwise.
 
     Args:
-      config: reads `data.name` ("nerf_synthetic", "llff", "transforms", "analytic_scene"),
-        `data.dir`, `data.downscale`, `data.rays`, for "analytic_scene" `data.size`, and `seed`.
+      config: reads `data.name` (one of `NAMES`), `data.dir`, `data.downscale`, `data.rays`, for "analytic_scene" `data.size`, and `seed`.
       split: "train", "val" or "test".
     """
     data = config.data
@@ -236,10 +237,9 @@ def transforms(folder, split, downscale=1):
         defaults = {"cx": width / 2, "cy": height / 2, **dict.fromkeys(names[4:], 0.0)}
         if angle is not None:
             defaults["fl_x"] = 0.5 * width / np.tan(0.5 * angle)
-        row[:] = [
-            _number(frame, n, path, {**defaults, **record}) if n != "fl_y" else 0 for n in names
-        ]
-        row[1] = _number(frame, "fl_y", path, {"fl_y": row[0], **record})
+        defaults |= record
+        defaults.setdefault("fl_y", _number(frame, "fl_x", path, defaults))
+        row[:] = [_number(frame, name, path, defaults) for name in names]
     keep = _held_out(len(files), split)
     colour = _read_all([files[i] for i in keep], downscale)
     # The file's intrinsics are for the size that it names.
@@ -316,8 +316,8 @@ def checked(colour, poses, intrinsics, names, source, *, keep=None, path="orbit"
             f"first: {names[int(facing.argmin())]}; cameras must look along -z with y up (OpenGL)"
         )
     keep = range(len(names)) if keep is None else keep
-    scene = Scene(colour, poses[list(keep)], intrinsics[list(keep)], tuple(names[i] for i in keep), path)
-    return scene
+    keep = list(keep)
+    return Scene(colour, poses[keep], intrinsics[keep], tuple(names[i] for i in keep), path)
 
 
 def _json(path):

@@ -33,7 +33,7 @@ def open_source(config, split):
     """
     if split not in SPLITS:
         raise InputError(f"split must be one of {SPLITS}, got {split!r}")
-    if config.data.name in ("nerf_synthetic", "llff", "transforms", "analytic_scene"):
+    if config.data.name in scenes.NAMES:
         return scenes.open_scene(config, split)
     if config.data.name == "openmoji":
         source = OpenMoji(config.data.size, split, config.data.dir, labels=config.data.labels)
@@ -49,8 +49,8 @@ def open_source(config, split):
         source = Digits(split, config.data.size)
     else:
         raise InputError(
-            'config.data.name must be "openmoji", "image_folder", "digits", "nerf_synthetic", "llff", '
-            f'"transforms" or "analytic_scene", got {config.data.name!r}'
+            'config.data.name must be "openmoji", "image_folder", "digits" or one of '
+            f"{scenes.NAMES}, got {config.data.name!r}"
         )
     if config.data.labels and len(source.classes) != config.model.classes:
         raise InputError(
@@ -63,7 +63,7 @@ def open_source(config, split):
 def example(config):
     """An example of zeros with the shapes and types that `config.data` gives, without reading it."""
     data = config.data
-    if data.name in ("nerf_synthetic", "llff", "transforms", "analytic_scene"):
+    if data.name in scenes.NAMES:
         shapes = {"pixel": (2,), "pose": (3, 4), "intrinsics": (8,)}
         rays = {name: np.zeros((data.rays, *shape), np.float32) for name, shape in shapes.items()}
         return {**rays, "colour": np.zeros((data.rays, 4), np.uint8)}

@@ -12,6 +12,15 @@ from vision_gen.pretrained import torch_file
 
 # Where each release keeps what a ViT has. `block` has the number of the block put in; `qkv` is one
 # joint projection or three. A name stands for NAME.weight and NAME.bias, a pair for itself.
+TRANSFORMERS = dict(
+    token="vit.embeddings.cls_token",
+    positions="vit.embeddings.position_embeddings",
+    embed="vit.embeddings.patch_embeddings.projection",
+    norm1="layernorm_before",
+    norm2="layernorm_after",
+    norm="vit.layernorm",
+    head="classifier",
+)
 TORCH = {
     "timm": dict(
         token="cls_token",
@@ -42,33 +51,21 @@ TORCH = {
         head="heads.head",
     ),
     # Files on its hub have the names of its releases before 5.
-    "transformers": dict(
-        token="vit.embeddings.cls_token",
-        positions="vit.embeddings.position_embeddings",
-        embed="vit.embeddings.patch_embeddings.projection",
+    "transformers": TRANSFORMERS
+    | dict(
         block="vit.encoder.layer.{}.",
-        norm1="layernorm_before",
         qkv=[f"attention.attention.{name}" for name in ("query", "key", "value")],
         out="attention.output.dense",
-        norm2="layernorm_after",
         expand="intermediate.dense",
         contract="output.dense",
-        norm="vit.layernorm",
-        head="classifier",
     ),
-    "transformers 5": dict(
-        token="vit.embeddings.cls_token",
-        positions="vit.embeddings.position_embeddings",
-        embed="vit.embeddings.patch_embeddings.projection",
+    "transformers 5": TRANSFORMERS
+    | dict(
         block="vit.layers.{}.",
-        norm1="layernorm_before",
         qkv=[f"attention.{name}_proj" for name in "qkv"],
         out="attention.o_proj",
-        norm2="layernorm_after",
         expand="mlp.fc1",
         contract="mlp.fc2",
-        norm="vit.layernorm",
-        head="classifier",
     ),
 }
 
