@@ -307,3 +307,16 @@ def test_figures_of_a_run_and_applying_it(straight):
         vision_gen.load(workdir, 5)
     with pytest.raises(InputError, match="holds no run"):
         vision_gen.load(folder)
+
+
+def test_a_run_made_before_a_field_existed_is_still_read(tmp_path):
+    config = toy.get_config()
+    ckpt.claim(tmp_path, config)
+    path = tmp_path / "config.json"
+    record = json.loads(path.read_text())
+    del record["data"]["labels"]
+    record["train"]["steps"] = 77
+    path.write_text(json.dumps(record))
+    found = ckpt.load_config(tmp_path)
+    assert found.data.labels is False and found.train.steps == 77
+    assert found.data.name == config.data.name

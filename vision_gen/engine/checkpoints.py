@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from vision_gen.engine import defaults
 from vision_gen.errors import InputError
 
 # Fields that may change from one start of a run to the next; the others make the experiment.
@@ -235,13 +236,19 @@ def load_config(workdir):
     """
     path = pathlib.Path(workdir) / "config.json"
     try:
-        return ConfigDict(json.loads(path.read_text()))
+        config = ConfigDict(json.loads(path.read_text()))
     except FileNotFoundError:
         raise InputError(
             f"workdir {str(workdir)!r} holds no run: there is no {path.name} in it"
         ) from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not JSON ({error})") from error
+    # Fields that the engine did not have yet when the run was made.
+    full = defaults.experiment(
+        config.system, data=config.data, model=config.model, players=config.players, **config.train
+    )
+    config.data, config.train = full.data, full.train
+    return config
 
 
 def fields(config, prefix=""):
