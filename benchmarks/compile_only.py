@@ -64,7 +64,7 @@ BITS = {"pred": 8, "s8": 8, "u8": 8, "bf16": 16, "f16": 16, "s32": 32, "u32": 32
 
 _CONFIG = commands.define_config("config", "The experiment, a file of configs/.")
 _TARGET = flags.DEFINE_string(
-    "target", "tpu:v5e:4x4", "Such as tpu:v5e:16x16 (a topology) or gpu:h100:8 (a number)."
+    "target", "tpu:v5e:4x4", "Such as tpu:v5e:16x16 (a topology), gpu:h100:8 (a number) or cpu."
 )
 
 
@@ -74,10 +74,12 @@ def devices_of(target):
     Raises:
       InputError: no such target, or its compiler is not installed.
     """
+    if target == "cpu":
+        return jax.devices("cpu")[:1]
     platform, _, rest = target.partition(":")
     chip, _, shape = rest.partition(":")
     if f"{platform}:{chip}" not in CHIPS or not shape:
-        raise InputError(f"--target must be CHIP:TOPOLOGY with a chip of {list(CHIPS)}, got {target!r}")
+        raise InputError(f"--target must be CHIP:TOPOLOGY with a chip of {list(CHIPS)}, or cpu, got {target!r}")
     try:
         if platform == "tpu":
             return topologies.get_topology_desc(platform="tpu", topology_name=f"{chip}:{shape}").devices
@@ -145,12 +147,11 @@ def main(argv):
     del argv
     config = _CONFIG.value
     devices = devices_of(_TARGET.value)
-    memory, peak = CHIPS[_TARGET.value.rpartition(":")[0]]
+    memory, peak = CHIPS.get(_TARGET.value.rpartition(":")[0], (None, None))
     step, seconds, flops = compiled(config, devices)
     need = step.memory_analysis()
     arguments, outputs = need.argument_size_in_bytes, need.output_size_in_bytes
     total = arguments + outputs - need.alias_size_in_bytes + need.temp_size_in_bytes
-    fits = "fits" if total <= memory else "does not fit"
     flops /= len(devices)
     rows = {
         "devices": len(devices),
@@ -158,10 +159,13 @@ def main(argv):
         "compiled in, s": f"{seconds:.1f}",
         "memory: arguments, GB": f"{arguments / 1e9:.2f}",
         "memory: temporaries, GB": f"{need.temp_size_in_bytes / 1e9:.2f}",
-        "memory: needed, GB": f"{total / 1e9:.2f} of {memory / 1e9:.0f}: {fits}",
+        "memory: needed, GB": f"{total / 1e9:.2f}",
         "flops of products and convolutions": f"{flops:.4g}",
-        "these at the chip's bfloat16 peak, ms": f"{1e3 * flops / peak:.1f}",
     }
+    if memory:
+        fits = "fits" if total <= memory else "does not fit"
+        rows["memory: needed, GB"] += f" of {memory / 1e9:.0f}: {fits}"
+        rows["these at the chip's bfloat16 peak, ms"] = f"{1e3 * flops / peak:.1f}"
     cost = step.cost_analysis()  # None from the GPU compiler without a chip.
     if cost:
         rows["bytes accessed, loops once"] = f"{cost['bytes accessed']:.4g}"

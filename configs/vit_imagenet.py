@@ -1,4 +1,6 @@
-"""ViT-B/16 on labelled images: --config.data.dir=FOLDER with a subfolder for each class.
+"""ViT-B/16 on ImageNet as TFDS prepares it (imagenet2012 downloads nothing: TFDS says what to put where).
+
+On your own images: --config.data.name=image_folder --config.data.dir=FOLDER, with a subfolder for each class.
 
 As Steiner et al. 2022 ('How to train your ViT?') for ImageNet-1k, with augmentation `medium2`.
 """
@@ -11,7 +13,7 @@ from vision_gen.engine import defaults
 def get_config():
     return defaults.experiment(
         "classifier.Classifier",
-        data=dict(name="image_folder", size=224, labels=True, workers=8),
+        data=dict(name="tfds:imagenet2012", size=224, labels=True, workers=8),
         model=ConfigDict(
             dict(
                 size="B",

@@ -66,8 +66,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(self.networks.parameters(), 5e-4, eps=1e-7)
         self.samples = coarse, fine
 
-    def step(self, origin, direction, truth):
-        """Rays [rays, 3] each and their colours [rays, 3] -> loss."""
+    def loss(self, origin, direction, truth):
         view = (direction / direction.norm(dim=-1, keepdim=True))[:, None]
 
         def look(network, t):
@@ -80,8 +79,15 @@ class Trainer:
         middles = (t[:, 1:] + t[:, :-1]) / 2
         more = importance(middles, weights[:, 1:-1], fine)
         _, second = look(self.networks[1], torch.sort(torch.cat([t, more], -1), -1).values)
-        loss = ((first - truth) ** 2).mean() + ((second - truth) ** 2).mean()
+        return ((first - truth) ** 2).mean() + ((second - truth) ** 2).mean()
+
+    def step(self, origin, direction, truth, parts=1):
+        """Rays [rays, 3] each and their colours [rays, 3] -> loss; gradients add up over parts."""
         self.optimizer.zero_grad()
-        loss.backward()
+        total = 0.0
+        for part in zip(*(x.chunk(parts) for x in (origin, direction, truth))):
+            loss = self.loss(*part) / parts
+            loss.backward()
+            total += loss.item()
         self.optimizer.step()
-        return loss.item()
+        return total

@@ -60,3 +60,18 @@ def test_what_is_no_torch_file_is_named(tmp_path):
     )
     with pytest.raises(InputError, match="expected a state dict .* found list"):
         torch_file.read_state_dict(tmp_path / "list.pth")
+
+
+def test_safetensors_are_read_by_their_suffix(tmp_path):
+    import safetensors.numpy
+
+    state = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "count": np.array(7)}
+    safetensors.numpy.save_file(state, tmp_path / "x.safetensors")
+    found = torch_file.read_state_dict(tmp_path / "x.safetensors")
+    assert sorted(found) == ["a.weight", "count"]
+    for name, value in state.items():
+        np.testing.assert_array_equal(found[name], value)
+    whole = (tmp_path / "x.safetensors").read_bytes()
+    (tmp_path / "short.safetensors").write_bytes(whole[:-4])
+    with pytest.raises(InputError, match="short.safetensors: not a readable"):
+        torch_file.read_state_dict(tmp_path / "short.safetensors")

@@ -47,9 +47,12 @@ def open_source(config, split):
         )
     elif config.data.name == "digits":
         source = Digits(split, config.data.size)
+    elif config.data.name.startswith("tfds:"):
+        name = config.data.name.removeprefix("tfds:")
+        source = TFDS(name, split, config.data.size, config.data.dir, labels=config.data.labels)
     else:
         raise InputError(
-            'config.data.name must be "openmoji", "image_folder", "digits" or one of '
+            'config.data.name must be "openmoji", "image_folder", "digits", "tfds:NAME" or one of '
             f"{scenes.NAMES}, got {config.data.name!r}"
         )
     if config.data.labels and len(source.classes) != config.model.classes:
@@ -95,8 +98,7 @@ class OpenMoji:
             raise InputError(
                 f"config.data.size must be one of {openmoji.SIZES} for openmoji, got {size}"
             )
-        folder = data_dir or os.environ.get("TFDS_DATA_DIR") or tfds.core.constants.DATA_DIR
-        folder = pathlib.Path(folder).expanduser()
+        folder = _tfds_folder(data_dir)
         with _lock(folder, f"openmoji-{size}"):
             builder = openmoji.Builder(
                 config=str(size), data_dir=str(folder), file_format="array_record"
@@ -118,6 +120,84 @@ class OpenMoji:
     def name(self, index):
         """What example `index` shows."""
         return self._source[index]["name"].decode()
+
+
+class TFDS:
+    """Any image dataset of tensorflow-datasets, downloaded on first use; central squares.
+
+    `test` is its split of that name if that is labelled, otherwise its validation split; where no
+    other split is left for `val`, the last 5 percent of `train` are.
+
+    Args:
+      name: as TFDS has it, such as "cifar10" or "imagenet2012".
+      split: "train", "val" or "test".
+      size: pixels.
+      data_dir: of TFDS; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
+      labels: examples have the feature `label`.
+
+    Raises:
+      InputError: there is no such dataset, it cannot be downloaded, or has no `image` or `label`.
+    """
+
+    def __init__(self, name, split, size, data_dir="", *, labels=False):
+        import tensorflow_datasets as tfds
+
+        folder = _tfds_folder(data_dir)
+        with _lock(folder, f"tfds-{name.replace('/', '-')}"):
+            try:
+                builder = tfds.builder(name, data_dir=str(folder), file_format="array_record")
+                builder.download_and_prepare()
+            except Exception as error:  # TFDS raises what its readers, writers and servers raise.
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise InputError(
+                    f"config.data.name: TFDS cannot prepare {name!r} in {str(folder)!r}: {reason}"
+                ) from error
+        features = builder.info.features
+        needed = ("image", "label") if labels else ("image",)
+        missing = [feature for feature in needed if feature not in features]
+        if missing:
+            raise InputError(
+                f"config.data.name: TFDS dataset {name!r} has no feature {missing[0]!r}, but {sorted(features)}"
+            )
+        self.classes = tuple(features["label"].names) if labels else ()
+        self._source = builder.as_data_source(_tfds_splits(builder, labels)[split])
+        self._size = size
+
+    def __len__(self):
+        return len(self._source)
+
+    def __getitem__(self, index):
+        example = self._source[index]
+        image = example["image"]
+        if image.shape[-1] == 1:
+            image = np.repeat(image, 3, -1)
+        found = {"colour": images.square(image, self._size)}
+        if self.classes:
+            found["label"] = np.int32(example["label"])
+        return found
+
+    def name(self, index):
+        """What example `index` is called: its number."""
+        return str(index)
+
+
+def _tfds_folder(data_dir):
+    import tensorflow_datasets as tfds
+
+    folder = data_dir or os.environ.get("TFDS_DATA_DIR") or tfds.core.constants.DATA_DIR
+    return pathlib.Path(folder).expanduser()
+
+
+def _tfds_splits(builder, labels):
+    """Our splits in TFDS's words; ImageNet's test images, whose label is -1, are none."""
+    held_out = [name for name in ("validation", "test") if name in builder.info.splits]
+    if labels:
+        held_out = [n for n in held_out if builder.as_data_source(f"{n}[:1]")[0]["label"] >= 0]
+    if len(held_out) == 2:
+        return {"train": "train", "val": "validation", "test": "test"}
+    if held_out:
+        return {"train": "train[:95%]", "val": "train[95%:]", "test": held_out[0]}
+    return {"train": "train[:85%]", "val": "train[85%:90%]", "test": "train[90%:]"}
 
 
 class ImageFolder:

@@ -2,6 +2,7 @@
 
 Both formats: the zip archive (torch 1.6 and later) and the older sequence of pickles. Only
 tensors and plain containers are let through; a pickle that names anything else is refused.
+`.safetensors` files, which hold nothing else, are read too.
 """
 
 import collections
@@ -13,6 +14,7 @@ import zipfile
 
 import ml_dtypes
 import numpy as np
+import safetensors.numpy
 
 from vision_gen.errors import InputError
 
@@ -44,6 +46,8 @@ def read(path):
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected a torch file") from None
     try:
+        if path.suffix == ".safetensors":
+            return safetensors.numpy.load(data)
         return _read_zip(data) if data[:2] == b"PK" else _read_legacy(io.BytesIO(data))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

@@ -1,0 +1,65 @@
+"""Datasets of TFDS are read by name, and what is missing is said."""
+
+import io
+
+import numpy as np
+from PIL import Image
+import pytest
+import tensorflow_datasets as tfds
+
+from configs import vit_cifar10
+from vision_gen.data import sources
+from vision_gen.errors import InputError
+
+
+class Stripes(tfds.core.GeneratorBasedBuilder):
+    """Grey squares of rising brightness; the test images have no label."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(None, None, 1)),
+                    "label": tfds.features.ClassLabel(names=["dark", "light"]),
+                }
+            )
+        )
+
+    def _split_generators(self, dl_manager):
+        sizes = {"train": (40, True), "validation": (8, True), "test": (6, False)}
+        return {split: self._generate_examples(*size) for split, size in sizes.items()}
+
+    def _generate_examples(self, count, labelled):
+        for i in range(count):
+            file = io.BytesIO()
+            Image.fromarray(np.full((12, 20), 5 * i, np.uint8)).save(file, "PNG")
+            file.seek(0)
+            yield i, {"image": file, "label": int(i >= count // 2) if labelled else -1}
+
+
+def open_split(tmp_path, split, **data):
+    config = vit_cifar10.get_config()
+    config.model.classes = 2
+    config.data.update({"name": "tfds:stripes", "dir": str(tmp_path), "size": 8, **data})
+    return sources.open_source(config, split)
+
+
+def test_examples_are_square_labelled_and_split(tmp_path):
+    found = {split: open_split(tmp_path, split) for split in sources.SPLITS}
+    # Without labels the test images count as nothing to test on.
+    assert {split: len(source) for split, source in found.items()} == {"train": 38, "val": 2, "test": 8}
+    for source in found.values():
+        assert source.classes == ("dark", "light")
+        example = source[len(source) - 1]
+        assert example["colour"].shape == (8, 8, 3) and example["colour"].dtype == np.uint8
+    test = [found["test"][i] for i in range(8)]
+    for example in test:
+        assert example["label"] == (example["colour"].max() >= 20)
+    assert len(open_split(tmp_path, "test", labels=False)) == 6
+
+
+def test_what_cannot_be_prepared_is_named(tmp_path):
+    with pytest.raises(InputError, match="config.data.name: TFDS cannot prepare 'stripez' in .*not found"):
+        open_split(tmp_path, "train", name="tfds:stripez")
