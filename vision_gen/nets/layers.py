@@ -31,20 +31,42 @@ def across_devices(x):
 
 
 class Conv(nnx.Module):
-    """Convolution with square kernel and zero padding; `kernel` [k, k, channel, features]."""
+    """Convolution with zero padding; `kernel` [height, width, channel, features].
+
+    Args:
+      channel, features: of the map that comes in and the one that goes out.
+      kernel: its size, an int or (height, width).
+      stride: step in both directions.
+      padding: of `ops.conv.conv`; by default (size - 1) // 2 on each side.
+    """
 
     def __init__(
         self, channel, features, kernel=3, *, stride=1, padding=None, bias=True, init=None, rngs
     ):
         init = init or nnx.initializers.he_normal()
+        size = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)
         self.stride = stride
-        self.padding = (kernel - 1) // 2 if padding is None else padding
-        self.kernel = nnx.Param(init(rngs.params(), (kernel, kernel, channel, features)))
+        self.padding = tuple(((k - 1) // 2,) * 2 for k in size) if padding is None else padding
+        self.kernel = nnx.Param(init(rngs.params(), (*size, channel, features)))
         self.bias = nnx.Param(jnp.zeros(features)) if bias else None
 
     def __call__(self, x):
         x = conv_ops.conv(x, self.kernel[...], stride=self.stride, padding=self.padding)
         return x if self.bias is None else x + self.bias[...]
+
+
+class DepthwiseConv(nnx.Module):
+    """Convolution of every channel with its own kernel [size, size, 1, channel]."""
+
+    def __init__(self, channel, kernel=3, *, stride=1, padding, init=None, rngs):
+        init = init or nnx.initializers.he_normal()
+        self.stride, self.padding = stride, padding
+        self.kernel = nnx.Param(init(rngs.params(), (kernel, kernel, 1, channel)))
+        self.bias = nnx.Param(jnp.zeros(channel))
+
+    def __call__(self, x):
+        x = conv_ops.depthwise(x, self.kernel[...], stride=self.stride, padding=self.padding)
+        return x + self.bias[...]
 
 
 class ConvTranspose(nnx.Module):

@@ -41,7 +41,8 @@ def conv(x, kernel, *, stride=1, padding=0):
       x: [batch, height, width, channel].
       kernel: [kernel_height, kernel_width, channel, features]. `x` is cast to its dtype.
       stride: step in both directions, at least 1.
-      padding: zeros on every side; an int, or ((top, bottom), (left, right)).
+      padding: zeros on every side; an int, ((top, bottom), (left, right)), or "same" as TensorFlow
+        has it: ceil(size / stride) outputs, the odd zero at the end.
 
     Returns:
       [batch, (height + pad - kernel_height) // stride + 1, likewise width, features].
@@ -49,17 +50,41 @@ def conv(x, kernel, *, stride=1, padding=0):
     Raises:
       ValueError: channels of `x` and `kernel` differ, or the kernel exceeds the padded map.
     """
-    padding = _pairs(padding)
     if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[2]:
         raise ValueError(
             f"conv: x {x.shape} must be [batch, height, width, channel] and kernel {kernel.shape} "
             "[height, width, channel, features] with the same number of channels"
         )
+    padding = _padding(padding, x, kernel, stride)
     if min(_out_size(x.shape[1:3], kernel.shape[:2], stride, padding)) < 1:
         raise ValueError(
             f"conv: kernel {kernel.shape[:2]} does not fit into map {x.shape[1:3]} padded by {padding}"
         )
     return _conv(x.astype(kernel.dtype), kernel, stride, padding)
+
+
+def depthwise(x, kernel, *, stride=1, padding=0):
+    """2-D convolution of every channel with its own kernel.
+
+    Args:
+      x: [batch, height, width, channel].
+      kernel: [kernel_height, kernel_width, 1, channel].
+      stride, padding: as of `conv`.
+    """
+    padding = _padding(padding, x, kernel, stride)
+    return lax.platform_dependent(
+        x.astype(kernel.dtype),
+        kernel,
+        cpu=lambda x, w: _depthwise_cpu(x, w, stride, padding),
+        default=lambda x, w: lax.conv_general_dilated(
+            x,
+            w,
+            (stride, stride),
+            padding,
+            dimension_numbers=DIMENSIONS,
+            feature_group_count=x.shape[3],
+        ),
+    )
 
 
 def conv_transpose(x, kernel, *, stride=2, padding=1):
@@ -85,6 +110,15 @@ def conv_transpose(x, kernel, *, stride=2, padding=1):
         (n - 1) * stride - sum(p) + k for n, k, p in zip(x.shape[1:3], kernel.shape[:2], padding)
     )
     return _adjoint(x.astype(kernel.dtype), kernel, stride, padding, size)
+
+
+def _padding(padding, x, kernel, stride):
+    if padding == "same":
+        padding = []
+        for n, k in zip(x.shape[1:3], kernel.shape[:2]):
+            total = max((-(-n // stride) - 1) * stride + k - n, 0)
+            padding.append((total // 2, total - total // 2))
+    return _pairs(padding)
 
 
 def _pairs(padding):
@@ -225,6 +259,18 @@ def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
         # The result exceeds the map: XLA's own padding would make this a naive loop.
         x, padding = _pad(x, padding), ((0, 0), (0, 0))
     return _kernel_gradient_native(x, y, stride, padding, kernel_size)
+
+
+def _depthwise_cpu(x, w, stride, padding):
+    """A sum of shifted maps, which is one loop; XLA's convolution by groups is a naive one."""
+    height, width = _out_size(x.shape[1:3], w.shape[:2], stride, padding)
+    x = _pad(x, padding)
+    rows, columns = (height - 1) * stride + 1, (width - 1) * stride + 1
+    return sum(
+        x[:, i : i + rows : stride, j : j + columns : stride] * w[i, j, 0]
+        for i in range(w.shape[0])
+        for j in range(w.shape[1])
+    )
 
 
 def _pad(x, padding):

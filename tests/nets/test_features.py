@@ -1,0 +1,135 @@
+"""The feature networks are the published ones, layer by layer.
+
+`tests/golden/features_reference.npz` is made by `tests/golden/make_features.py`: pytorch-fid 0.3.0
+and torchvision 0.29.1 with weights drawn by name.
+"""
+
+import pathlib
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.golden import features_by_name as golden
+from vision_gen.errors import InputError
+from vision_gen.nets import features
+from vision_gen.ops import pool
+from vision_gen.pretrained import features as reader
+from vision_gen.pretrained import torch_file, weights
+
+GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "features_reference.npz"
+
+
+def state_of(network):
+    """The state dict that `network` reads, drawn by name."""
+    state = {}
+    for name, layer in network.convs.items():
+        height, width, channel, count = layer.kernel.shape
+        weight, norm = reader._names(network, name)
+        state[weight] = golden.weight(weight, (count, channel, height, width))
+        parts = ["weight", "bias", "running_mean", "running_var"] if norm else ["bias"]
+        for part in parts:
+            full = f"{norm or name}.{part}"
+            state[full] = golden.weight(full, (count,))
+    linears = {"fc": network.fc} if hasattr(network, "fc") else network.linears
+    for name, layer in linears.items():
+        state[f"{name}.weight"] = golden.weight(f"{name}.weight", layer.kernel.shape[::-1])
+        state[f"{name}.bias"] = golden.weight(f"{name}.bias", layer.bias.shape)
+    return state
+
+
+@pytest.mark.parametrize("name", list(golden.SIZES))
+def test_every_activation_is_the_references(name):
+    network = nnx.eval_shape(lambda: reader.NETWORKS[name](rngs=nnx.Rngs(0)))
+    reader.fill(network, state_of(network))
+    apply, params = reader.apply(network)
+    found = jax.jit(apply)(params, golden.images(network.size))
+    compared = 0
+    with np.load(GOLDEN) as reference:
+        for full in reference:
+            origin, _, tap = full.partition("/")
+            if origin == name:
+                ours, theirs = golden.some(found[tap]), reference[full]
+                np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max(), err_msg=tap)
+                compared += 1
+    assert compared >= {"inception-2015": 5, "alexnet": 8}.get(name, 16)
+    if name == "inception-2015":
+        bias = network.fc.bias[...]
+        np.testing.assert_allclose(found["logits_unbiased"] + bias, found["logits"], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def lite():
+    network, checksum = reader.load("efficientnet-lite0")
+    assert checksum == weights.FILES["efficientnet-lite0"].sha256
+    return reader.apply(network)
+
+
+def test_efficientnet_knows_photographs(lite):
+    data = pytest.importorskip("skimage.data", reason="the test extra is not installed")
+    from vision_gen.data import images
+
+    apply, params = lite
+    pictures = [data.chelsea(), data.coffee(), np.stack([data.camera()] * 3, -1), data.rocket()]
+    batch = np.stack([images.square(p, 224) for p in pictures]) / np.float32(127.5) - 1
+    best = np.argsort(-jax.jit(apply)(params, batch)["logits"], 1)[:, :5]
+    # Egyptian cat, tabby; espresso, cup; tripod; missile or projectile.
+    for row, classes in zip(best, ({285, 281}, {967, 968}, {872}, {657, 744})):
+        assert classes <= set(row.tolist()), best
+
+
+def test_efficientnet_is_the_torch_implementation(lite):
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    reference = pytest.importorskip(
+        "efficientnet_lite_pytorch", reason="the parity extra is not installed"
+    )
+    model = reference.EfficientNet.from_pretrained(
+        "efficientnet-lite0", weights_path=str(weights.find("efficientnet-lite0"))
+    ).eval()
+    apply, params = lite
+    x = golden.images(224)
+    inner = {}
+    model._blocks[4].register_forward_hook(lambda m, i, o: inner.update(stage3=o))
+    model._avg_pooling.register_forward_hook(lambda m, i, o: inner.update(features=o[..., 0, 0]))
+    normal = torch.tensor(np.array(features._normalise(jnp.asarray(x))).transpose(0, 3, 1, 2))
+    with torch.no_grad():
+        inner["logits"] = model(normal)
+    found = jax.jit(apply)(params, x)
+    inner["stage3"] = inner["stage3"].permute(0, 2, 3, 1)
+    for tap, theirs in inner.items():
+        np.testing.assert_allclose(found[tap], theirs.numpy(), atol=1e-4, err_msg=tap)
+
+
+def test_pooling_is_torchs():
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    F = torch.nn.functional
+    x = np.random.default_rng(0).standard_normal((2, 9, 8, 3), np.float32)
+    theirs = torch.tensor(x.transpose(0, 3, 1, 2))
+    back = lambda y: y.numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(pool.max_pool(x, 3, stride=2), back(F.max_pool2d(theirs, 3, 2)))
+    np.testing.assert_allclose(
+        pool.max_pool(x, 3, stride=1, padding=1), back(F.max_pool2d(theirs, 3, 1, 1))
+    )
+    expected = F.avg_pool2d(theirs, 3, 1, 1, count_include_pad=False)
+    np.testing.assert_allclose(pool.average_pool(x, 3, padding=1), back(expected), atol=1e-6)
+
+
+def test_a_missing_or_wrong_file_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("VISION_GEN_WEIGHTS", str(tmp_path))
+    published = weights.FILES["alexnet"]
+    wrong = {**weights.FILES, "alexnet": weights.dataclasses.replace(published, url="http://127.0.0.1:9/x")}
+    monkeypatch.setattr(weights, "FILES", wrong)
+    with pytest.raises(InputError, match="alexnet-owt-7be5be79.pth is not there.*SHA-256 begins with 7be5be79"):
+        reader.load("alexnet")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / published.file).write_bytes(b"nothing")
+    with pytest.raises(InputError, match="is not the published alexnet-owt-7be5be79.pth"):
+        reader.load("alexnet")
+    with pytest.raises(InputError, match="the feature network must be one of .*'alexnot'"):
+        reader.load("alexnot")
+    network = nnx.eval_shape(lambda: features.AlexNet(classes=0, rngs=nnx.Rngs(0)))
+    with pytest.raises(InputError, match="no weight 'features.0.weight'"):
+        reader.read(weights.find("efficientnet-lite0"), network)
+    assert torch_file.read_state_dict(weights.find("efficientnet-lite0"))

@@ -1,0 +1,44 @@
+"""Pooling over small windows, as sums and maxima of shifted maps: XLA:CPU's own loop is naive."""
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+
+
+def max_pool(x, window, *, stride, padding=0):
+    """Largest value of every window; windows hang over the edge by `padding`, where nothing counts.
+
+    Args:
+      x: [batch, height, width, channel].
+      window: height and width of the window.
+      stride: its step.
+      padding: on every side.
+    """
+    return _pool(x, window, stride, padding, jnp.maximum, -jnp.inf)
+
+
+def average_pool(x, window, *, stride=1, padding=0):
+    """Mean of every window over what lies inside the map: torch's with count_include_pad=False.
+
+    Arguments as `max_pool`.
+    """
+    total = _pool(x, window, stride, padding, jnp.add, 0.0)
+    inside = [_counts(n, window, stride, padding) for n in x.shape[1:3]]
+    return total / jnp.asarray(np.outer(*inside)[..., None], x.dtype)
+
+
+def _pool(x, window, stride, padding, join, outside):
+    edge = (padding, padding)
+    x = jnp.pad(x, ((0, 0), edge, edge, (0, 0)), constant_values=outside)
+    for axis in (1, 2):
+        reach = (x.shape[axis] - window) // stride * stride + 1
+        at = lambda i: (slice(None),) * axis + (slice(i, i + reach, stride),)
+        x = functools.reduce(join, (x[at(i)] for i in range(window)))
+    return x
+
+
+def _counts(size, window, stride, padding):
+    """How many cells of each window along a side lie inside."""
+    start = np.arange((size + 2 * padding - window) // stride + 1) * stride - padding
+    return np.minimum(start + window, size) - np.maximum(start, 0)
