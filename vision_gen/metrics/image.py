@@ -1,7 +1,15 @@
 """Full-reference image metrics. Images [batch, height, width, channel] in [-1, 1]."""
 
 import dm_pix
+import jax
 import jax.numpy as jnp
+import numpy as np
+
+from vision_gen.errors import InputError
+from vision_gen.ops import pool
+
+# Of the five scales, the finest first.
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def psnr(image, truth):
@@ -21,3 +29,47 @@ def ssim(image, truth):
 
 def _unit(x):
     return (jnp.clip(x.astype(jnp.float32), -1, 1) + 1) / 2
+
+
+def ms_ssim(image, truth):
+    """Multi-scale structural similarity (Wang, Simoncelli & Bovik 2003), [batch].
+
+    Five scales, each half the size of the one before; images of at least 161 px a side.
+    """
+    if min(image.shape[1:3]) < 161:
+        raise InputError(
+            f"MS-SSIM halves images four times under a window of 11 px: they must be at least "
+            f"161 px a side, got {image.shape[1:3]}"
+        )
+    x, y = (_unit(v) for v in (image, truth))
+    result = 1.0
+    for scale, weight in enumerate(MS_SSIM_WEIGHTS):
+        structure, similarity = _similarity(x, y)
+        last = scale == len(MS_SSIM_WEIGHTS) - 1
+        result *= jax.nn.relu(similarity if last else structure) ** weight
+        if not last:
+            x, y = (pool.average_pool(v[:, : v.shape[1] // 2 * 2, : v.shape[2] // 2 * 2], 2, stride=2) for v in (x, y))
+    return result
+
+
+def _similarity(x, y, size=11, sigma=1.5, k1=0.01, k2=0.03):
+    """Means [batch] of the contrast-structure term and of SSIM, of images in [0, 1]."""
+    offset = np.arange(size) - size // 2
+    taps = np.exp(-(offset**2) / (2 * sigma**2))
+    taps = [float(t) for t in taps / taps.sum()]
+
+    def blur(v):
+        for axis in (1, 2):
+            reach = v.shape[axis] - size + 1
+            at = lambda i: (slice(None),) * axis + (slice(i, i + reach),)
+            v = sum(tap * v[at(i)] for i, tap in enumerate(taps))
+        return v
+
+    mx, my = blur(x), blur(y)
+    # Rounding must not make a variance negative.
+    vx, vy = (jnp.maximum(blur(v * v) - m * m, 0) for v, m in ((x, mx), (y, my)))
+    vxy = blur(x * y) - mx * my
+    c1, c2 = k1**2, k2**2
+    structure = (2 * vxy + c2) / (vx + vy + c2)
+    similarity = structure * (2 * mx * my + c1) / (mx * mx + my * my + c1)
+    return structure.mean((1, 2, 3)), similarity.mean((1, 2, 3))

@@ -21,12 +21,13 @@ NETWORKS = {
 }
 
 
-def load(name, path=None):
+def load(name, path=None, **settings):
     """A network of `NETWORKS` with its published weights, or those of a file.
 
     Args:
       name: a key of `NETWORKS`.
       path: a torch state dict with the published names; without it `weights.find(name)`.
+      **settings: of the network, such as `classes=0` for VGG without its classifier.
 
     Returns:
       (network, checksum): the SHA-256 of the file.
@@ -37,7 +38,7 @@ def load(name, path=None):
     if name not in NETWORKS:
         raise InputError(f"the feature network must be one of {sorted(NETWORKS)}, got {name!r}")
     path = weights.find(name) if path is None else path
-    network = nnx.eval_shape(lambda: NETWORKS[name](rngs=nnx.Rngs(0)))
+    network = nnx.eval_shape(lambda: NETWORKS[name](**settings, rngs=nnx.Rngs(0)))
     return read(path, network), weights.checksum(path)
 
 

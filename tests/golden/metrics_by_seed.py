@@ -1,0 +1,37 @@
+"""Features and pictures that the fixture of the metrics was made with."""
+
+import numpy as np
+
+
+def feature_sets():
+    """{name: (features, features)}, float64 [images, dimension]: two sets to compare."""
+    found = {}
+    for seed, (name, count, dimension) in enumerate(
+        [("well", 400, 32), ("singular", 40, 96), ("nearly", 300, 48)]
+    ):
+        rng = np.random.default_rng(seed)
+        mix = rng.standard_normal((dimension, dimension)) / dimension**0.5
+        if name == "nearly":  # Most directions hardly vary.
+            mix *= 10.0 ** -np.linspace(0, 6, dimension)[:, None]
+        a = rng.standard_normal((count, dimension)) @ mix
+        b = 1.3 * rng.standard_normal((count, dimension)) @ mix + 0.5
+        found[name] = a, b
+    return found
+
+
+def logits():
+    """[500, 20] for the Inception Score."""
+    return 3 * np.random.default_rng(7).standard_normal((500, 20)).astype(np.float32)
+
+
+def pictures():
+    """{name: [height, width, 3] uint8}: smaller than, larger than, and not as wide as 299 px."""
+    rng = np.random.default_rng(3)
+    shapes = {"small": (64, 64), "large": (400, 512), "tall": (300, 50)}
+    return {name: rng.integers(0, 256, (*shape, 3), np.uint8) for name, shape in shapes.items()}
+
+
+def pair():
+    """Two images [1, 96, 96, 3] in [-1, 1] for LPIPS."""
+    rng = np.random.default_rng(5)
+    return rng.uniform(-1, 1, (2, 1, 96, 96, 3)).astype(np.float32)

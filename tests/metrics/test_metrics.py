@@ -1,0 +1,177 @@
+"""Metrics equal the implementations that papers cite.
+
+`tests/golden/metrics_reference.npz` is made by `python -m tests.golden.make_metrics`: pytorch-fid
+0.3.0, clean-fid 0.1.35, torch-fidelity 0.4.0 and lpips 0.1.4.
+"""
+
+import pathlib
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.golden import features_by_name, metrics_by_seed as golden
+from vision_gen.errors import InputError
+from vision_gen.metrics import accuracy, distribution, image, perceptual, resizing
+from vision_gen.nets import features
+from vision_gen.pretrained import features as reader
+
+REFERENCE = np.load(pathlib.Path(__file__).parent.parent / "golden" / "metrics_reference.npz")
+SETS = golden.feature_sets()
+
+
+def moments(x, parts=1):
+    """Of `parts` accumulators that each saw some of the features, in pieces, and were merged."""
+    whole = distribution.Moments(x.shape[1])
+    for part in np.array_split(x, parts):
+        each = distribution.Moments(x.shape[1])
+        for piece in np.array_split(part, 3):
+            each.update(piece)
+        whole.merge(each)
+    return whole.result()
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_moments_of_parts_are_those_of_the_whole(name):
+    a = SETS[name][0] + 1e3  # Far from the origin, where sums of squares lose digits.
+    for parts in (1, 7):
+        mean, covariance = moments(a, parts)
+        np.testing.assert_allclose(mean, a.mean(0), rtol=1e-12)
+        expected = np.cov(a, rowvar=False)
+        np.testing.assert_allclose(covariance, expected, atol=1e-11 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_frechet_distance_is_pytorch_fids(name):
+    a, b = SETS[name]
+    found = distribution.frechet_distance(*moments(a), *moments(b))
+    assert found == pytest.approx(float(REFERENCE[f"frechet/{name}"]), rel=1e-6)
+    assert distribution.frechet_distance(*moments(a), *moments(a)) < 1e-5 * np.trace(moments(a)[1])
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_kid_and_precision_recall_are_torch_fidelitys(name):
+    a, b = SETS[name]
+    # Subsets of everything: nothing is left to chance.
+    kid, error = distribution.kernel_distance(a, b, subsets=2, subset_size=len(a))
+    assert kid == pytest.approx(float(REFERENCE[f"kid/{name}"]), rel=1e-5)
+    assert error < 1e-9
+    found = distribution.precision_recall(b, a, rows=37)
+    assert found.precision == pytest.approx(float(REFERENCE[f"precision/{name}"]), abs=1e-6)
+    assert found.recall == pytest.approx(float(REFERENCE[f"recall/{name}"]), abs=1e-6)
+
+
+def test_kid_of_one_distribution_is_zero_within_its_error():
+    a, b = np.random.default_rng(0).standard_normal((2, 2000, 16))
+    kid, error = distribution.kernel_distance(a, b, subsets=50, subset_size=200)
+    assert 0 < error < 0.05 and abs(kid) < 5 * error + 0.02
+
+
+def test_inception_score_is_torch_fidelitys_in_one_pass():
+    logits = golden.logits()
+    score = distribution.InceptionScore(len(logits), logits.shape[1])
+    for part in np.array_split(logits, 13):
+        score.update(part)
+    assert score.result()[0] == pytest.approx(float(REFERENCE["inception_score"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("protocol", resizing.PROTOCOLS)
+@pytest.mark.parametrize("name", golden.pictures())
+def test_resizing_is_the_references(protocol, name):
+    picture = golden.pictures()[name]
+    ours = features_by_name.some(resizing.resize(jnp.asarray(picture[None]), 299, protocol)[0])
+    np.testing.assert_allclose(ours, REFERENCE[f"{protocol}/{name}"], atol=1e-3)
+
+
+def test_an_unknown_protocol_is_named():
+    with pytest.raises(InputError, match="--resize must be one of .*'box'"):
+        resizing.resize(jnp.zeros((1, 8, 8, 3), jnp.uint8), 299, "box")
+
+
+@pytest.mark.parametrize("net, trunk", [("alex", "alexnet"), ("vgg", "vgg16")])
+def test_lpips_is_the_reference_implementation(net, trunk):
+    network = reader.NETWORKS[trunk](classes=0, rngs=nnx.Rngs(0))
+    state = {}
+    for name, layer in network.convs.items():
+        height, width, channel, count = layer.kernel.shape
+        shapes = {"weight": (count, channel, height, width), "bias": (count,)}
+        for part, shape in shapes.items():
+            state[f"{name}.{part}"] = features_by_name.weight(f"{name}.{part}", shape)
+    reader.fill(network, state)
+    x, y = golden.pair()
+    ours, theirs = network(x), network(y)
+    scales = {}
+    for i, layer in enumerate(perceptual.LPIPS_LAYERS[trunk]):
+        shape = (1, ours[layer].shape[-1], 1, 1)
+        scales[layer] = np.abs(features_by_name.weight(f"lin{i}.model.1.weight", shape)).ravel()
+    found = perceptual.lpips(ours, theirs, scales)
+    np.testing.assert_allclose(found, REFERENCE[f"lpips/{net}"], rtol=1e-4)
+    np.testing.assert_allclose(perceptual.lpips(ours, ours, scales), 0, atol=1e-7)
+
+
+def test_ssim_and_ms_ssim_are_torchmetrics_and_scikit_images():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (2, 176, 180, 3)).astype(np.float32)
+    # Structure at every scale, so that no term is lost to noise.
+    x = np.cumsum(np.cumsum(x, 1), 2)
+    x = (x / np.abs(x).max()).astype(np.float32)
+    y = np.clip(x + 0.05 * rng.standard_normal(x.shape), -1, 1).astype(np.float32)
+    metrics = pytest.importorskip("skimage.metrics", reason="the test extra is not installed")
+    for i, ours in enumerate(image.ssim(x, y)):
+        theirs = metrics.structural_similarity(
+            (x[i] + 1) / 2, (y[i] + 1) / 2, channel_axis=2, data_range=1.0,
+            gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+        )
+        assert float(ours) == pytest.approx(theirs, abs=2e-3)  # It treats the border otherwise.
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    torchmetrics = pytest.importorskip(
+        "torchmetrics.functional.image", reason="the parity extra is not installed"
+    )
+    a, b = (torch.tensor((v.transpose(0, 3, 1, 2) + 1) / 2) for v in (x, y))
+    theirs = torchmetrics.multiscale_structural_similarity_index_measure(
+        a, b, data_range=1.0, reduction="none"
+    )
+    # Means of every scale over the batch's images one by one.
+    np.testing.assert_allclose(image.ms_ssim(x, y), theirs.numpy(), atol=1e-3)
+    with pytest.raises(InputError, match="at least 161 px a side"):
+        image.ms_ssim(x[:, :100], y[:, :100])
+
+
+def test_path_length_is_the_distance_over_the_step():
+    """Of a generator that scales, under squared error, it is known."""
+    keys = jax.random.split(jax.random.key(0), 64)
+    a, b = jax.random.normal(jax.random.key(1), (2, 64, 5))
+    synthesise = lambda z: 3 * z
+    distance = lambda x, y: ((x - y) ** 2).sum(-1)
+    found = perceptual.path_length(synthesise, distance, a, b, keys, epsilon=1e-2)
+    np.testing.assert_allclose(found, 9 * ((a - b) ** 2).sum(-1), rtol=1e-2)
+    along = perceptual.path_length(synthesise, distance, a, b, keys, epsilon=1e-2, spherical=True)
+    unit = lambda v: v / np.linalg.norm(v, axis=-1, keepdims=True)
+    angle = np.arccos((unit(a) * unit(b)).sum(-1))
+    np.testing.assert_allclose(along, 9 * angle**2, rtol=2e-2)
+    values = np.r_[np.arange(1000.0), 1e9]
+    assert perceptual.path_length_mean(values) == pytest.approx(500, abs=6)
+
+
+def test_points_and_classes():
+    truth = jnp.zeros((2, 4, 2))
+    found = truth.at[0, :2, 0].set(0.9).at[1, 0, 1].set(1.1)
+    np.testing.assert_allclose(accuracy.pck(found, truth, jnp.array([10.0, 10.0])), [1, 0.75])
+    visible = jnp.array([[True] * 4, [True, True, False, False]])
+    np.testing.assert_allclose(accuracy.pck(found, truth, jnp.array([5.0, 10.0]), visible=visible), [0.5, 0.5])
+    logits = jnp.array([[0.0, 2.0, 1.0], [1.0, 1.0, 1.0]])
+    label = jnp.array([2, 0])
+    np.testing.assert_allclose(accuracy.top_k(logits, label, 1), [0, 0])
+    np.testing.assert_allclose(accuracy.top_k(logits, label, 2), [1, 0])
+
+
+def test_a_reservoir_is_a_uniform_sample():
+    sample = distribution.Reservoir(500)
+    for part in np.array_split(np.arange(5000.0)[:, None], 9):
+        sample.update(part)
+    assert sample.count == 5000
+    found = sample.result()
+    assert found.shape == (500, 1) and len(np.unique(found)) == 500
+    assert abs(found.mean() - 2500) < 300

@@ -1,0 +1,97 @@
+"""Perceptual distances: LPIPS, and the path length of a generator's latent space."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from vision_gen.errors import InputError
+from vision_gen.ops import random
+from vision_gen.pretrained import features, torch_file, weights
+
+# Activations that are compared, in the order of the published linear weights.
+LPIPS_LAYERS = {
+    "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
+    "vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"),
+}
+
+
+def load_lpips(name="alexnet", trunk=None, linear=None):
+    """LPIPS v0.1 (Zhang et al., CVPR 2018) with its published weights.
+
+    Args:
+      name: the trunk, "alexnet" or "vgg16".
+      trunk, linear: files of its weights and of the linear weights; by default `weights.find`'s.
+
+    Returns:
+      (function, params): function(params, image, truth) -> [batch] for images
+      [batch, height, width, 3] in [-1, 1].
+
+    Raises:
+      InputError: no such trunk, or a file is missing or another one.
+    """
+    if name not in LPIPS_LAYERS:
+        raise InputError(f"LPIPS's network must be one of {sorted(LPIPS_LAYERS)}, got {name!r}")
+    apply, params = features.apply(features.load(name, trunk, classes=0)[0])
+    path = weights.find(f"lpips-{name}") if linear is None else linear
+    state = torch_file.read_state_dict(path)
+    layers = LPIPS_LAYERS[name]
+    try:
+        scales = [jnp.asarray(state[f"lin{i}.model.1.weight"].reshape(-1)) for i in range(len(layers))]
+    except KeyError as error:
+        raise InputError(f"{path}: no weight {error}; expected LPIPS's linear weights") from None
+
+    def function(params, image, truth):
+        trunk, scales = params
+        ours, theirs = apply(trunk, image), apply(trunk, truth)
+        return lpips(ours, theirs, dict(zip(layers, scales)))
+
+    return function, (params, scales)
+
+
+def lpips(ours, theirs, scales):
+    """Weighted squared differences of unit-length features, [batch] (equation 1).
+
+    Args:
+      ours, theirs: {layer: [batch, height, width, channel]}.
+      scales: {layer: [channel]}, which says what layers count.
+    """
+    unit = lambda x: x / (jnp.sqrt((x * x).sum(-1, keepdims=True)) + 1e-10)
+    return sum(
+        ((unit(ours[layer]) - unit(theirs[layer])) ** 2 @ scale).mean((1, 2))
+        for layer, scale in scales.items()
+    )
+
+
+def path_length(synthesise, distance, latent_a, latent_b, keys, *, epsilon=1e-4, spherical=False):
+    """Perceptual path length (Karras et al., CVPR 2019, equation 2), [batch].
+
+    Args:
+      synthesise: latents [batch, ...] -> images [batch, height, width, 3] in [-1, 1].
+      distance: images, images -> [batch], such as LPIPS.
+      latent_a, latent_b: ends of the paths, [batch, dimension].
+      keys: [batch], for the place on each path.
+      epsilon: the step.
+      spherical: along great circles, for normally distributed inputs; otherwise straight.
+
+    Returns:
+      distance / epsilon^2. The published figure is the mean of these without the lowest and the
+      highest percent (`path_length_mean`).
+    """
+    t = random.uniform(keys, (1,))
+    at = lambda t: _slerp(latent_a, latent_b, t) if spherical else latent_a + (latent_b - latent_a) * t
+    return distance(synthesise(at(t)), synthesise(at(t + epsilon))) / epsilon**2
+
+
+def _slerp(a, b, t):
+    unit = lambda x: x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+    a, b = unit(a), unit(b)
+    along = (a * b).sum(-1, keepdims=True)
+    angle = t * jnp.arccos(jnp.clip(along, -1, 1))
+    return unit(a * jnp.cos(angle) + unit(b - along * a) * jnp.sin(angle))
+
+
+def path_length_mean(values):
+    """Mean of `path_length`s between the 1st and the 99th percentile, as StyleGAN reports it."""
+    values = np.asarray(values)
+    low = np.percentile(values, 1, method="lower")
+    high = np.percentile(values, 99, method="higher")
+    return float(values[(values >= low) & (values <= high)].mean())
