@@ -1,7 +1,10 @@
-"""Evaluates a run, or applies it to the user's own images.
+"""Evaluates a run, applies it to the user's own images, or compares folders of images or runs.
 
 python eval.py --workdir=runs/x
+python eval.py --workdir=runs/x --metrics=fd,kid,psnr,ssim
 python eval.py --workdir=runs/x --input=sketch.png --reference=ref.png --output=out.png
+python eval.py --reference=FOLDER --generated=FOLDER --metrics=fd,kid
+python eval.py --compare runs/a runs/b
 """
 
 import os
@@ -17,32 +20,59 @@ from vision_gen.errors import InputError
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", '"best", "last" or a step.')
 _SPLIT = flags.DEFINE_string("split", "test", '"test", "val" or "train".')
+_METRICS = flags.DEFINE_list("metrics", [], "Such as fd,kid,precision,recall,psnr; by default the system's own.")
+_FEATURES = flags.DEFINE_string(
+    "features", "efficientnet-lite0", 'Network of fd and kid; "inception-2015" makes fd FID.'
+)
+_RESIZE = flags.DEFINE_string("resize", "clean", '"clean", "legacy_pytorch" or "legacy_tensorflow".')
 _INPUT = flags.DEFINE_string("input", None, "An image to apply the run to, instead of evaluating.")
-_REFERENCE = flags.DEFINE_string("reference", None, "The second image, for systems that take two.")
-_OUTPUT = flags.DEFINE_string("output", None, "Where to write the result.")
+_GENERATED = flags.DEFINE_string("generated", None, "A folder of images to compare with --reference.")
+_REFERENCE = flags.DEFINE_string(
+    "reference", None, "With --generated a folder or an .npz of statistics; with --input the second image."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Where to write: an image with --input, otherwise a folder (runs/compared)."
+)
+_COMPARE = flags.DEFINE_bool("compare", False, "Compare the runs that follow.")
 
 
 def main(argv):
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}")
-    if bool(_INPUT.value) != bool(_OUTPUT.value):
-        raise InputError("--input and --output go together")
-    from vision_gen.engine import inference, sheets
+    runs = argv[1:]
+    if runs and not _COMPARE.value:
+        raise app.UsageError(f"unexpected argument {runs[0]!r}")
+    if _INPUT.value and not (_OUTPUT.value and _WORKDIR.value):
+        raise InputError("--input goes with --output and --workdir")
+    if _GENERATED.value and not _REFERENCE.value:
+        raise InputError("--generated goes with --reference, a folder or an .npz of statistics")
+    if not (_WORKDIR.value or _GENERATED.value or runs):
+        raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR or --compare RUN RUN")
+    from vision_gen.engine import evaluation, inference, loop, sheets
 
-    if _INPUT.value:
+    loop.use_compilation_cache()
+    settings = dict(features=_FEATURES.value, resize=_RESIZE.value, progress=commands.progress)
+    folder = _OUTPUT.value or "runs/compared"
+    if runs:
+        print(commands.columns(evaluation.compare_runs(runs, folder)))
+        print(f"{folder}/report.html")
+    elif _GENERATED.value:
+        metrics = _METRICS.value or ["fid" if _FEATURES.value == "inception-2015" else "fd"]
+        found = evaluation.compare_folders(
+            _REFERENCE.value, _GENERATED.value, folder, metrics=metrics, **settings
+        )
+        print(commands.table(found))
+        print(f"{folder}/metrics.json\n{folder}/report.html")
+    elif _INPUT.value:
         model = inference.load(_WORKDIR.value, _CHECKPOINT.value)
         images = [path for path in (_INPUT.value, _REFERENCE.value) if path]
         sheets.save(_OUTPUT.value, model(*images))
         print(f"wrote {_OUTPUT.value} (checkpoint of step {model.step})")
-        return
-    with commands.progress("evaluating") as progress:
-        means, sheet = inference.evaluate_run(
-            _WORKDIR.value, _CHECKPOINT.value, _SPLIT.value, progress
+    else:
+        found, sheet = evaluation.evaluate_run(
+            _WORKDIR.value, _CHECKPOINT.value, _SPLIT.value, metrics=_METRICS.value, **settings
         )
-    print(commands.table(means))
-    print(f"{_WORKDIR.value}/metrics.json\n{sheet}")
+        print(commands.table(found))
+        print(f"{_WORKDIR.value}/metrics.json\n{_WORKDIR.value}/report.html\n{sheet}")
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["workdir"])
     sys.exit(commands.run(main))

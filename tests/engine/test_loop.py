@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.engine import toy
 from vision_gen.engine import checkpoints as ckpt
-from vision_gen.engine import inference, loop
+from vision_gen.engine import evaluation, inference, loop
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import step as step_lib
 from vision_gen.errors import InputError, NonFiniteError
@@ -290,7 +290,7 @@ def test_import_is_light():
 
 def test_figures_of_a_run_and_applying_it(straight):
     folder, workdir = straight
-    means, sheet = inference.evaluate_run(workdir, "last")
+    means, sheet = evaluation.evaluate_run(workdir, "last")
     record = json.loads((workdir / "metrics.json").read_text())
     assert record["metrics"]["psnr"]["mean"] == means["psnr"] and record["step"] == 6
     assert sheet.is_file()

@@ -7,7 +7,7 @@ import pytest
 
 from configs import vit_digits, vit_openmoji
 from vision_gen.data import pipeline, sources
-from vision_gen.engine import inference, loop
+from vision_gen.engine import evaluation, loop
 from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
 from vision_gen.ops import augment, rand_augment
@@ -19,7 +19,7 @@ def test_digits_are_learned_beyond_the_commonest_class(tmp_path):
     config.players.network.update(learning_rate=4e-3, warmup=20, ema=0.9)
     config.train.update(steps=150, eval_every=0, checkpoint_every=150, log_every=50)
     loop.train(config, tmp_path)
-    means, sheet = inference.evaluate_run(tmp_path)
+    means, sheet = evaluation.evaluate_run(tmp_path)
     labels = [int(e["label"]) for e in (sources.Digits("test", 8)[i] for i in range(179))]
     commonest = np.bincount(labels).max() / len(labels)
     assert sheet.exists()

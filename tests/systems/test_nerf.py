@@ -8,7 +8,7 @@ import pytest
 
 from configs import nerf_blender, nerf_demo
 from vision_gen.data import scenes, sources
-from vision_gen.engine import inference, loop
+from vision_gen.engine import evaluation, inference, loop
 from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
 from vision_gen.nets import nerf as net
@@ -39,7 +39,7 @@ def tiny(encoding):
 def test_held_out_views_are_learned(encoding, tmp_path):
     config = tiny(encoding)
     loop.train(config, tmp_path)
-    means, sheet = inference.evaluate_run(tmp_path)
+    means, sheet = evaluation.evaluate_run(tmp_path)
     assert sheet.exists() and (tmp_path / "orbit.gif").exists()
     assert means["psnr"] > means["psnr_mean_colour"] + 4, means
     with pytest.raises(InputError, match="is not applied to images"):

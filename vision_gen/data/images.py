@@ -1,5 +1,9 @@
 """Reading image files into uint8 arrays, whatever they are."""
 
+import collections
+import concurrent.futures
+import functools
+import hashlib
 import pathlib
 
 import numpy as np
@@ -18,6 +22,11 @@ def read(path):
         paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(paper, image)
     return np.asarray(image.convert("RGB"))
+
+
+def read_rgb(path):
+    """An image file as [height, width, 3] uint8 RGB, its transparency dropped; see `read_rgba`."""
+    return np.asarray(_open(path).convert("RGB"))
 
 
 def read_rgba(path):
@@ -88,18 +97,56 @@ def problem(path, *, decode):
     return None
 
 
-def find(folder):
+def find(folder, field="config.data.dir"):
     """Image files below `folder`, sorted.
+
+    Args:
+      folder: where to look.
+      field: what the folder was given as, for messages.
 
     Raises:
       InputError: the folder is missing or has none.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise InputError(f"config.data.dir: {str(folder)!r} is not a folder")
+        raise InputError(f"{field}: {str(folder)!r} is not a folder")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise InputError(
-            f"config.data.dir: no images ({', '.join(SUFFIXES)}) below {str(folder)!r}"
+            f"{field}: no images ({', '.join(SUFFIXES)}) below {str(folder)!r}"
         )
     return paths
+
+
+def checked(folder, field):
+    """Image files below `folder`, sorted; none is missing its end.
+
+    Raises:
+      InputError: the folder is missing or has none, or a file is broken, by name.
+    """
+    paths = find(folder, field)
+    with concurrent.futures.ThreadPoolExecutor() as executor:
+        for path, why in zip(paths, executor.map(functools.partial(problem, decode=False), paths)):
+            if why:
+                raise InputError(f"{path}: {why}")
+    return paths
+
+
+def in_order(paths, ahead=64):
+    """The files as `read_rgb` gives them, decoded in threads a little ahead of their use."""
+    with concurrent.futures.ThreadPoolExecutor() as executor:
+        waiting = collections.deque()
+        for path in paths:
+            waiting.append(executor.submit(read_rgb, path))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def fingerprint(paths):
+    """SHA-256, in hexadecimal, of the files' bytes in order."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

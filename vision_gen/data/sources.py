@@ -315,6 +315,16 @@ def _lock(folder, name):
         yield
 
 
+def fingerprint(source):
+    """SHA-256, in hexadecimal, of every example's arrays: what figures of a source are figures of."""
+    digest = hashlib.sha256()
+    for i in range(len(source)):
+        for name, value in sorted(source[i].items()):
+            value = np.ascontiguousarray(value)
+            digest.update(f"{name} {value.dtype} {value.shape} ".encode() + value.tobytes())
+    return digest.hexdigest()
+
+
 def stack(examples):
     """A list of examples as one dict of arrays with a leading batch axis."""
     return {name: np.stack([e[name] for e in examples]) for name in examples[0]}

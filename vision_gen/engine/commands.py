@@ -1,6 +1,5 @@
 """What the entry points share: flags, clear errors, progress bars, tables."""
 
-import contextlib
 import logging
 import sys
 
@@ -52,19 +51,32 @@ def _fail(message, status):
     return status
 
 
-@contextlib.contextmanager
 def progress(label):
     """A progress bar, as a function of (done, total)."""
-    with tqdm.tqdm(desc=label, unit="image", leave=False) as bar:
+    bar = tqdm.tqdm(desc=label, unit="image", leave=False)
 
-        def update(done, total):
-            bar.total = total
-            bar.update(done - bar.n)
+    def update(done, total):
+        bar.total = total
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
 
-        yield update
+    return update
 
 
 def table(values):
     """Figures by name as lines; `x_NAME` stands under `x`, as what it is to be compared with."""
     width = max(map(len, values))
     return "\n".join(f"{name:<{width}}  {value:10.4f}" for name, value in sorted(values.items()))
+
+
+def columns(runs):
+    """{run: {figure: value}} as a table, a column a run."""
+    titles = sorted({title for values in runs.values() for title in values})
+    width = max(map(len, titles))
+    cell = max(12, *map(len, runs))
+    lines = [" " * width + "".join(f"  {run:>{cell}}" for run in runs)]
+    for title in titles:
+        values = (f"{v[title]:.4f}" if title in v else "-" for v in runs.values())
+        lines.append(f"{title:<{width}}" + "".join(f"  {v:>{cell}}" for v in values))
+    return "\n".join(lines)

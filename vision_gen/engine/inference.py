@@ -1,11 +1,7 @@
 """Using a trained system: figures and sheets of held-out data, and the user's own images."""
 
 import collections
-import datetime
-import importlib.metadata
-import json
 import pathlib
-import sys
 
 from flax import nnx
 import jax
@@ -34,16 +30,24 @@ class Inference:
     def __call__(self, method, state, batch, keys_seed):
         """`method`'s result on a process-local batch, as numpy, for the whole global batch."""
         if method not in self._functions:
-
-            def function(params, rest, batch, seed):
-                size = jax.tree.leaves(batch)[0].shape[0]
-                keys = step_lib.example_keys(seed, 0, size)
-                return systems.run(self._graphdef, params, rest, method, batch, keys)[0]
-
+            function = self._function(method)
             self._functions[method] = jax.jit(function, out_shardings=self._parallel.replicated)
         batch = self._parallel.inference_batch(batch)
         params = step_lib.ema_params(state)
         return jax.device_get(self._functions[method](params, state["rest"], batch, keys_seed))
+
+    def _function(self, method):
+        def function(params, rest, batch, seed):
+            size = jax.tree.leaves(batch)[0].shape[0]
+            keys = step_lib.example_keys(seed, 0, size)
+            return systems.run(self._graphdef, params, rest, method, batch, keys)[0]
+
+        return function
+
+    def shapes(self, method, state, batch):
+        """Shapes of `method`'s result, without computing it."""
+        params = step_lib.ema_params(state)
+        return jax.eval_shape(self._function(method), params, state["rest"], batch, 0)
 
     def translate(self, state, inputs):
         """`System.translate` of one example on any device: dict of [1, height, width, channel]."""
@@ -69,29 +73,29 @@ class Inference:
           (means, values): floats by name, and the [examples] arrays that they are of. Examples
           for which a figure is NaN do not count in its mean.
         """
+        collected = collections.defaultdict(list)
+        for values in self.each("evaluate", state, source, limit=limit, progress=progress):
+            for name, value in values.items():
+                collected[name].append(value)
+        values = {name: np.concatenate(parts) for name, parts in collected.items()}
+        return {name: float(np.nanmean(v)) for name, v in values.items()}, values
+
+    def each(self, method, state, source, *, limit=None, progress=None):
+        """`method`'s results for every example of a source, once and in order, a batch at a time."""
         devices = self._parallel.mesh.size
         together = systems.load_class(self._config.system).evaluation_batch
         size = devices * max(1, together // devices)
         total = min(len(source), limit or len(source))
-        collected = collections.defaultdict(list)
-        for number, (batch, _) in enumerate(
-            pipeline.evaluation_batches(
-                source,
-                size,
-                limit=limit,
-                process=jax.process_index(),
-                processes=jax.process_count(),
-            )
-        ):
+        batches = pipeline.evaluation_batches(
+            source, size, limit=limit, process=jax.process_index(), processes=jax.process_count()
+        )
+        for number, (batch, _) in enumerate(batches):
             # A seed for each batch, so that the draws do not depend on what else is evaluated.
-            values = self("evaluate", state, batch, number)
+            values = self(method, state, batch, number)
             kept = min(size, total - number * size)
-            for name, value in values.items():
-                collected[name].append(value[:kept])
+            yield {name: value[:kept] for name, value in values.items()}
             if progress:
                 progress(min((number + 1) * size, total), total)
-        values = {name: np.concatenate(parts) for name, parts in collected.items()}
-        return {name: float(np.nanmean(v)) for name, v in values.items()}, values
 
     def spread(self, method, state, source, count):
         """`method`'s result for `count` examples spread evenly over a source, as numpy."""
@@ -129,6 +133,27 @@ class Model:
     def apply(self, method, source, count):
         """A method (batch, keys) of the system for `count` examples spread over a source."""
         return self._inference.spread(method, self.state, source, count)
+
+    def each(self, method, source, progress=None):
+        """A method (batch, keys) of the system for every example of a source, a batch at a time."""
+        return self._inference.each(method, self.state, source, progress=progress)
+
+    @property
+    def columns(self):
+        """What the system's sample sheet shows, by name."""
+        return tuple(self._system.columns)
+
+    def names(self, method, source):
+        """Names of what a method (batch, keys) of the system gives for examples of a source."""
+        return tuple(self._inference.shapes(method, self.state, sources.stack([source[0]])))
+
+    def sheet(self, source, count):
+        """The sample sheet of `count` examples spread over a source, uint8."""
+        return self._inference.sheet(self.state, source, count)
+
+    def draw(self, source):
+        """The pictures that explain the system: {name: uint8 image or film}; see `System.figures`."""
+        return self._system.figures(self, source)
 
     def __call__(self, *arguments, **named):
         """Applies the system to one set of images.
@@ -225,50 +250,3 @@ def load(workdir, checkpoint="best"):
     state = manager.restore(step, target)
     manager.close()
     return Model(config, step, state, Inference(config, graphdef, parallel))
-
-
-def evaluate_run(workdir, checkpoint="best", split="test", progress=None):
-    """Held-out figures, a sample sheet and the system's own figures of a run.
-
-    Writes `metrics.json`, `samples/SPLIT.png` and what `System.figures` draws into `workdir`.
-
-    Args:
-      workdir: as given to `train.py`.
-      checkpoint: "best", "last", or a step.
-      split: "test", "val" or "train".
-      progress: called with (done, total).
-
-    Returns:
-      (means by name, path of the sheet).
-    """
-    model = load(workdir, checkpoint)
-    source = sources.open_source(model.config, split)
-    means, values = model._inference.evaluate(model.state, source, progress=progress)
-    folder = pathlib.Path(workdir)
-    sheet = folder / "samples" / f"{split}.png"
-    sheets.save(sheet, model._inference.sheet(model.state, source, 24))
-    for name, image in model._system.figures(model, source).items():
-        sheets.save(folder / f"{name}.{'gif' if image.ndim == 4 else 'png'}", image)
-    record = {
-        "system": model.config.system,
-        "step": int(model.step),
-        "split": split,
-        "data": model.config.data.name,
-        "images": len(source),
-        "metrics": {
-            name: {
-                "mean": means[name],
-                "images": int(np.isfinite(v).sum()),
-                "standard_error": float(np.nanstd(v) / max(np.isfinite(v).sum(), 1) ** 0.5),
-            }
-            for name, v in values.items()
-        },
-        "command": sys.argv,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "devices": str(jax.devices()),
-        "versions": {
-            name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")
-        },
-    }
-    (folder / "metrics.json").write_text(json.dumps(record, indent=2) + "\n")
-    return means, sheet

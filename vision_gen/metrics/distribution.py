@@ -80,17 +80,18 @@ def kernel_distance(a, b, *, subsets=100, subset_size=1000, seed=0):
       seed: of the choice of subsets.
 
     Returns:
-      (mean, standard error of the mean over subsets).
+      (mean, standard error of the mean over subsets; None where every subset is everything).
     """
     size = min(subset_size, len(a), len(b))
     if size < 2:
         raise InputError(f"KID needs at least 2 images of each set, got {len(a)} and {len(b)}")
     rng = np.random.default_rng(seed)
     values = []
-    for _ in range(subsets):
+    for _ in range(1 if len(a) == len(b) == size else subsets):
         x, y = (f[rng.choice(len(f), size, replace=False)].astype(np.float64) for f in (a, b))
         values.append(polynomial_mmd(x, y))
-    return float(np.mean(values)), float(np.std(values) / math.sqrt(subsets))
+    whole = len(a) == len(b) == size
+    return float(np.mean(values)), None if whole else float(np.std(values) / math.sqrt(subsets))
 
 
 def polynomial_mmd(x, y):

@@ -99,6 +99,23 @@ class Block(nnx.Module):
         return x + path(drop(self.contract(hidden), 3), 4), attention
 
 
+def size_of(size):
+    """A `Size` from its name, four numbers, or these as text, "192,768,3,12".
+
+    Raises:
+      ValueError: it is none of these.
+    """
+    if isinstance(size, str) and size in SIZES:
+        return SIZES[size]
+    try:
+        numbers = size.strip("() ").split(",") if isinstance(size, str) else size
+        return Size(*map(int, numbers))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"model.size must be one of {tuple(SIZES)} or four numbers, got {size!r}"
+        ) from None
+
+
 class ViT(nnx.Module):
     """Images to logits.
 
@@ -138,12 +155,7 @@ class ViT(nnx.Module):
         ):
             if value not in allowed:
                 raise ValueError(f"model.{name} must be one of {allowed}, got {value!r}")
-        if not isinstance(size, (Size, str)):
-            size = Size(*size)
-        elif size in SIZES:
-            size = SIZES[size]
-        elif isinstance(size, str):
-            raise ValueError(f"model.size must be one of {tuple(SIZES)} or four numbers, got {size!r}")
+        size = size_of(size)
         if size.width % size.heads:
             raise ValueError(f"model.size: {size.heads} heads do not divide the width {size.width}")
         if image % patch:
