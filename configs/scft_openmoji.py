@@ -1,7 +1,6 @@
 """SCFT (Lee et al., CVPR 2020) as published, 256 px, on line art.
 
-The perceptual and style terms (0.01 and 50 in the paper) are off until the package has a feature
-network to compute them with.
+With the paper's network, where its weights can be had: --config.model.perceptual=vgg19.
 """
 
 from ml_collections import ConfigDict
@@ -27,8 +26,9 @@ def get_config():
                 reconstruction_weight=30.0,
                 triplet_weight=1.0,
                 triplet_margin=12.0,
-                perceptual_weight=0.0,
-                style_weight=0.0,
+                perceptual="efficientnet-lite0",
+                perceptual_weight=0.01,
+                style_weight=50.0,
                 jitter_shift=0.2,
                 jitter_hue=0.0,
                 tps_points=3,

@@ -16,6 +16,7 @@ from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
 from vision_gen.nets import scft as net
 from vision_gen.ops import resample, tps
+from vision_gen.pretrained import features as pretrained
 from vision_gen.systems import scft
 
 
@@ -79,10 +80,30 @@ def test_correspondence_of_perfect_codes_is_found_everywhere():
     assert share(found) > 0.98 > share(identity) + 0.1
 
 
-def test_perceptual_weights_need_a_network():
+def test_perceptual_and_style_terms_are_of_the_published_network():
     config = tiny("scft_demo")
-    config.model.style_weight = 50.0
-    with pytest.raises(InputError, match="perceptual_weight and style_weight must be 0"):
+    config.model.update(perceptual_weight=0.5, style_weight=2.0, triplet_weight=0.0, gan_weight=0.0)
+    frozen = scft.SCFT.frozen(config)
+    graphdef, state = step_lib.init_state(config, frozen)
+    published = pretrained.load("efficientnet-lite0")[0]
+    rng = np.random.default_rng(0)
+    fake, target = rng.uniform(-1, 1, (2, 2, 32, 32, 3)).astype(np.float32)
+    # Zeros as sketches: only the terms of the pictures are looked at.
+    out = {"fake": fake, "target": target, "sketch": np.zeros((2, 32, 32, 1), np.float32)}
+    keys = jax.random.split(jax.random.key(0), 2)
+    loss = lambda out: systems.run(
+        graphdef, state["params"], state["rest"], "generator_loss", out, None, keys
+    )[0]
+    terms = jax.jit(loss)(out)
+    ours, theirs = published(fake), published(target)
+    layers = ("stage1", "stage2", "stage3", "stage5", "stage7")
+    expected = 0.5 * sum(np.abs(ours[n] - theirs[n]).mean() for n in layers)
+    np.testing.assert_allclose(terms["perceptual"], expected, rtol=1e-4)
+    flat = [np.asarray(x["stage7"]).reshape(2, -1, 320) for x in (ours, theirs)]
+    grams = [np.einsum("bnc,bnd->bcd", f, f) / f[0].size for f in flat]
+    np.testing.assert_allclose(terms["style"], 2 * np.abs(grams[0] - grams[1]).mean(), rtol=1e-4)
+    config.model.perceptual = "vgg11"
+    with pytest.raises(InputError, match="config.model.perceptual must be one of .*'vgg11'"):
         step_lib.init_state(config)
 
 

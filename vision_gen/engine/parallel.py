@@ -104,19 +104,19 @@ class Parallel:
         cpu = self.devices[0].platform == "cpu"
         return {"xla_cpu_copy_insertion_use_region_analysis": True} if cpu else {}
 
-    def shapes(self, function):
-        """Shapes and shardings of the state that `function()` makes."""
-        shapes = jax.eval_shape(function)
+    def shapes(self, function, *arguments):
+        """Shapes and shardings of the state that `function(*arguments)` makes."""
+        shapes = jax.eval_shape(function, *arguments)
         return jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
             shapes,
             self.state_sharding(shapes),
         )
 
-    def init(self, function):
-        """State made by `function()` on the devices, sharded as it is made."""
-        shardings = jax.tree.map(lambda x: x.sharding, self.shapes(function))
-        return self.stack(jax.jit(function, out_shardings=shardings)())
+    def init(self, function, *arguments):
+        """State made by `function(*arguments)` on the devices, sharded as it is made."""
+        shardings = jax.tree.map(lambda x: x.sharding, self.shapes(function, *arguments))
+        return self.stack(jax.jit(function, out_shardings=shardings)(*arguments))
 
     def stack(self, state):
         """A sharded state in the form that the step takes: under pmap, one replica a device."""

@@ -75,14 +75,19 @@ def optimizer_key(player):
     return "+".join(player.modules)
 
 
-def init_state(config):
+def init_state(config, frozen=None):
     """The state of a fresh run: one pytree that is donated, sharded and checkpointed as a whole.
+
+    Args:
+      config: the experiment.
+      frozen: from `System.frozen`; without it these networks have random weights.
 
     Returns:
       (graphdef, state) with state's keys `step`, `params`, `rest` (running statistics),
       `optimizers` and `ema`.
     """
     graphdef, params, rest = systems.build(config)
+    params |= frozen or {}
     state = {
         "step": jnp.zeros((), jnp.int32),
         "params": params,
@@ -113,12 +118,15 @@ def place_state(config, parallel, *, abstract=False):
     """
     graphdef = None
 
-    def init():
+    def init(frozen=None):
         nonlocal graphdef
-        graphdef, state = init_state(config)
+        graphdef, state = init_state(config, frozen)
         return state
 
-    state = parallel.shapes(init) if abstract else parallel.init(init)
+    if abstract:  # What is restored brings the weights of frozen networks along.
+        state = parallel.shapes(init)
+    else:
+        state = parallel.init(init, systems.load_class(config.system).frozen(config))
     return graphdef, state
 
 

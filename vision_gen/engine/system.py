@@ -48,6 +48,14 @@ class System(nnx.Module):
     # Examples that are evaluated at a time, over all devices; at least one on each.
     evaluation_batch: int = 32
 
+    @classmethod
+    def frozen(cls, config):
+        """Published weights of networks that are no player's: {attribute: nested dict of arrays}.
+
+        Read when a run begins; its checkpoints hold them from then on.
+        """
+        return {}
+
     def forward(self, batch, keys):
         """Runs once a step; every player's loss reads what it returns (a tree of arrays)."""
         raise NotImplementedError

@@ -21,9 +21,27 @@ from vision_gen.metrics import image as metrics
 from vision_gen.nets import scft as net
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.ops import attention, augment, chunks, colour, losses, random, resample, tps
+from vision_gen.pretrained import features
 
 # Positions may be off by this share of the image's side to count as found.
 CORRESPONDENCE_RADIUS = 0.1
+# Settings of each network for the perceptual and style terms, and the layers that they compare;
+# the style is that of the last. VGG-19 and its layers are the paper's.
+PERCEPTUAL = {
+    "efficientnet-lite0": ({}, ("stage1", "stage2", "stage3", "stage5", "stage7")),
+    "vgg19": ({"classes": 0}, ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")),
+}
+
+
+def _is_perceptual(model):
+    if not (model.perceptual_weight or model.style_weight):
+        return False
+    if model.perceptual not in PERCEPTUAL:
+        raise InputError(
+            f"config.model.perceptual must be one of {sorted(PERCEPTUAL)}, got {model.perceptual!r}; without one, "
+            "perceptual_weight and style_weight must be 0"
+        )
+    return True
 
 
 class SCFT(System):
@@ -32,27 +50,22 @@ class SCFT(System):
     `config.model`: `width`, `levels`, `residual_blocks`, `norm`, `attention_chunk` (see
     `nets.scft.SCFTGenerator`); `discriminator_width` and `discriminator_norm` ("batch" or "none"); `gan_loss`; the weights `gan_weight` (1),
     `reconstruction_weight` (30), `triplet_weight` (1) and `triplet_margin` (12); `perceptual_weight`
-    (0.01) and `style_weight` (50), which need a perceptual network (`perceptual`, any callable
-    from images to named maps) and are zero without one; the appearance transform's `jitter_shift`
-    and `jitter_hue`; the warp's `tps_points` and `tps_scale`; `flip`, `line_share`, `xdog_share`.
-
-    Args:
-      perceptual: callable from images [batch, height, width, 3] in [-1, 1] to a dict of maps.
+    (0.01) and `style_weight` (50) of features of `perceptual`, a key of `PERCEPTUAL`; the appearance
+    transform's `jitter_shift` and `jitter_hue`; the warp's `tps_points` and `tps_scale`; `flip`,
+    `line_share`, `xdog_share`.
     """
 
     players = ("discriminator", "generator")
     inputs = {"sketch": 1, "reference": 3}
     columns = ("sketch", "reference", "output", "truth", "other", "recoloured")
 
-    def __init__(self, config, *, rngs, perceptual=None):
+    def __init__(self, config, *, rngs):
         model = FrozenConfigDict(config.model)
         self.model = nnx.static(model)
-        if (model.perceptual_weight or model.style_weight) and perceptual is None:
-            raise InputError(
-                "config.model.perceptual_weight and style_weight must be 0 without a perceptual "
-                f"network, got {model.perceptual_weight} and {model.style_weight}"
+        if _is_perceptual(model):
+            self.perceptual = features.NETWORKS[model.perceptual](
+                **PERCEPTUAL[model.perceptual][0], rngs=rngs
             )
-        self.perceptual = perceptual
         self.generator = net.SCFTGenerator(
             width=model.width,
             levels=model.levels,
@@ -67,6 +80,14 @@ class SCFT(System):
             norm=model.discriminator_norm,
             rngs=rngs,
         )
+
+    @classmethod
+    def frozen(cls, config):
+        model = config.model
+        if not _is_perceptual(model):
+            return {}
+        network, _ = features.load(model.perceptual, **PERCEPTUAL[model.perceptual][0])
+        return {"perceptual": nnx.to_pure_dict(nnx.state(network))}
 
     def references(self, target, keys):
         """The augmented-self reference of images, and the sampling grid that made it.
@@ -126,12 +147,13 @@ class SCFT(System):
                 margin=model.triplet_margin,
                 chunk=model.attention_chunk,
             )
-        if self.perceptual is not None:
+        if _is_perceptual(model):
             fakes, targets = self.perceptual(out["fake"]), self.perceptual(out["target"])
+            _, layers = PERCEPTUAL[model.perceptual]
             terms["perceptual"] = model.perceptual_weight * sum(
-                losses.l1(fakes[name], targets[name]) for name in targets
+                losses.l1(fakes[name], targets[name]) for name in layers
             )
-            last = list(targets)[-1]
+            last = layers[-1]
             terms["style"] = model.style_weight * losses.l1(
                 losses.gram(fakes[last]), losses.gram(targets[last])
             )
