@@ -24,6 +24,7 @@ _METRICS = flags.DEFINE_list("metrics", [], "Such as fd,kid,precision,recall,psn
 _FEATURES = flags.DEFINE_string(
     "features", "efficientnet-lite0", 'Network of fd and kid; "inception-2015" makes fd FID.'
 )
+_WEIGHTS = flags.DEFINE_string("weights", None, "Weights of --features, by default the published ones.")
 _RESIZE = flags.DEFINE_string("resize", "clean", '"clean", "legacy_pytorch" or "legacy_tensorflow".')
 _INPUT = flags.DEFINE_string("input", None, "An image to apply the run to, instead of evaluating.")
 _GENERATED = flags.DEFINE_string("generated", None, "A folder of images to compare with --reference.")
@@ -49,7 +50,12 @@ def main(argv):
     from vision_gen.engine import evaluation, inference, loop, sheets
 
     loop.use_compilation_cache()
-    settings = dict(features=_FEATURES.value, resize=_RESIZE.value, progress=commands.progress)
+    settings = dict(
+        features=_FEATURES.value,
+        weights=_WEIGHTS.value,
+        resize=_RESIZE.value,
+        progress=commands.progress,
+    )
     folder = _OUTPUT.value or "runs/compared"
     if runs:
         print(commands.columns(evaluation.compare_runs(runs, folder)))

@@ -1,6 +1,6 @@
 """Speed of training: the engine's step against the same networks in torch, and the engine's share.
 
-    python -m benchmarks.throughput                # pix2pix and NeRF against torch, then the demo's overhead
+    python -m benchmarks.throughput                # pix2pix, NeRF, Inception against torch; the demo's overhead
     python -m benchmarks.throughput --startup      # and start to first step, cold and warm
 
 Peers run alternately in one process, each in its own turn, so that a drift of the machine's speed
@@ -24,6 +24,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from flax import nnx
 import jax
 import numpy as np
 
@@ -36,7 +37,9 @@ from vision_gen.data import pipeline, scenes, sources
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import step as step_lib
 from vision_gen.engine import system as systems
+from vision_gen.nets import features
 from vision_gen.ops import rays as ray_ops
+from vision_gen.pretrained import features as pretrained
 
 ROOT = pathlib.Path(__file__).parent.parent
 SHAPES = ((256, 1), (64, 16))  # Size and batch of the pix2pix comparison.
@@ -82,6 +85,13 @@ def summary(seconds, count):
 def compared(name, config, local, peers, rounds):
     """Our step on the local batch and the peers' steps, alternately."""
     ours, compile_seconds = built(config, local)
+    unit, each = systems.load_class(config.system).units(config)
+    result = alternated(name, ours, peers, rounds, unit, config.train.batch_size * each)
+    return result | {"compile_seconds": compile_seconds}
+
+
+def alternated(name, ours, peers, rounds, unit, count):
+    """Times of `ours` and of the peers, one after the other in every round; each does `count` of `unit`."""
     runs = {"vision_gen": ours, **peers}
     for run in runs.values():  # Warm-up.
         run()
@@ -90,19 +100,14 @@ def compared(name, config, local, peers, rounds):
     for _ in range(rounds):
         for key, run in runs.items():
             seconds[key].append(timed(run))
-    unit, each = systems.load_class(config.system).units(config)
-    result = {key: summary(s, config.train.batch_size * each) for key, s in seconds.items()}
     ratios = {}
     for key in peers:
         each = [theirs / mine for mine, theirs in zip(seconds["vision_gen"], seconds[key])]
-        ratios[key] = {
-            "median": statistics.median(each), "min": min(each), "max": max(each)
-        }
+        ratios[key] = {"median": statistics.median(each), "min": min(each), "max": max(each)}
     return {
         "name": name,
         "unit": unit,
-        "runs": result,
-        "compile_seconds": compile_seconds,
+        "runs": {key: summary(s, count) for key, s in seconds.items()},
         "ratios": ratios,
     }
 
@@ -158,6 +163,30 @@ def nerf(rays, rounds):
     }
     name = f"NeRF train step, 8 x 256, 64 + 128 samples, {rays} rays"
     return compared(name, config, local, peers, rounds)
+
+
+def inception(batch, rounds):
+    """Features of FID's network, random weights, against torch eager, NCHW and channels_last."""
+    from benchmarks.peers.inception import Inception
+
+    network = features.Inception(rngs=nnx.Rngs(0))
+    apply, params = pretrained.apply(network)
+    images = np.random.default_rng(0).uniform(-1, 1, (batch, 299, 299, 3)).astype(np.float32)
+    ours = jax.jit(lambda params, images: apply(params, images)["features"])
+    images = jax.device_put(images)
+    peers = {}
+    for name, layout in (("nchw", torch.contiguous_format), ("channels_last", torch.channels_last)):
+        model = Inception(network).eval().to(memory_format=layout)
+        x = torch.tensor(np.array(images).transpose(0, 3, 1, 2)).contiguous(memory_format=layout)
+
+        def run(model=model, x=x):
+            with torch.inference_mode():
+                model(x)
+
+        peers[f"torch {name}"] = run
+    name = f"Inception features, 299 px, batch {batch}"
+    run = lambda: jax.block_until_ready(ours(params, images))
+    return alternated(name, run, peers, rounds, "images", batch)
 
 
 def engine_share(steps):
@@ -269,7 +298,7 @@ def main():
 
     torch.set_num_threads(os.cpu_count())
     comparisons = [functools.partial(pix2pix, *shape) for shape in SHAPES]
-    comparisons.append(functools.partial(nerf, RAYS))
+    comparisons += [functools.partial(nerf, RAYS), functools.partial(inception, 32)]
     for comparison in comparisons:
         result = comparison(arguments.rounds)
         add(result)

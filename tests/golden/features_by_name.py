@@ -28,3 +28,32 @@ def some(value):
     """At most about 300 of an array's values, spread over it."""
     flat = np.asarray(value, np.float32).ravel()
     return flat[:: max(1, flat.size // 300) | 1]
+
+
+def state_of(network):
+    """The state dict that a network of `nets.features` reads, drawn by name."""
+    from vision_gen.pretrained import features as reader
+
+    state = {}
+    for name, layer in network.convs.items():
+        height, width, channel, count = layer.kernel.shape
+        kernel, norm = reader.names(network, name)
+        state[kernel] = weight(kernel, (count, channel, height, width))
+        parts = ["weight", "bias", "running_mean", "running_var"] if norm else ["bias"]
+        for part in parts:
+            full = f"{norm or name}.{part}"
+            state[full] = weight(full, (count,))
+    linears = {"fc": network.fc} if hasattr(network, "fc") else network.linears
+    for name, layer in linears.items():
+        state[f"{name}.weight"] = weight(f"{name}.weight", layer.kernel.shape[::-1])
+        state[f"{name}.bias"] = weight(f"{name}.bias", layer.bias.shape)
+    return state
+
+
+def lpips_scales(layers, maps):
+    """LPIPS's linear weights, drawn by name: {layer: [channel]}."""
+    shapes = {layer: (1, maps[layer].shape[-1], 1, 1) for layer in layers}
+    return {
+        layer: np.abs(weight(f"lin{i}.model.1.weight", shape)).ravel()
+        for i, (layer, shape) in enumerate(shapes.items())
+    }

@@ -35,3 +35,12 @@ def pair():
     """Two images [1, 96, 96, 3] in [-1, 1] for LPIPS."""
     rng = np.random.default_rng(5)
     return rng.uniform(-1, 1, (2, 1, 96, 96, 3)).astype(np.float32)
+
+
+def smooth_pair():
+    """Two batches [2, 176, 180, 3] in [-1, 1] with structure at every scale, one with noise."""
+    rng = np.random.default_rng(0)
+    x = np.cumsum(np.cumsum(rng.uniform(-1, 1, (2, 176, 180, 3)), 1), 2)
+    x = (x / np.abs(x).max()).astype(np.float32)
+    noise = 0.05 * rng.standard_normal(x.shape)
+    return x, np.clip(x + noise, -1, 1).astype(np.float32)

@@ -92,32 +92,17 @@ def test_an_unknown_protocol_is_named():
 
 @pytest.mark.parametrize("net, trunk", [("alex", "alexnet"), ("vgg", "vgg16")])
 def test_lpips_is_the_reference_implementation(net, trunk):
-    network = reader.NETWORKS[trunk](classes=0, rngs=nnx.Rngs(0))
-    state = {}
-    for name, layer in network.convs.items():
-        height, width, channel, count = layer.kernel.shape
-        shapes = {"weight": (count, channel, height, width), "bias": (count,)}
-        for part, shape in shapes.items():
-            state[f"{name}.{part}"] = features_by_name.weight(f"{name}.{part}", shape)
-    reader.fill(network, state)
-    x, y = golden.pair()
-    ours, theirs = network(x), network(y)
-    scales = {}
-    for i, layer in enumerate(perceptual.LPIPS_LAYERS[trunk]):
-        shape = (1, ours[layer].shape[-1], 1, 1)
-        scales[layer] = np.abs(features_by_name.weight(f"lin{i}.model.1.weight", shape)).ravel()
+    network = nnx.eval_shape(lambda: reader.NETWORKS[trunk](classes=0, rngs=nnx.Rngs(0)))
+    reader.fill(network, features_by_name.state_of(network))
+    ours, theirs = map(network, golden.pair())
+    scales = features_by_name.lpips_scales(perceptual.LPIPS_LAYERS[trunk], ours)
     found = perceptual.lpips(ours, theirs, scales)
     np.testing.assert_allclose(found, REFERENCE[f"lpips/{net}"], rtol=1e-4)
     np.testing.assert_allclose(perceptual.lpips(ours, ours, scales), 0, atol=1e-7)
 
 
 def test_ssim_and_ms_ssim_are_torchmetrics_and_scikit_images():
-    rng = np.random.default_rng(0)
-    x = rng.uniform(-1, 1, (2, 176, 180, 3)).astype(np.float32)
-    # Structure at every scale, so that no term is lost to noise.
-    x = np.cumsum(np.cumsum(x, 1), 2)
-    x = (x / np.abs(x).max()).astype(np.float32)
-    y = np.clip(x + 0.05 * rng.standard_normal(x.shape), -1, 1).astype(np.float32)
+    x, y = golden.smooth_pair()
     metrics = pytest.importorskip("skimage.metrics", reason="the test extra is not installed")
     for i, ours in enumerate(image.ssim(x, y)):
         theirs = metrics.structural_similarity(

@@ -22,28 +22,10 @@ from vision_gen.pretrained import torch_file, weights
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "features_reference.npz"
 
 
-def state_of(network):
-    """The state dict that `network` reads, drawn by name."""
-    state = {}
-    for name, layer in network.convs.items():
-        height, width, channel, count = layer.kernel.shape
-        weight, norm = reader._names(network, name)
-        state[weight] = golden.weight(weight, (count, channel, height, width))
-        parts = ["weight", "bias", "running_mean", "running_var"] if norm else ["bias"]
-        for part in parts:
-            full = f"{norm or name}.{part}"
-            state[full] = golden.weight(full, (count,))
-    linears = {"fc": network.fc} if hasattr(network, "fc") else network.linears
-    for name, layer in linears.items():
-        state[f"{name}.weight"] = golden.weight(f"{name}.weight", layer.kernel.shape[::-1])
-        state[f"{name}.bias"] = golden.weight(f"{name}.bias", layer.bias.shape)
-    return state
-
-
 @pytest.mark.parametrize("name", list(golden.SIZES))
 def test_every_activation_is_the_references(name):
     network = nnx.eval_shape(lambda: reader.NETWORKS[name](rngs=nnx.Rngs(0)))
-    reader.fill(network, state_of(network))
+    reader.fill(network, golden.state_of(network))
     apply, params = reader.apply(network)
     found = jax.jit(apply)(params, golden.images(network.size))
     compared = 0

@@ -40,6 +40,7 @@ def evaluate_run(
     *,
     metrics=(),
     features="efficientnet-lite0",
+    weights=None,
     resize="clean",
     progress=_no_progress,
 ):
@@ -54,7 +55,8 @@ def evaluate_run(
       split: "test", "val" or "train".
       metrics: names of `extract.DISTANCES`, of `PAIRED` and of what `System.evaluate` gives; by
         default all of the last.
-      features, resize: network and protocol of the distances; see `extract.Extractor`.
+      features, weights, resize: network of the distances, file of its weights (by default the published
+        ones) and protocol; see `extract.Extractor`.
       progress: function of a label that gives a function of (done, total).
 
     Returns:
@@ -78,7 +80,7 @@ def evaluate_run(
             f"--metrics: {(distances + paired)[0]!r} compares images, but {model.config.system} makes only "
             f"{list(model.columns)}, no output and truth"
         )
-    extractor = _extractor(distances, features, resize) if distances else None
+    extractor = _extractor(distances, features, weights, resize) if distances else None
     compare = {name: _paired(name) for name in paired}
     fingerprint = sources.fingerprint(source)
     values = {}
@@ -154,14 +156,14 @@ def _paired(name):
     return lambda output, truth: np.asarray(function(params, output, truth))
 
 
-def _extractor(metrics, features, resize):
+def _extractor(metrics, features, weights, resize):
     """An `Extractor`; "fid" and "is" are only what they are called with the network of 2015."""
     if "fid" in metrics and features != "inception-2015":
         raise InputError(
             f'--metrics: "fid" is the Frechet distance of features of inception-2015; with {features} ask for '
             '"fd", or give --features=inception-2015'
         )
-    return extract.Extractor(features, resize)
+    return extract.Extractor(features, resize, path=weights)
 
 
 def _distances(names, reference, generated, extractor):
@@ -190,6 +192,7 @@ def compare_folders(
     *,
     metrics=("fd",),
     features="efficientnet-lite0",
+    weights=None,
     resize="clean",
     progress=_no_progress,
 ):
@@ -203,7 +206,7 @@ def compare_folders(
       generated: folder.
       output: folder for the results.
       metrics: of `extract.DISTANCES`.
-      features, resize, progress: as of `evaluate_run`.
+      features, weights, resize, progress: as of `evaluate_run`.
 
     Returns:
       Values by title.
@@ -225,7 +228,7 @@ def compare_folders(
     for name, paths in given.items():
         if len(paths) < 2:
             raise InputError(f"--{name}: {folders[name]} has {len(paths)} image; at least 2 are needed")
-    extractor = _extractor(metrics, features, resize)
+    extractor = _extractor(metrics, features, weights, resize)
     fingerprints = {name: image_files.fingerprint(paths) for name, paths in given.items()}
     found = {}
     for name, paths in given.items():

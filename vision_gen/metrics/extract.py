@@ -13,6 +13,7 @@ import numpy as np
 from vision_gen.errors import InputError
 from vision_gen.metrics import distribution, resizing
 from vision_gen.pretrained import features as pretrained
+from vision_gen.pretrained import weights
 
 KEPT = 10_000  # Features that are kept for metrics of single images, at most.
 
@@ -55,10 +56,18 @@ class Extractor:
         self._function = jax.jit(function, out_shardings=self._sharding)
 
     @property
+    def network(self):
+        """The network's name; nothing for the published Inception of 2015, which needs no mention."""
+        name, checksum = self.key["features"], self.key["checksum"]
+        published = checksum.startswith(weights.FILES[name].sha256)
+        if name == "inception-2015" and published:
+            return ""
+        return name if published else f"{name}, weights {checksum[:8]}"
+
+    @property
     def title(self):
-        """What distances of these features are called: "FID" is reserved for its network."""
-        name = self.key["features"]
-        return "FID" if name == "inception-2015" else f"Frechet distance ({name})"
+        """What distances of these features are called: "FID" is reserved for its network and weights."""
+        return f"Frechet distance ({self.network})" if self.network else "FID"
 
     def stream(self, images):
         """Features of images, in order, in memory that does not grow with their number.
@@ -228,7 +237,7 @@ def distances(names, reference, generated, extractor):
     pairs = {"kid", "precision", "recall"} & set(names)
     if pairs and reference.sample is None:
         raise InputError(f"{sorted(pairs)} need the reference's images, not their mean and covariance")
-    network = "" if extractor.key["features"] == "inception-2015" else f" ({extractor.key['features']})"
+    network = f" ({extractor.network})" if extractor.network else ""
     found = {}
     if {"fd", "fid"} & set(names):
         value = distribution.frechet_distance(

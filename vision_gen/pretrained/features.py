@@ -73,7 +73,7 @@ def fill(network, state, origin="the state dict"):
 
     for name, layer in network.convs.items():
         height, width, channel, count = layer.kernel.shape
-        weight, norm = _names(network, name)
+        weight, norm = names(network, name)
         kernel = take(weight, (count, channel, height, width)).transpose(2, 3, 1, 0)
         if norm is None:
             put(layer, kernel, take(f"{name}.bias", (count,)))
@@ -92,8 +92,8 @@ def fill(network, state, origin="the state dict"):
         put(layer, kernel, take(f"{name}.bias", layer.bias.shape))
 
 
-def _names(network, conv):
-    """(name of a convolution's weight, name of its batch normalisation or None)."""
+def names(network, conv):
+    """(published name of a convolution's weight, that of its batch normalisation or None)."""
     if isinstance(network, features.Inception):
         return f"{conv}.conv.weight", f"{conv}.bn"
     if isinstance(network, features.EfficientNetLite0):
