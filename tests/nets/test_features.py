@@ -4,7 +4,11 @@
 and torchvision 0.29.1 with weights drawn by name.
 """
 
+import functools
+import hashlib
+import http.server
 import pathlib
+import threading
 
 from flax import nnx
 import jax
@@ -115,3 +119,24 @@ def test_a_missing_or_wrong_file_is_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no weight 'features.0.weight'"):
         reader.read(weights.find("efficientnet-lite0"), network)
     assert torch_file.read_state_dict(weights.find("efficientnet-lite0"))
+
+
+def test_a_file_is_downloaded_once_and_its_checksum_compared(tmp_path, monkeypatch):
+    content = weights.find("efficientnet-lite0").read_bytes()[:5000]
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "x.pth").write_bytes(content)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "there")
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    monkeypatch.setenv("VISION_GEN_WEIGHTS", str(tmp_path / "here"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/x.pth"
+        digest = hashlib.sha256(content).hexdigest()
+        right = weights.Published("x.pth", url, digest[:8])
+        wrong = weights.Published("y.pth", url, "00000000")
+        monkeypatch.setattr(weights, "FILES", {"right": right, "wrong": wrong})
+        assert weights.find("right").read_bytes() == content
+        with pytest.raises(InputError, match="y.pth: is not the published .*delete it"):
+            weights.find("wrong")
+        server.shutdown()
+    assert weights.find("right") == tmp_path / "here" / "x.pth"  # Without the server.
