@@ -1,4 +1,8 @@
-"""NeRF (Mildenhall et al. 2020) on a scene in the nerf_synthetic layout: --config.data.dir=SCENE."""
+"""NeRF (Mildenhall et al. 2020) on a scene in the nerf_synthetic layout: --config.data.dir=SCENE.
+
+On CPU --config.train.accumulate=64, a bundle of rays at a time, is nearly twice as fast: what a part leaves for its
+backward pass stays in the cache.
+"""
 
 from ml_collections import ConfigDict
 

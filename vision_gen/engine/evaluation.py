@@ -86,11 +86,8 @@ def evaluate_run(
     values = {}
     wanted = [name for name in own if not metrics or name in metrics]
     if wanted:
-        collected = collections.defaultdict(list)
-        for found in model.each("evaluate", source, progress("evaluating")):
-            for name in wanted:
-                collected[name].append(found[name])
-        values = {name: np.concatenate(parts) for name, parts in collected.items()}
+        _, found = model.evaluate(source, progress("evaluating"))
+        values = {name: found[name] for name in wanted}
     record = {
         "system": model.config.system,
         "step": int(model.step),

@@ -134,6 +134,10 @@ class Model:
         """A method (batch, keys) of the system for `count` examples spread over a source."""
         return self._inference.spread(method, self.state, source, count)
 
+    def evaluate(self, source, progress=None):
+        """(means, values) of `System.evaluate` over a source; see `Inference.evaluate`."""
+        return self._inference.evaluate(self.state, source, progress=progress)
+
     def each(self, method, source, progress=None):
         """A method (batch, keys) of the system for every example of a source, a batch at a time."""
         return self._inference.each(method, self.state, source, progress=progress)
