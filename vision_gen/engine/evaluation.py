@@ -67,59 +67,30 @@ def evaluate_run(
     """
     model = inference.load(workdir, checkpoint)
     source = sources.open_source(model.config, split)
-    own = model.names("evaluate", source)
-    distances, paired = ([m for m in metrics if m in known] for known in (extract.DISTANCES, PAIRED))
-    unknown = [m for m in metrics if m not in (*own, *extract.DISTANCES, *PAIRED)]
-    if unknown:
-        raise InputError(
-            f"--metrics: unknown {unknown[0]!r}; {model.config.system} has {', '.join(sorted(own))}; "
-            f"every system that makes images, {', '.join((*extract.DISTANCES, *PAIRED))}"
-        )
-    if (distances or paired) and not {"output", "truth"} <= set(model.columns):
-        raise InputError(
-            f"--metrics: {(distances + paired)[0]!r} compares images, but {model.config.system} makes only "
-            f"{list(model.columns)}, no output and truth"
-        )
+    own, distances, paired = _chosen(model, source, metrics)
     extractor = _extractor(distances, features, weights, resize) if distances else None
     compare = {name: _paired(name) for name in paired}
-    fingerprint = sources.fingerprint(source)
-    values = {}
-    wanted = [name for name in own if not metrics or name in metrics]
-    if wanted:
-        _, found = model.evaluate(source, progress("evaluating"))
-        values = {name: found[name] for name in wanted}
     record = {
         "system": model.config.system,
         "step": int(model.step),
         "split": split,
         "data": model.config.data.name,
         "images": len(source),
-        "fingerprint": fingerprint,
+        "fingerprint": sources.fingerprint(source),
         "metrics": {},
         **_environment(),
     }
-    if distances or compare:
-        made = hashlib.sha256(model.config.to_json_best_effort().encode()).hexdigest()
-        cache = extract.cache_path(extractor, f"{fingerprint} {made}") if distances else None
-        sides = {"output": None, "truth": cache} if distances else {}
-        collectors = {
-            side: extract.Collector(len(source))
-            for side, path in sides.items()
-            if not (path and path.exists())
-        }
-        for found in model.each("sample", source, progress("comparing images")):
-            for name, function in compare.items():
-                values.setdefault(name, []).append(function(found["output"], found["truth"]))
-            for side, collector in collectors.items():
-                for part in extractor.stream(_pixels(found[side])):
-                    collector.add(part)
-        values |= {name: np.concatenate(values[name]) for name in compare}
+    values = {}
+    if own:
+        _, found = model.evaluate(source, progress("evaluating"))
+        values = {name: found[name] for name in own}
+    if distances or paired:
+        found, truth, output = _outputs(
+            model, source, compare, extractor, record["fingerprint"], progress("comparing images")
+        )
+        values |= found
         if distances:
-            if "truth" in collectors:
-                collectors["truth"].result().save(cache)
-            record["metrics"] |= _distances(
-                distances, extract.Statistics.load(cache), collectors["output"].result(), extractor
-            )
+            record["metrics"] |= _distances(distances, truth, output, extractor)
     for name, value in values.items():
         kept = np.isfinite(value)
         record["metrics"][name] = {
@@ -136,6 +107,57 @@ def evaluate_run(
         sheets.save(pictures[name], image)
     _write(folder, record, pictures, report.curves_of_run(folder), f"{folder.name}: {model.config.system}")
     return {name: value["mean"] for name, value in record["metrics"].items()}, sheet
+
+
+def _chosen(model, source, metrics):
+    """(names of `System.evaluate`, of `extract.DISTANCES`, of `PAIRED`) that `metrics` asks for."""
+    own = model.names("evaluate", source)
+    others = (*extract.DISTANCES, *PAIRED)
+    for name in metrics:
+        if name not in (*own, *others):
+            raise InputError(
+                f"--metrics: unknown {name!r}; {model.config.system} has {', '.join(sorted(own))}; every "
+                f"system that makes images, {', '.join(others)}"
+            )
+        if name in others and not {"output", "truth"} <= set(model.columns):
+            raise InputError(
+                f"--metrics: {name!r} compares images, but {model.config.system} makes only "
+                f"{list(model.columns)}, no output and truth"
+            )
+    pick = lambda known: [name for name in known if name in metrics]
+    return pick(own) if metrics else own, pick(extract.DISTANCES), pick(PAIRED)
+
+
+def _outputs(model, source, compare, extractor, fingerprint, progress):
+    """One pass over a run's outputs and their truth.
+
+    Args:
+      compare: {name: function (output, truth) -> [batch]}.
+      extractor: an `Extractor`, or None.
+      fingerprint: of the source.
+
+    Returns:
+      (values of `compare`, `Statistics` of the truth, those of the output); the last two None without
+      an extractor. Those of the truth are kept in the cache.
+    """
+    values, collectors = {}, {}
+    if extractor:
+        made = hashlib.sha256(model.config.to_json_best_effort().encode()).hexdigest()
+        cache = extract.cache_path(extractor, f"{fingerprint} {made}")
+        sides = ("output",) if cache.exists() else ("output", "truth")
+        collectors = {side: extract.Collector(len(source)) for side in sides}
+    for found in model.each("sample", source, progress):
+        for name, function in compare.items():
+            values.setdefault(name, []).append(function(found["output"], found["truth"]))
+        for side, collector in collectors.items():
+            for part in extractor.stream(_pixels(found[side])):
+                collector.add(part)
+    values = {name: np.concatenate(parts) for name, parts in values.items()}
+    if not extractor:
+        return values, None, None
+    if "truth" in collectors:
+        collectors["truth"].result().save(cache)
+    return values, extract.Statistics.load(cache), collectors["output"].result()
 
 
 def _pixels(images):
