@@ -59,10 +59,7 @@ def tiny(name):
         sample_images=2,
     )
     if name.startswith("scft"):
-        # The perceptual network has one size, which takes ten seconds to compile.
-        config.model.update(
-            width=4, levels=2, residual_blocks=1, discriminator_width=4, perceptual_weight=0.0, style_weight=0.0,
-        )
+        config.model.update(width=4, levels=2, residual_blocks=1, discriminator_width=4)
     else:
         config.model.update(width=4, discriminator_width=4)
     return config

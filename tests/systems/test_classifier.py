@@ -31,7 +31,7 @@ def test_digits_are_learned_beyond_the_commonest_class(tmp_path):
 
 def test_openmojis_groups_are_learned_beyond_regression_on_pixels(tmp_path):
     config = vit_openmoji.get_config()
-    config.train.update(steps=700, log_every=100, eval_every=0, sample_every=0, checkpoint_every=700)
+    config.train.update(steps=600, log_every=100, eval_every=0, sample_every=0, checkpoint_every=600)
     loop.train(config, tmp_path)
     source = sources.open_source(config, "test")
     model = inference.load(tmp_path, "last")
