@@ -100,11 +100,13 @@ class Block(nnx.Module):
 
 
 def size_of(size):
-    """A `Size` from its name, four numbers, or these as text, "192,768,3,12".
+    """A `Size` from itself, its name, four numbers, or these as text, "192,768,3,12".
 
     Raises:
       ValueError: it is none of these.
     """
+    if isinstance(size, Size):
+        return size
     if isinstance(size, str) and size in SIZES:
         return SIZES[size]
     try:
