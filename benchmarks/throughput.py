@@ -44,7 +44,7 @@ from vision_gen.pretrained import features as pretrained
 ROOT = pathlib.Path(__file__).parent.parent
 SHAPES = ((256, 1), (64, 16))  # Size and batch of the pix2pix comparison.
 RAYS = 512
-PART = 32  # Rays computed at a time on CPU.
+PART = 8  # Rays computed at a time on CPU.
 
 
 def built(config, batch):
