@@ -116,6 +116,8 @@ def test_what_cannot_be_compared_is_named(folders, tmp_path):
         compare(folders["a"], folders["b"], metrics=("psnr",))
     with pytest.raises(InputError, match='"fid" is the Frechet distance of features of inception-2015'):
         compare(folders["a"], folders["b"], metrics=("fid",))
+    with pytest.raises(InputError, match="--features must be one of .*'vgg16'"):
+        compare(folders["a"], folders["b"], features="vgg16")
     assert not (tmp_path / "out").exists()
 
 

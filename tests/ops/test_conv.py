@@ -140,3 +140,14 @@ def test_misfits_are_named():
         conv.conv(x, jnp.ones((5, 5, 3, 1)))
     with pytest.raises(ValueError, match="negative"):
         conv.conv(x, jnp.ones((3, 3, 3, 1)), padding=-1)
+
+
+def test_depthwise_is_xlas_convolution_by_groups():
+    x, w = (jax.random.normal(jax.random.key(i), s) for i, s in enumerate([(2, 9, 8, 6), (5, 5, 1, 6)]))
+    for stride in (1, 2):
+        ours = lambda x, w: conv.depthwise(x, w, stride=stride, padding="same")
+        theirs = lambda x, w: jax.lax.conv_general_dilated(
+            x, w, (stride, stride), "SAME", dimension_numbers=conv.DIMENSIONS, feature_group_count=6
+        )
+        for f in (lambda f: f(x, w), lambda f: jax.grad(lambda x: (f(x, w) ** 2).sum())(x)):
+            np.testing.assert_allclose(f(ours), f(theirs), rtol=1e-4, atol=1e-3)

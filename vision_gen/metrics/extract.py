@@ -15,6 +15,8 @@ from vision_gen.metrics import distribution, resizing
 from vision_gen.pretrained import features as pretrained
 from vision_gen.pretrained import weights
 
+# Networks with one vector of features an image.
+EXTRACTORS = ("efficientnet-lite0", "inception-2015")
 KEPT = 10_000  # Features that are kept for metrics of single images, at most.
 
 
@@ -22,7 +24,7 @@ class Extractor:
     """A feature network behind a resizing protocol.
 
     Args:
-      name: a key of `pretrained.features.NETWORKS`.
+      name: of `EXTRACTORS`.
       protocol: a key of `resizing.PROTOCOLS`.
       path: the network's weights; by default the published ones.
       batch_size: images computed at a time, over all devices.
@@ -37,6 +39,8 @@ class Extractor:
     ):
         if protocol not in resizing.PROTOCOLS:
             raise InputError(f"--resize must be one of {sorted(resizing.PROTOCOLS)}, got {protocol!r}")
+        if name not in EXTRACTORS:
+            raise InputError(f"--features must be one of {EXTRACTORS}, got {name!r}")
         network, checksum = pretrained.load(name, path)
         self.key = {"features": name, "checksum": checksum, "resize": protocol}
         devices = jax.local_devices() if devices is None else devices

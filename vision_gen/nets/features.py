@@ -177,15 +177,7 @@ class VGG(nnx.Module):
                 channel, index = features, index + 2
             index += 1
         self.convs = nnx.Dict(convs)
-        self.linears = nnx.Dict()
-        if classes:
-            self.linears = nnx.Dict(
-                {
-                    "classifier.0": layers.Linear(512 * 7 * 7, 4096, rngs=rngs),
-                    "classifier.3": layers.Linear(4096, 4096, rngs=rngs),
-                    "classifier.6": layers.Linear(4096, classes, rngs=rngs),
-                }
-            )
+        self.linears = _linears((0, 3, 6), 512 * 7 * 7, classes, rngs)
 
     def __call__(self, x):
         x, found, index = _normalise(x), {}, 0
@@ -200,6 +192,17 @@ class VGG(nnx.Module):
             linears = [self.linears[f"classifier.{i}"] for i in (0, 3, 6)]
             found |= _classify(linears, x, (7, 7))
         return found
+
+
+def _linears(places, channel, classes, rngs):
+    """The classifier's layers by their places in torch's; none without classes."""
+    widths = (channel, 4096, 4096, classes)
+    found = {
+        f"classifier.{place}": layers.Linear(width, following, rngs=rngs)
+        for place, width, following in zip(places, widths, widths[1:])
+        if classes
+    }
+    return nnx.Dict(found)
 
 
 def _classify(linears, x, size):
@@ -232,15 +235,7 @@ class AlexNet(nnx.Module):
                 "features.10": conv(256, 256),
             }
         )
-        self.linears = nnx.Dict()
-        if classes:
-            self.linears = nnx.Dict(
-                {
-                    "classifier.1": layers.Linear(256 * 6 * 6, 4096, rngs=rngs),
-                    "classifier.4": layers.Linear(4096, 4096, rngs=rngs),
-                    "classifier.6": layers.Linear(4096, classes, rngs=rngs),
-                }
-            )
+        self.linears = _linears((1, 4, 6), 256 * 6 * 6, classes, rngs)
 
     def __call__(self, x):
         x, found = _normalise(x), {}
