@@ -21,7 +21,7 @@ from vision_gen.errors import InputError
 from vision_gen.metrics import extract
 from vision_gen.metrics import image as image_metrics
 from vision_gen.metrics import perceptual
-from vision_gen.ops import colour
+from vision_gen.ops import colour, conv
 
 log = logging.getLogger("vision_gen")
 # Figures of an output beside its truth, that every system with both has.
@@ -171,7 +171,7 @@ def _paired(name):
     if name == "ms_ssim":
         return jax.jit(image_metrics.ms_ssim)
     function, params = perceptual.load_lpips("vgg16" if name == "lpips_vgg" else "alexnet")
-    function = jax.jit(function)
+    function = jax.jit(function, compiler_options=conv.compiler_options())
     return lambda output, truth: np.asarray(function(params, output, truth))
 
 

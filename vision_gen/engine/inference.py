@@ -31,7 +31,11 @@ class Inference:
         """`method`'s result on a process-local batch, as numpy, for the whole global batch."""
         if method not in self._functions:
             function = self._function(method)
-            self._functions[method] = jax.jit(function, out_shardings=self._parallel.replicated)
+            self._functions[method] = jax.jit(
+                function,
+                out_shardings=self._parallel.replicated,
+                compiler_options=self._parallel.compiler_options,
+            )
         batch = self._parallel.inference_batch(batch)
         params = step_lib.ema_params(state)
         return jax.device_get(self._functions[method](params, state["rest"], batch, keys_seed))
@@ -57,7 +61,9 @@ class Inference:
                 system = nnx.merge(self._graphdef, params, rest, copy=True)
                 return system.translate(**inputs)
 
-            self._functions["translate"] = jax.jit(function)
+            self._functions["translate"] = jax.jit(
+                function, compiler_options=self._parallel.compiler_options
+            )
         return self._functions["translate"](step_lib.ema_params(state), state["rest"], inputs)
 
     def evaluate(self, state, source, *, limit=None, progress=None):

@@ -12,6 +12,7 @@ import numpy as np
 
 from vision_gen.errors import InputError
 from vision_gen.nets.layers import BATCH_AXIS
+from vision_gen.ops import conv
 
 STYLES = ("jit", "shard_map", "pmap")
 
@@ -82,7 +83,7 @@ class Parallel:
             step = jax.pmap(
                 make_step(BATCH_AXIS), BATCH_AXIS, devices=self.devices, donate_argnums=0
             )
-            return step.lower(state, batch).compile(compiler_options=self._compiler_options)
+            return step.lower(state, batch).compile(compiler_options=self.compiler_options)
         if self.style == "shard_map":
             spec = PartitionSpec
             step = jax.shard_map(
@@ -96,13 +97,12 @@ class Parallel:
             step = make_step(None)
         states = jax.tree.map(lambda x: x.sharding, state)
         step = jax.jit(step, out_shardings=(states, self.replicated), donate_argnums=0)
-        return step.lower(state, batch).compile(compiler_options=self._compiler_options)
+        return step.lower(state, batch).compile(compiler_options=self.compiler_options)
 
     @property
-    def _compiler_options(self):
-        # XLA:CPU's quicker copy insertion copies every donated parameter and Adam moment once a step.
-        cpu = self.devices[0].platform == "cpu"
-        return {"xla_cpu_copy_insertion_use_region_analysis": True} if cpu else {}
+    def compiler_options(self):
+        """Options for `jax.jit`, by the platform of the devices."""
+        return conv.compiler_options(self.devices[0].platform)
 
     def shapes(self, function, *arguments):
         """Shapes and shardings of the state that `function(*arguments)` makes."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from vision_gen.errors import InputError
 from vision_gen.metrics import distribution, resizing
+from vision_gen.ops import conv
 from vision_gen.pretrained import features as pretrained
 from vision_gen.pretrained import weights
 
@@ -57,7 +58,11 @@ class Extractor:
             return {"features": found["features"], "logits": found[logits]}
 
         self._resize = jax.jit(lambda images: resizing.resize(images, size, protocol))
-        self._function = jax.jit(function, out_shardings=self._sharding)
+        self._function = jax.jit(
+            function,
+            out_shardings=self._sharding,
+            compiler_options=conv.compiler_options(devices[0].platform),
+        )
 
     @property
     def network(self):

@@ -15,8 +15,8 @@ inside this file:
 
 On GPU and TPU a face is XLA's own convolution. On CPU its formulation follows from the shapes:
 a matrix product over gathered patches where the map is tiny, a sub-pixel convolution where a
-stride would dilate the input, and XLA's convolution elsewhere, over an explicitly padded map where
-that is faster.
+stride would dilate the input, a product for each tap for the kernel gradient of one or two images,
+and XLA's convolution elsewhere.
 docs/speed_log.md has the measurements behind these rules.
 """
 
@@ -32,6 +32,36 @@ DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # the kernel costs more than gathering patches, and one GEMM beats XLA's convolution.
 GEMM_ROWS = 1024
 KERNEL_GEMM_ROWS = 256  # For the gradient of the kernel, whose patches are transposed as well.
+# On CPU, with at most this many examples, a product for each tap beats XLA's kernel gradient.
+TAP_BATCH = 2
+# Of XLA's two libraries on CPU, YNNPACK (the default) has the faster products and reductions, Eigen the
+# faster convolutions. And XLA's quicker copy insertion copies every donated array once a step.
+CPU_COMPILER_OPTIONS = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE",
+    "xla_cpu_copy_insertion_use_region_analysis": True,
+}
+
+
+def compiler_options(platform=None):
+    """Options for `jax.jit` under which the formulations here were chosen.
+
+    Args:
+      platform: "cpu", "gpu" or "tpu"; by default that of the default device.
+
+    Returns:
+      dict; empty but on CPU, and without what this XLA does not know.
+    """
+    platform = platform or jax.default_backend()
+    return {k: v for k, v in CPU_COMPILER_OPTIONS.items() if platform == "cpu" and _known(k, v)}
+
+
+@functools.cache
+def _known(option, value):
+    try:
+        jax.jit(lambda: 0, device=jax.devices("cpu")[0], compiler_options={option: value}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 def conv(x, kernel, *, stride=1, padding=0):
@@ -238,7 +268,7 @@ def _conv_cpu(x, w, stride, padding):
     out = _out_size(x.shape[1:3], w.shape[:2], stride, padding)
     if _use_gemm(x.shape[0], out, w.shape[:2], GEMM_ROWS):
         return _patches(x, w.shape[:2], stride, padding) @ w.reshape(-1, w.shape[3])
-    return _conv_native(_pad(x, padding), w, stride, ((0, 0), (0, 0)))
+    return _conv_native(x, w, stride, padding)
 
 
 def _adjoint_cpu(y, w, stride, padding, size):
@@ -255,6 +285,10 @@ def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
         patches = _patches(x, kernel_size, stride, padding)
         dw = jnp.tensordot(patches, y, ((0, 1, 2), (0, 1, 2)))
         return dw.reshape(*kernel_size, x.shape[3], y.shape[3])
+    if x.shape[0] <= TAP_BATCH or y.shape[3] == 1:
+        taps = _windows(x, kernel_size, stride, padding)
+        taps = [jnp.tensordot(tap, y, ((0, 1, 2), (0, 1, 2))) for tap in taps]
+        return jnp.stack(taps).reshape(*kernel_size, x.shape[3], y.shape[3])
     if any(sum(p) > k - 1 for p, k in zip(padding, kernel_size)):
         # The result exceeds the map: XLA's own padding would make this a naive loop.
         x, padding = _pad(x, padding), ((0, 0), (0, 0))
@@ -263,33 +297,29 @@ def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
 
 def _depthwise_cpu(x, w, stride, padding):
     """A sum of shifted maps, which is one loop; XLA's convolution by groups is a naive one."""
-    height, width = _out_size(x.shape[1:3], w.shape[:2], stride, padding)
-    x = _pad(x, padding)
-    rows, columns = (height - 1) * stride + 1, (width - 1) * stride + 1
-    return sum(
-        x[:, i : i + rows : stride, j : j + columns : stride] * w[i, j, 0]
-        for i in range(w.shape[0])
-        for j in range(w.shape[1])
-    )
+    taps = w.reshape(-1, w.shape[3])
+    return sum(x * tap for x, tap in zip(_windows(x, w.shape[:2], stride, padding), taps))
 
 
 def _pad(x, padding):
     return jnp.pad(x, ((0, 0), *padding, (0, 0)))
 
 
-def _patches(x, kernel_size, stride, padding):
-    """Every kernel-sized window of `x`: [batch, out_height, out_width, kh * kw * channel]."""
+def _windows(x, kernel_size, stride, padding):
+    """What each tap of the kernel reads: kh * kw maps [batch, out_height, out_width, channel]."""
     height, width = _out_size(x.shape[1:3], kernel_size, stride, padding)
     x = _pad(x, padding)
     rows, columns = (height - 1) * stride + 1, (width - 1) * stride + 1
-    return jnp.concatenate(
-        [
-            x[:, i : i + rows : stride, j : j + columns : stride]
-            for i in range(kernel_size[0])
-            for j in range(kernel_size[1])
-        ],
-        axis=-1,
-    )
+    return [
+        x[:, i : i + rows : stride, j : j + columns : stride]
+        for i in range(kernel_size[0])
+        for j in range(kernel_size[1])
+    ]
+
+
+def _patches(x, kernel_size, stride, padding):
+    """Every kernel-sized window of `x`: [batch, out_height, out_width, kh * kw * channel]."""
+    return jnp.concatenate(_windows(x, kernel_size, stride, padding), axis=-1)
 
 
 def _patches_adjoint(patches, kernel_size, stride, padding, size):
