@@ -1,181 +1,253 @@
 """What XLA's TPU and GPU compilers make of a training step, without the chip.
 
-    pip install libtpu                                              # for TPU
-    pip install --no-deps jax-cuda13-plugin jax-cuda13-pjrt         # for GPU
+    pip install -e '.[tpu-compiler]'        # libtpu
+    pip install -e '.[gpu-compiler]'        # XLA's CUDA plugin, without CUDA's libraries
+    python -m benchmarks.compile_only --scale=paper --target=tpu:v5e:4x4 --target=gpu:h100:8
     python -m benchmarks.compile_only --config=configs/vit_imagenet.py --target=tpu:v5e:16x16 \\
         --config.model.size=L --config.dtype=bfloat16 --config.parallel.fsdp=16
-    python -m benchmarks.compile_only --config=configs/nerf_blender.py --target=gpu:h100:1
 
-Prints flops, bytes, memory and collectives of one device of the target. Compile-time figures: nothing is run.
+With `--scale=paper` every config that says what the paper's full size is (`PAPER`) is compiled; with `--largest`
+the largest batch that fits is searched as well. Compile-time figures, nothing is run. Adds to
+benchmarks/results/compile-CONFIG.json.
 """
 
-import collections
+import importlib
 import os
+import pathlib
 import re
+import subprocess
 import sys
-import time
 
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Choosing kernels by timing them needs the chip.
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_autotune_level=0"
+if "xla_gpu_autotune_level" not in os.environ.get("XLA_FLAGS", ""):
+    # Choosing kernels by timing them needs the chip.
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_autotune_level=0"
 
 from absl import flags
 import jax
-import jax.extend
-from jax.experimental import topologies
-import numpy as np
 
-from vision_gen.data import sources
+from benchmarks import arguments, program, records, steps, targets
 from vision_gen.engine import commands
-from vision_gen.engine import parallel as parallel_lib
-from vision_gen.engine import step as step_lib
 from vision_gen.errors import InputError
 
-# Bytes of memory and bfloat16 flops a second of a chip: cloud.google.com/tpu/docs, the pages of each
-# version; NVIDIA's H100 datasheet (SXM, dense).
-CHIPS = {
-    "tpu:v4": (32e9, 275e12),
-    "tpu:v5e": (16e9, 197e12),
-    "tpu:v5p": (95e9, 459e12),
-    "tpu:v6e": (32e9, 918e12),
-    "gpu:h100": (80e9, 989e12),
-}
-# XLA's description of a GPU (GpuTargetConfigProto): CUDA programming guide, compute capability 9.0,
-# and the datasheet.
-H100 = """
-gpu_device_info {
-  threads_per_block_limit: 1024 threads_per_warp: 32
-  shared_memory_per_block: 49152 shared_memory_per_core: 233472
-  shared_memory_per_block_optin: 232448 threads_per_core_limit: 2048
-  core_count: 132 fpus_per_core: 128
-  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
-  registers_per_core_limit: 65536 registers_per_block_limit: 65536
-  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98
-  device_memory_size: 84942979072 cuda_compute_capability { major: 9 minor: 0 }
-}
-platform_name: "CUDA"
-dnn_version_info { major: 9 minor: 10 patch: 2 }
-device_description_str: "NVIDIA H100 80GB HBM3"
-"""
-COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-BITS = {"pred": 8, "s8": 8, "u8": 8, "bf16": 16, "f16": 16, "s32": 32, "u32": 32, "f32": 32}
-
 _CONFIG = commands.define_config("config", "The experiment, a file of configs/.")
-_TARGET = flags.DEFINE_string(
-    "target", "tpu:v5e:4x4", "Such as tpu:v5e:16x16 (a topology), gpu:h100:8 (a number) or cpu."
+_TARGETS = flags.DEFINE_multi_string(
+    "target", ["tpu:v5e:4x4"], "Such as tpu:v5e:16x16 (a topology), gpu:h100:8 (a number) or cpu."
 )
+_SCALE = flags.DEFINE_enum("scale", "config", ["config", "paper"], "As the config is, or the paper's full size.")
+_LARGEST = flags.DEFINE_bool("largest", False, "Search the largest batch that fits.")
+_BATCH = flags.DEFINE_integer("batch_a_chip", 0, "Batch of each chip; 0 is the config's batch over all.")
+_OUTPUT = flags.DEFINE_string("output", None, "Results file.")
+_HLO = flags.DEFINE_string("hlo", None, "Folder for the optimised HLO.")
 
 
-def devices_of(target):
-    """Devices of a chip and topology that need not be there.
+def paper_configs():
+    """{name: config module} of the configs that say what the paper's full size is."""
+    found = {}
+    for path in sorted((records.ROOT / "configs").glob("*.py")):
+        module = importlib.import_module(f"configs.{path.stem}")
+        if hasattr(module, "PAPER"):
+            found[path.stem] = module
+    return found
 
-    Raises:
-      InputError: no such target, or its compiler is not installed.
+
+def paper(module):
+    """The config of a module at the paper's full size."""
+    config = module.get_config()
+    config.update_from_flattened_dict(module.PAPER)
+    return config
+
+
+class Compiled:
+    """One program's compile-time figures.
+
+    Args:
+      config: the experiment.
+      devices: of a target.
     """
-    if target == "cpu":
-        return jax.devices("cpu")[:1]
-    platform, _, rest = target.partition(":")
-    chip, _, shape = rest.partition(":")
-    if f"{platform}:{chip}" not in CHIPS or not shape:
-        raise InputError(f"--target must be CHIP:TOPOLOGY with a chip of {list(CHIPS)}, or cpu, got {target!r}")
-    try:
-        if platform == "tpu":
-            return topologies.get_topology_desc(platform="tpu", topology_name=f"{chip}:{shape}").devices
-        return topologies.get_topology_desc(
-            f"1x1x{shape}", platform="cuda", target_config=H100, topology=f"1x1x{shape}"
-        ).devices
-    except Exception as error:
-        package = "libtpu" if platform == "tpu" else "--no-deps jax-cuda13-plugin jax-cuda13-pjrt"
-        raise InputError(f"no compiler for {target} ({error}); pip install {package}") from error
+
+    def __init__(self, config, devices):
+        step = steps.build(config, devices, abstract=True)
+        self.batch, self.count, self.unit = config.train.batch_size, step.count, step.unit
+        self.devices = len(devices)
+        self.seconds = step.compile_seconds
+        self.flops = step.flops / self.devices
+        memory = step.compiled.memory_analysis()
+        self.arguments = memory.argument_size_in_bytes
+        self.outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
+        self.temporaries = memory.temp_size_in_bytes
+        self.needed = self.arguments + self.outputs + self.temporaries
+        self.text = step.compiled.as_text()
+        parsed = program.Program(self.text)
+        self.moved = parsed.bytes_moved()
+        self.collectives = parsed.collectives(dict(step.parallel.mesh.shape))
+        self.counts = parsed.counts()
+        try:
+            cost = step.compiled.cost_analysis()
+        except Exception:  # XLA's GPU compiler has none without a chip.
+            cost = None
+        self.cost = cost or {}
 
 
-def compiled(config, devices):
-    """(compiled step, seconds, matrix flops of all devices) on devices that may not exist."""
-    parallel = parallel_lib.Parallel(config, devices)
-    graphdef, state = step_lib.place_state(config, parallel, abstract=True)
-    batch = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(
-            (config.train.batch_size, *np.shape(x)), x.dtype, sharding=parallel.batch_sharding
-        ),
-        sources.example(config),
+def roofline(flops, moved, communicated, chip, dtype):
+    """Least seconds of a step by each of a chip's limits: {"compute", "memory", "links"}."""
+    peak = chip.flops if dtype == "bfloat16" else chip.float32_flops
+    return {
+        "compute": flops / peak,
+        "memory": moved / chip.bandwidth,
+        "links": communicated / chip.link,
+    }
+
+
+def figures(compiled, chip, dtype):
+    """A `Compiled` as figures of one device, and the limits by name."""
+    f = records.figure
+    found = {
+        "compile": f(compiled.seconds, "s"),
+        "memory: arguments": f(compiled.arguments, "bytes"),
+        "memory: temporaries": f(compiled.temporaries, "bytes", better="lower"),
+        "memory: outputs": f(compiled.outputs, "bytes"),
+        "memory: needed": f(compiled.needed, "bytes", better="lower"),
+        "model flops": f(compiled.flops, "flop"),
+        "memory traffic, from the HLO": f(compiled.moved, "bytes", better="lower"),
+    }
+    if "bytes accessed" in compiled.cost:
+        found["bytes accessed, XLA's count, loops once"] = f(compiled.cost["bytes accessed"], "bytes")
+    if "flops" in compiled.cost:
+        found["flops, XLA's count, loops once"] = f(compiled.cost["flops"], "flop")
+    if compiled.cost.get("optimal_seconds", 0) > 0:
+        found["step, the compiler's estimate, loops once"] = f(compiled.cost["optimal_seconds"], "s")
+    communicated = 0.0
+    for (kind, axis), (number, size) in sorted(compiled.collectives.items()):
+        found[f"{kind} over {axis}, {number} in the program"] = f(size, "bytes", better="lower")
+        communicated += size
+    if chip is None:
+        return found, {}
+    limits = roofline(compiled.flops, compiled.moved, communicated, chip, dtype)
+    least = max(limits.values())
+    found["memory: of the chip"] = f(chip.memory, "bytes")
+    found["arithmetic intensity"] = f(compiled.flops / max(compiled.moved, 1), "flop/byte")
+    for name, seconds in limits.items():
+        found[f"roofline: {name}"] = f(seconds, "s")
+    found["roofline: step at least"] = f(least, "s", better="lower")
+    found["roofline: utilisation at most"] = f(limits["compute"] / least, "1", better="higher")
+    found["roofline: throughput a chip at most"] = f(
+        compiled.count / compiled.devices / least, f"{compiled.unit}/s", better="higher"
     )
-    begun = time.perf_counter()
-    step = parallel.compile(lambda axis: step_lib.make_step(config, graphdef, axis), state, batch)
-    seconds = time.perf_counter() - begun
-    jaxpr = jax.make_jaxpr(step_lib.make_step(config, graphdef))(state, batch)
-    return step, seconds, matrix_flops(jaxpr.jaxpr)
+    return found, limits
 
 
-def matrix_flops(jaxpr):
-    """Flops of the matrix products and convolutions of a jaxpr, loops as often as they turn.
+def needed(config, devices, batch):
+    """Bytes that a device needs at a batch over all devices, or None where the compiler gives up."""
+    config = config.copy_and_resolve_references()
+    config.train.batch_size = batch
+    try:
+        return Compiled(config, devices).needed
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower():
+            return None
+        raise
 
-    XLA's own count takes the body of a loop once.
+
+def largest_batch(config, devices, memory, progress=print):
+    """The largest batch over all devices that fits into `memory` bytes a device, to 1 part in 16.
+
+    Compiles: doubles (or halves) the config's batch until it does not (does) fit, then bisects.
+
+    Returns:
+      (batch, its bytes), or (0, None) if not even one example a device fits.
     """
-    total = 0
-    for equation in jaxpr.eqns:
-        times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
-        inner = [matrix_flops(j) for j in jax.extend.core.jaxprs_in_params(equation.params)]
-        # Of the branches of a choice, the costliest.
-        total += times * (max(inner, default=0) if equation.primitive.name == "cond" else sum(inner))
-        if equation.primitive.name == "dot_general":
-            (contract, _), _ = equation.params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
-            total += 2 * equation.outvars[0].aval.size * np.prod([left[i] for i in contract])
-        elif equation.primitive.name == "conv_general_dilated":
-            kernel = equation.invars[1].aval
-            features = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
-            total += 2 * equation.outvars[0].aval.size * kernel.size / features
-    return total
+    part = len(devices) * config.train.accumulate
+
+    def fits(parts):
+        size = needed(config, devices, parts * part)
+        progress(f"  batch {parts * part}: {'too large' if size is None else f'{size / 1e9:.2f} GB'}")
+        return size is not None and size <= memory, size
+
+    low, high, size = 0, None, None
+    tried = max(config.train.batch_size // part, 1)
+    while high is None or high - low > max(low // 16, 1):
+        good, bytes_ = fits(tried)
+        if good:
+            low, size = tried, bytes_
+        else:
+            high = tried
+        if high == 1:
+            break
+        tried = tried * 2 if high is None else max((low + high) // 2, 1)
+    return low * part, size
 
 
-def collectives(hlo):
-    """{kind: (count, bytes of the results on one device)} of an HLO text; loops count once."""
-    found = collections.defaultdict(lambda: [0, 0])
-    for shape, kind in re.findall(
-        rf"= (\S+|\([^=]*?\)) ({'|'.join(COLLECTIVES)})(?:-start)?\(", hlo
-    ):
-        found[kind][0] += 1
-        for dtype, dimensions in re.findall(r"(\w+)\[([\d,]*)\]", shape):
-            size = np.prod([int(n) for n in dimensions.split(",") if n], dtype=float)
-            found[kind][1] += size * BITS.get(dtype, 32) / 8
-    return {kind: tuple(value) for kind, value in found.items()}
+def compile_one(name, config, target, record):
+    """Adds one config's figures on one target to the record, and prints them."""
+    chip = None if target == "cpu" else targets.chip(target)
+    devices = jax.devices("cpu")[:1] if target == "cpu" else targets.devices(target)
+    part = len(devices) * config.train.accumulate
+    if _BATCH.value:
+        config.train.batch_size = _BATCH.value * len(devices)
+    elif _SCALE.value == "paper":  # The paper's batch, or one example a chip on more chips than that.
+        config.train.batch_size = -(-config.train.batch_size // part) * part
+    settings = dict(
+        config=name, system=config.system, target=target, devices=len(devices), dtype=config.dtype,
+        batch=config.train.batch_size, fsdp=config.parallel.fsdp, style=config.parallel.style,
+    )  # fmt: skip
+    title = f"{name} for {target}, {config.dtype}, batch {config.train.batch_size}"
+    try:
+        compiled = Compiled(config, devices)
+    except jax.errors.JaxRuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        found = re.search(r"Used ([\d.]+[KMGT]?) of ([\d.]+[KMGT]?) hbm", str(error))
+        note = f"does not fit: {found[0]}" if found else f"does not compile: {lines[0][:300]}"
+        result = record.add(title, {}, nature=records.COMPILE_TIME, settings=settings, note=note)
+        records.show(result)
+    else:
+        if _HLO.value:
+            folder = pathlib.Path(_HLO.value)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{name}-{target.replace(':', '-')}.hlo".replace(" ", "-")).write_text(compiled.text)
+        found, limits = figures(compiled, chip, config.dtype)
+        note = ""
+        if chip:
+            fits = "fits" if compiled.needed <= chip.memory else "does NOT fit"
+            note = f"{fits}; bound by {max(limits, key=limits.get)}"
+        result = record.add(
+            title, found, nature=records.COMPILE_TIME, settings=settings, counts=compiled.counts, note=note
+        )
+        records.show(result)
+    if _LARGEST.value and chip:
+        batch, size = largest_batch(config, devices, chip.memory)
+        extra = {"largest batch that fits": records.figure(batch, "examples", better="higher")}
+        if size:
+            extra["largest batch: memory needed"] = records.figure(size, "bytes")
+        result["figures"] |= extra
+        record.save()
+        records.show({**result, "figures": extra})
 
 
 def main(argv):
     del argv
-    config = _CONFIG.value
-    devices = devices_of(_TARGET.value)
-    memory, peak = CHIPS.get(_TARGET.value.rpartition(":")[0], (None, None))
-    step, seconds, flops = compiled(config, devices)
-    need = step.memory_analysis()
-    arguments, outputs = need.argument_size_in_bytes, need.output_size_in_bytes
-    total = arguments + outputs - need.alias_size_in_bytes + need.temp_size_in_bytes
-    flops /= len(devices)
-    rows = {
-        "devices": len(devices),
-        "examples a step, all devices": config.train.batch_size,
-        "compiled in, s": f"{seconds:.1f}",
-        "memory: arguments, GB": f"{arguments / 1e9:.2f}",
-        "memory: temporaries, GB": f"{need.temp_size_in_bytes / 1e9:.2f}",
-        "memory: needed, GB": f"{total / 1e9:.2f}",
-        "flops of products and convolutions": f"{flops:.4g}",
-    }
-    if memory:
-        fits = "fits" if total <= memory else "does not fit"
-        rows["memory: needed, GB"] += f" of {memory / 1e9:.0f}: {fits}"
-        rows["these at the chip's bfloat16 peak, ms"] = f"{1e3 * flops / peak:.1f}"
-    cost = step.cost_analysis()  # None from the GPU compiler without a chip.
-    if cost:
-        rows["bytes accessed, loops once"] = f"{cost['bytes accessed']:.4g}"
-    for kind, (count, size) in sorted(collectives(step.as_text()).items()):
-        rows[f"{kind}: bytes, loops once"] = f"{size:.4g} in {count}"
-    print(f"{config.system} for {_TARGET.value}, compile-time figures of one device")
-    for name, value in rows.items():
-        print(f"  {name:<38} {value}")
+    for target in _TARGETS.value:
+        if target != "cpu":
+            targets.devices(target)  # All of them, before the first long compilation.
+    if _SCALE.value == "paper":
+        if _CONFIG.value is not None:
+            raise InputError("--scale=paper compiles every config with a PAPER; leave --config out")
+        chosen = [(f"{name} (paper)", paper(module)) for name, module in paper_configs().items()]
+        file = "paper"
+    elif _CONFIG.value is None:
+        raise InputError("give --config=configs/NAME.py or --scale=paper")
+    else:
+        file = arguments.config_name()
+        chosen = [(arguments.label(), _CONFIG.value)]
+    path = pathlib.Path(_OUTPUT.value or records.RESULTS / f"compile-{file}.json")
+    record = records.Record("compile_only", path)
+    for name, config in chosen:
+        for target in _TARGETS.value:
+            compile_one(name, config.copy_and_resolve_references(), target, record)
+    print(f"wrote {path}")
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config"])
     sys.exit(commands.run(main))

@@ -7,6 +7,9 @@ from ml_collections import ConfigDict
 
 from vision_gen.engine import defaults
 
+# What the paper has and the config has not, for benchmarks.compile_only --scale=paper.
+PAPER = {"dtype": "bfloat16"}
+
 
 def get_config():
     return defaults.experiment(

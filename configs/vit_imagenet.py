@@ -9,6 +9,9 @@ from ml_collections import ConfigDict
 
 from vision_gen.engine import defaults
 
+# What the paper has and the config has not, for benchmarks.compile_only --scale=paper.
+PAPER = {"model.size": "L", "dtype": "bfloat16"}
+
 
 def get_config():
     return defaults.experiment(

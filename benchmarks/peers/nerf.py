@@ -59,12 +59,13 @@ def importance(edges, weights, samples):
 
 
 class Trainer:
-    """One step of Adam on coarse and fine colours of rays."""
+    """One step of Adam on coarse and fine colours of rays; `compiled` with torch.compile."""
 
-    def __init__(self, width=256, coarse=64, fine=128):
+    def __init__(self, width=256, coarse=64, fine=128, *, compiled=False):
         self.networks = nn.ModuleList([RadianceMLP(width), RadianceMLP(width)])
         self.optimizer = torch.optim.Adam(self.networks.parameters(), 5e-4, eps=1e-7)
         self.samples = coarse, fine
+        self.run = torch.compile(self.loss) if compiled else self.loss
 
     def loss(self, origin, direction, truth):
         view = (direction / direction.norm(dim=-1, keepdim=True))[:, None]
@@ -86,7 +87,7 @@ class Trainer:
         self.optimizer.zero_grad()
         total = 0.0
         for part in zip(*(x.chunk(parts) for x in (origin, direction, truth))):
-            loss = self.loss(*part) / parts
+            loss = self.run(*part) / parts
             loss.backward()
             total += loss.item()
         self.optimizer.step()

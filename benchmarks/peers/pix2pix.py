@@ -75,22 +75,25 @@ class Trainer:
     Args:
       size: side of the images.
       channels_last: memory format of activations and weights.
+      compiled: the networks with torch.compile.
     """
 
-    def __init__(self, size, *, width=64, channels_last=False):
+    def __init__(self, size, *, width=64, channels_last=False, compiled=False):
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.generator = UNet(size.bit_length() - 1, width).to(memory_format=self.format)
         self.discriminator = PatchDiscriminator(6, width).to(memory_format=self.format)
         adam = lambda net: torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999))
         self.generator_optimizer = adam(self.generator)
         self.discriminator_optimizer = adam(self.discriminator)
+        wrap = torch.compile if compiled else lambda network: network
+        self.run_generator, self.run_discriminator = wrap(self.generator), wrap(self.discriminator)
 
     def step(self, source, target):
         """source, target: [batch, 3, size, size] in [-1, 1]. Returns the two losses."""
         source, target = (x.contiguous(memory_format=self.format) for x in (source, target))
-        verdict = lambda image: self.discriminator(torch.cat([source, image], 1))
+        verdict = lambda image: self.run_discriminator(torch.cat([source, image], 1))
         bce = lambda x, real: functional.softplus(-x if real else x).mean()
-        fake = self.generator(source)
+        fake = self.run_generator(source)
         self.discriminator_optimizer.zero_grad()
         loss_d = 0.5 * (bce(verdict(fake.detach()), False) + bce(verdict(target), True))
         loss_d.backward()

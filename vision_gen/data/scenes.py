@@ -81,6 +81,21 @@ class Rays:
         }
 
 
+def example(rays, rng=None):
+    """A bundle of `rays` rays as `Rays` gives them; from noise if `rng` is given, else zeros."""
+    shapes = {"pixel": (2,), "pose": (3, 4), "intrinsics": (8,)}
+    found = {name: np.zeros((rays, *shape), np.float32) for name, shape in shapes.items()}
+    found["colour"] = np.zeros((rays, 4), np.uint8)
+    if rng is not None:
+        place = rng.normal(size=3)
+        pose = look_at(4 * place / np.linalg.norm(place), np.zeros(3), np.array([0.0, 0.0, 1.0]))
+        found["pose"][:] = pose[:3]
+        found["intrinsics"][:, :4] = 100.0, 100.0, 50.0, 50.0
+        found["pixel"][:] = rng.uniform(0, 100, (rays, 2))
+        found["colour"][:] = rng.integers(0, 256, (rays, 4))
+    return found
+
+
 class Views:
     """A scene's views: `pose` [3, 4], `intrinsics` [8] and `colour` [height, width, 4] uint8."""
 

@@ -63,18 +63,23 @@ def open_source(config, split):
     return source
 
 
-def example(config):
-    """An example of zeros with the shapes and types that `config.data` gives, without reading it."""
+def example(config, rng=None):
+    """An example with the shapes and types that `config.data` gives, without reading it.
+
+    Args:
+      config: the experiment.
+      rng: a `numpy.random.Generator` to draw it from: noise, random labels, a camera at a random place that
+        looks at the origin. By default all zeros.
+    """
     data = config.data
     if data.name in scenes.NAMES:
-        shapes = {"pixel": (2,), "pose": (3, 4), "intrinsics": (8,)}
-        rays = {name: np.zeros((data.rays, *shape), np.float32) for name, shape in shapes.items()}
-        return {**rays, "colour": np.zeros((data.rays, 4), np.uint8)}
-    found = {"colour": np.zeros((data.size, data.size, 3), np.uint8)}
+        return scenes.example(data.rays, rng)
+    noise = lambda *shape: np.zeros(shape, np.uint8) if rng is None else rng.integers(0, 256, shape, np.uint8)
+    found = {"colour": noise(data.size, data.size, 3)}
     if data.name == "openmoji":
-        found["line"] = np.zeros((data.size, data.size, 1), np.uint8)
+        found["line"] = noise(data.size, data.size, 1)
     if data.labels:
-        found["label"] = np.int32(0)
+        found["label"] = np.int32(0 if rng is None else rng.integers(config.model.classes))
     return found
 
 

@@ -20,7 +20,7 @@ def run(main):
     """Parses the flags and calls `main(argv)`.
 
     Returns:
-      The exit status: 0; 2 where the user can mend it, with one line on stderr that says what;
+      The exit status: what `main` returns, or 0; 2 where the user can mend it, with one line on stderr that says what;
       3 where training diverged.
     """
     console = logging.StreamHandler(sys.stdout)
@@ -38,12 +38,11 @@ def run(main):
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
         return _fail(message, 2)
     try:
-        main(argv)
+        return main(argv) or 0
     except (InputError, app.UsageError) as error:
         return _fail(error, 2)
     except NonFiniteError as error:
         return _fail(error, 3)
-    return 0
 
 
 def _fail(message, status):

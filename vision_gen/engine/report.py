@@ -26,27 +26,53 @@ def write(path, title, header, rows, pictures=None, curves=None, facts=None):
       curves: {title: {line: (steps, values)}}.
       facts: {name: value}, where the figures come from.
     """
-    cells = lambda tag, row: "".join(f"<{tag}>{html.escape(_text(v))}</{tag}>" for v in row)
-    parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>",
-        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1><table>",
-        f"<tr>{cells('th', header)}</tr>",
-        *(f"<tr>{cells('td', row)}</tr>" for row in rows),
-        "</table>",
-    ]
+    parts = [table(header, rows)]
     if curves:
         parts.append("<h2>While training</h2><div class=curves>")
-        parts += [_image(_plot(name, lines), "png", name) for name, lines in curves.items()]
+        parts += [image(_plot(name, lines), "png", name) for name, lines in curves.items()]
         parts.append("</div>")
     for name, file in (pictures or {}).items():
         file = pathlib.Path(file)
         parts.append(f"<h2>{html.escape(name)}</h2>")
-        parts.append(_image(file.read_bytes(), file.suffix[1:], name))
+        parts.append(image(file.read_bytes(), file.suffix[1:], name))
     if facts:
-        parts.append("<h2>Made with</h2><dl>")
-        parts += [f"<dt>{html.escape(k)}<dd>{html.escape(_text(v))}" for k, v in facts.items()]
-        parts.append("</dl>")
-    pathlib.Path(path).write_text("\n".join(parts) + "\n")
+        parts += ["<h2>Made with</h2>", definitions(facts)]
+    page(path, title, parts)
+
+
+def page(path, title, parts):
+    """Writes a page of HTML parts under a heading."""
+    head = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>",
+        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>",
+    ]
+    pathlib.Path(path).write_text("\n".join(head + parts) + "\n")
+
+
+def table(header, rows):
+    """HTML of a table; floats are rounded, None is left blank."""
+    cells = lambda tag, row: "".join(f"<{tag}>{html.escape(_text(v))}</{tag}>" for v in row)
+    body = (f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return "\n".join(["<table>", f"<tr>{cells('th', header)}</tr>", *body, "</table>"])
+
+
+def definitions(facts):
+    """HTML of {name: value}."""
+    items = (f"<dt>{html.escape(k)}<dd>{html.escape(_text(v))}" for k, v in facts.items())
+    return "\n".join(["<dl>", *items, "</dl>"])
+
+
+def image(data, kind, name):
+    """HTML of an image's bytes, held in the page."""
+    encoded = base64.b64encode(data).decode()
+    return f'<img alt="{html.escape(name)}" src="data:image/{kind};base64,{encoded}">'
+
+
+def png(figure):
+    """PNG bytes of a matplotlib figure."""
+    file = io.BytesIO()
+    figure.savefig(file)
+    return file.getvalue()
 
 
 def _text(value):
@@ -55,11 +81,6 @@ def _text(value):
     if isinstance(value, dict):
         return ", ".join(f"{k} {v}" for k, v in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _image(data, kind, name):
-    encoded = base64.b64encode(data).decode()
-    return f'<img alt="{html.escape(name)}" src="data:image/{kind};base64,{encoded}">'
 
 
 def _plot(title, lines):
@@ -76,9 +97,7 @@ def _plot(title, lines):
     axes.spines[["top", "right"]].set_visible(False)
     if len(lines) > 1:
         axes.legend(fontsize=8, frameon=False)
-    file = io.BytesIO()
-    figure.savefig(file)
-    return file.getvalue()
+    return png(figure)
 
 
 def curves_of_run(workdir):

@@ -1,0 +1,42 @@
+"""What the benchmarks' command lines have in common."""
+
+import pathlib
+import re
+import sys
+
+from vision_gen.errors import InputError
+
+
+def config_arguments(argv=None):
+    """The `--config...` arguments of this program, for a child to get the same experiment."""
+    found, argv = [], list(sys.argv[1:] if argv is None else argv)
+    for i, argument in enumerate(argv):
+        if re.match(r"--?config([.=]|$)", argument):
+            found.append(argument)
+            if "=" not in argument and i + 1 < len(argv):
+                found.append(argv[i + 1])
+    return found
+
+
+def config_name(argv=None):
+    """The config's file without its folder and suffix: "scft_demo"."""
+    words = " ".join(config_arguments(argv)).replace("=", " ").split()
+    file = words[[w.lstrip("-") for w in words].index("config") + 1]
+    return pathlib.Path(file.split(":")[0]).stem
+
+
+def label(argv=None):
+    """The config's name and what was set of it: "scft_demo train.batch_size=4"."""
+    set_ = [re.sub(r"--?config\.", "", a) for a in config_arguments(argv) if re.match(r"--?config\.", a)]
+    return " ".join([config_name(argv), *set_])
+
+
+def numbers(values, flag):
+    """The integers of a list flag.
+
+    Raises:
+      InputError: one is not a positive integer.
+    """
+    if not values or not all(v.isdigit() and int(v) for v in values):
+        raise InputError(f"{flag} must be positive integers such as 1,2,4, got {','.join(values)!r}")
+    return [int(v) for v in values]

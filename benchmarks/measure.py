@@ -1,0 +1,304 @@
+"""Measures one setting of one config in a process of its own, for the other benchmarks.
+
+    python -m benchmarks.measure --config=configs/scft_demo.py --output=/tmp/one.json
+
+Its own process, so that peak memory, XLA's flags and the number of simulated devices are of this setting
+alone, and that one that runs out of memory ends no other.
+"""
+
+import glob
+import json
+import os
+import pathlib
+import re
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import program, records
+from vision_gen.engine import commands
+from vision_gen.errors import InputError
+from vision_gen.ops import conv
+
+_DEVICES = flags.DEFINE_integer("device_count", 0, "Devices over all processes; 0 is all there are.")
+_ROUNDS = flags.DEFINE_integer("rounds", 10, "Timed steps, fewer where they take over --seconds.")
+_SECONDS = flags.DEFINE_float("seconds", 20.0, "About how long to time steps of one setting.")
+_DATA = flags.DEFINE_bool("data", True, "Also time the wait for the config's own data.")
+_OPERATIONS = flags.DEFINE_integer("operations", 10, "How many of the costliest operations to list.")
+OWN = ("device_count", "rounds", "seconds", "data", "operations")
+
+
+def define():
+    """Flags of the program that runs in this process (not for importers)."""
+    return (
+        commands.define_config("config", "The experiment, a file of configs/."),
+        flags.DEFINE_string("output", None, "Where the JSON goes.", required=True),
+        flags.DEFINE_string("hlo", "", "Where the optimised HLO goes."),
+        flags.DEFINE_bool("profile", False, "Also profile, to list the costliest operations."),
+        flags.DEFINE_bool("ceiling", False, "Measure the device's products and copies instead."),
+    )
+
+
+# The parent's side.
+
+
+def child(arguments, *, devices=0, processes=1, xla_flags="", folder=None, **options):
+    """Runs this module once, or once a process, and returns what process 0 measured.
+
+    Args:
+      arguments: `--config...` arguments.
+      devices: over all processes; on CPU simulated. 0 is all there are.
+      processes: on this machine, joined over loopback.
+      xla_flags: added to XLA_FLAGS.
+      folder: for files such as the HLO; by default none is kept.
+      **options: further flags.
+
+    Raises:
+      InputError: the measurement failed; ends with its last lines.
+    """
+    if processes > 1 and (not devices or devices % processes):
+        raise InputError(f"--devices must be a multiple of --processes, got {devices} and {processes}")
+    environment = {**os.environ, "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip()}
+    port = _free_port()
+    with tempfile.TemporaryDirectory() as temporary:
+        outputs = [pathlib.Path(temporary) / f"{i}.json" for i in range(processes)]
+        running = []
+        for i, output in enumerate(outputs):
+            command = [sys.executable, "-m", "benchmarks.measure", *arguments, f"--output={output}"]
+            command += [f"--device_count={devices}"]
+            command += [f"--{name}={value}" for name, value in options.items()]
+            if folder:
+                command += [f"--hlo={folder}/step.hlo"]
+            if processes > 1:
+                command += [
+                    f"--config.parallel.processes={processes}",
+                    f"--config.parallel.process={i}",
+                    f"--config.parallel.coordinator=127.0.0.1:{port}",
+                ]
+            log = open(f"{temporary}/{i}.log", "w+")
+            running.append((subprocess.Popen(command, cwd=records.ROOT, env=environment, stdout=log,
+                                             stderr=subprocess.STDOUT), log))  # fmt: skip
+        try:
+            codes = [process.wait() for process, _ in running]
+        finally:
+            for process, _ in running:
+                process.kill()
+        for code, (_, log) in zip(codes, running):
+            if code:
+                log.seek(0)
+                lines = [line for line in log.read().splitlines() if line.strip()]
+                raise InputError("\n".join(lines[-3:]) or f"exit status {code}")
+        return json.loads(outputs[0].read_text())
+
+
+def own_options():
+    """What the user has set of this module's flags, for `child`."""
+    return {name: flags.FLAGS[name].value for name in OWN if name != "device_count" and flags.FLAGS[name].present}
+
+
+def _free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+# The child's side.
+
+
+def ceiling(dtype):
+    """What the device reaches at best: {matmul_flops, copy_bytes} a second, the fastest of 7.
+
+    The best of square products of three sizes in `dtype`, and an addition to an array far larger than caches, read
+    and written.
+    """
+    cpu = jax.default_backend() == "cpu"
+    product = jax.jit(jnp.matmul, compiler_options=conv.compiler_options())
+    big = jnp.zeros((64 if cpu else 512) * 2**20, jnp.float32)
+    add = jax.jit(lambda x: x + 1, donate_argnums=0)
+
+    def seconds(function):
+        function(), function()
+        found = []
+        for _ in range(7):
+            begun = time.perf_counter()
+            function()
+            found.append(time.perf_counter() - begun)
+        return min(found)
+
+    def rate(n):
+        a = jax.random.normal(jax.random.key(0), (n, n), dtype)
+        return 2 * n**3 / seconds(lambda: jax.block_until_ready(product(a, a)))
+
+    def copy():
+        nonlocal big
+        big = jax.block_until_ready(add(big))
+
+    return {
+        "matmul_flops": max(rate(n) for n in ((512, 1024, 2048) if cpu else (4096, 8192, 16384))),
+        "copy_bytes": 2 * big.nbytes / seconds(copy),
+        "device": device_name(),
+    }
+
+
+def device_name():
+    """Kind of the device; a CPU's is its processor, as JAX only says "cpu"."""
+    kind = jax.devices()[0].device_kind
+    return records.environment()["processor"] if kind == "cpu" else kind
+
+
+def measured(config, *, hlo="", profile=False):
+    """The figures of one setting as a dict; see the code for its keys."""
+    from benchmarks import steps
+
+    devices = jax.devices()
+    count = _DEVICES.value or len(devices)
+    if count > len(devices):
+        raise InputError(f"--devices: {count} asked for, {len(devices)} there ({devices[0].platform})")
+    step = steps.build(config, devices[:count])
+    begun = time.perf_counter()
+    step.run()
+    first = time.perf_counter() - begun
+    step.run()
+    seconds, begun = [], time.perf_counter()
+    while len(seconds) < _ROUNDS.value and (
+        len(seconds) < 3 or time.perf_counter() - begun < _SECONDS.value
+    ):
+        started = time.perf_counter()
+        step.run()
+        seconds.append(time.perf_counter() - started)
+    memory = step.compiled.memory_analysis()
+    text = step.compiled.as_text()
+    parsed = program.Program(text)
+    found = {
+        "device": device_name(),
+        "platform": devices[0].platform,
+        "devices": count,
+        "processes": jax.process_count(),
+        "system": config.system,
+        "batch": config.train.batch_size,
+        "unit": step.unit,
+        "count": step.count,
+        "compile_seconds": step.compile_seconds,
+        "first_step_seconds": first,
+        "step_seconds": seconds,
+        "flops": step.flops,
+        "peak_bytes": _peak_bytes(),
+        "program_bytes": {
+            "arguments": memory.argument_size_in_bytes,
+            "outputs": memory.output_size_in_bytes - memory.alias_size_in_bytes,
+            "temporaries": memory.temp_size_in_bytes,
+        },
+        "moved_bytes": parsed.bytes_moved(),
+        "counts": parsed.counts(),
+        "collectives": {
+            f"{kind} over {axis}": value
+            for (kind, axis), value in parsed.collectives(dict(step.parallel.mesh.shape)).items()
+        },
+    }
+    if hlo and jax.process_index() == 0:
+        pathlib.Path(hlo).write_text(text)
+    if _DATA.value:
+        found |= _data_wait(config, step, min(len(seconds), 10))
+    if profile:
+        found["operations"] = costliest(step, parsed, _OPERATIONS.value)
+    return found
+
+
+def _peak_bytes():
+    """{where: bytes} at the most: of the devices if they say so, and of this process."""
+    found = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+        found["device"] = stats["peak_bytes_in_use"]
+    return found
+
+
+def _data_wait(config, step, rounds):
+    """Share of the time that steps on the config's own data wait for it, or why it is not known."""
+    from vision_gen.data import pipeline, sources
+
+    try:
+        source = sources.open_source(config, "train")
+    except (InputError, OSError) as error:
+        return {"no_data": str(error).splitlines()[0]}
+    data = pipeline.training_batches(
+        source, config, process=jax.process_index(), processes=jax.process_count()
+    )
+    step.advance(step.parallel.batch(next(data)))
+    waited = 0.0
+    begun = time.perf_counter()
+    for _ in range(rounds):
+        asked = time.perf_counter()
+        local = next(data)
+        waited += time.perf_counter() - asked
+        step.advance(step.parallel.batch(local))
+    return {"data_wait_share": waited / (time.perf_counter() - begun)}
+
+
+def costliest(step, parsed, count, rounds=3):
+    """The operations that a step spends most time in: [{name, opcode, seconds, share, source, op_name}].
+
+    By JAX's profiler; where two run at a time, both count. On devices whose profile names no operation of the
+    program the list is empty.
+    """
+    known = {i.name: i for i in parsed.instructions if i.opcode not in program.FREE}
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            for _ in range(rounds):
+                step.run()
+        (path,) = glob.glob(f"{folder}/**/*.xplane.pb", recursive=True)
+        spans = {}
+        for plane in jax.profiler.ProfileData.from_file(path).planes:
+            for line in plane.lines:
+                for event in line.events:
+                    name = event.name.split(" = ")[0].lstrip("%")
+                    if name in known:
+                        # A name may be traced where the work is issued and where it is done: the larger counts.
+                        own = spans.setdefault(name, {})
+                        own[line.name, plane.name] = own.get((line.name, plane.name), 0) + event.duration_ns
+    seconds = {name: max(own.values()) / 1e9 / rounds for name, own in spans.items()}
+    total = sum(seconds.values())
+    largest = sorted(seconds, key=seconds.get, reverse=True)[:count]
+    return [
+        {
+            "name": name,
+            "opcode": known[name].opcode,
+            "seconds": seconds[name],
+            "share": seconds[name] / total,
+            "shape": re.sub(r"\{[^}]*\}", "", known[name].shape),
+            "source": known[name].source,
+            "op_name": known[name].op_name,
+        }
+        for name in largest
+    ]
+
+
+def main(argv):
+    del argv
+    from vision_gen.engine import parallel as parallel_lib
+
+    config = _CONFIG.value
+    local = (_DEVICES.value or 1) // max(config.parallel.processes, 1)
+    if _DEVICES.value:
+        jax.config.update("jax_num_cpu_devices", max(local, 1))
+    parallel_lib.initialize(config)
+    if _CEILING.value:
+        found = ceiling(config.dtype)
+    else:
+        found = measured(config, hlo=_HLO.value, profile=_PROFILE.value)
+    pathlib.Path(_OUTPUT.value).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    _CONFIG, _OUTPUT, _HLO, _PROFILE, _CEILING = define()
+    sys.exit(commands.run(main))

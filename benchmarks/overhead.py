@@ -1,0 +1,107 @@
+"""What the engine costs beside XLA: its loop against a bare `jit` loop, and start to first step.
+
+    python -m benchmarks.overhead                 # the loop around a step that does almost nothing
+    python -m benchmarks.overhead --startup       # and start to first step of the demo, cold and warm
+
+Writes benchmarks/results/overhead.json.
+"""
+
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags
+import jax
+
+from benchmarks import measure, quality, records, steps, trivial
+from vision_gen.engine import commands, loop
+
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Runs of each loop.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 5000, "Steps of a run.", lower_bound=1000)
+_STARTUP = flags.DEFINE_bool("startup", False, "Also time start to first step.")
+_OUTPUT = quality._OUTPUT
+WARM = 50  # Steps before the clock starts.
+
+
+def bare_loop(config):
+    """Steps a second of a plain loop: batches in memory, the compiled step, metrics left where they are."""
+    step = steps.build(config, jax.devices()[:1])
+    batches = [steps.random_batch(config, seed) for seed in range(8)]
+    state = step.state
+    for number in range(WARM + config.train.steps):
+        if number == WARM:
+            jax.block_until_ready(state)
+            begun = time.perf_counter()
+        state, metrics = step.compiled(state, step.parallel.batch(batches[number % 8]))
+    jax.block_until_ready((state, metrics))
+    return config.train.steps / (time.perf_counter() - begun)
+
+
+def engine_loop(config, workdir):
+    """Steps a second that `engine.loop.train` logs, the median of its windows but the first."""
+    loop.train(config, workdir)
+    (points,) = quality.curves(workdir, 0.0, "images_per_second").values()
+    return statistics.median(rate for _, _, rate in points[1:]) / config.train.batch_size
+
+
+def startup():
+    """Seconds from the command to the first step of the demo, with an empty cache and again."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "VISION_GEN_CACHE": f"{folder}/cache"}
+        for name in ("cold", "warm"):
+            command = [
+                sys.executable, "train.py", "--config=configs/scft_demo.py", f"--workdir={folder}/{name}",
+                *(f"--config.train.{field}" for field in (
+                    "steps=1", "log_every=1", "sample_every=0", "eval_every=0", "eval_images=1")),
+            ]  # fmt: skip
+            begun = time.perf_counter()
+            process = subprocess.Popen(
+                command, cwd=records.ROOT, env=environment, stdout=subprocess.PIPE, text=True
+            )
+            for line in process.stdout:
+                if re.match(r"step 1/1", line):
+                    found[name] = time.perf_counter() - begun
+            if process.wait():
+                raise RuntimeError(f"{command} failed")
+    return found
+
+
+def main(argv):
+    del argv
+    record = records.Record("overhead", pathlib.Path(_OUTPUT.value or records.RESULTS / "overhead.json"))
+    settings = dict(config="a step of next to no work", device=measure.device_name())
+    ratios, rates = [], {"engine": [], "bare": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(_ROUNDS.value):
+            config = trivial.get_config()
+            config.train.steps = _STEPS.value
+            rates["bare"].append(bare_loop(config))
+            rates["engine"].append(engine_loop(config, pathlib.Path(folder) / str(number)))
+            ratios.append(rates["engine"][-1] / rates["bare"][-1])
+    figures = {
+        "engine's loop": records.spread(rates["engine"], "steps/s"),
+        "bare jit loop": records.spread(rates["bare"], "steps/s"),
+        "ratio": records.spread(ratios, "1", better="higher"),
+    }
+    records.show(
+        record.add("the engine's loop against a bare one", figures, nature=records.MEASURED, settings=settings)
+    )
+    if _STARTUP.value:
+        figures = {f"{k} cache": records.figure(v, "s", better="lower") for k, v in startup().items()}
+        settings = dict(config="scft_demo", device=measure.device_name())
+        records.show(
+            record.add("start to first step", figures, nature=records.MEASURED, settings=settings)
+        )
+    print(f"wrote {record.path}")
+
+
+if __name__ == "__main__":
+    sys.exit(commands.run(main))

@@ -1,0 +1,127 @@
+"""How good a config gets in how much time: its held-out figure over wall time and images seen.
+
+    python -m benchmarks.quality --config=configs/scft_demo.py --minutes=10
+
+Trains with `train.py` until the minutes are over (from the command's start, compilation included) and reads the
+validation figures it logs; trivial baselines, where the system gives them, are drawn in. Schedules follow
+config.train.steps: set it to about what fits. Writes benchmarks/results/quality-CONFIG.json and a plot beside it.
+"""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+from absl import flags
+
+from benchmarks import arguments, measure, records
+from vision_gen.engine import commands
+from vision_gen.engine import system as systems
+from vision_gen.errors import InputError
+
+_CONFIG = commands.define_config("config", "The experiment, a file of configs/.")
+_MINUTES = flags.DEFINE_float("minutes", 10.0, "Wall time.", lower_bound=0.01)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run, which must not be there yet.")
+_OUTPUT = flags.DEFINE_string("output", None, "Results file.")
+
+
+def train(given, workdir, seconds):
+    """Runs train.py for so many seconds; it saves and ends on SIGTERM. Returns when it began.
+
+    Raises:
+      InputError: it failed; ends with its last line.
+    """
+    begun = time.time()
+    command = [sys.executable, "train.py", *given, f"--workdir={workdir}"]
+    process = subprocess.Popen(command, cwd=records.ROOT, stderr=subprocess.PIPE, text=True)
+    try:
+        _, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate()
+    if process.returncode not in (0, -signal.SIGTERM):
+        raise InputError(errors.strip().splitlines()[-1] if errors.strip() else "train.py failed")
+    return begun
+
+
+def curves(workdir, begun, prefix="val/"):
+    """{figure: [(seconds since `begun`, step, value)]} of what a run has logged under a prefix."""
+    from tensorboard.backend.event_processing import event_accumulator
+    from tensorboard.util import tensor_util
+
+    events = event_accumulator.EventAccumulator(str(workdir), size_guidance={"tensors": 0})
+    events.Reload()
+    return {
+        tag.removeprefix(prefix): [
+            (e.wall_time - begun, e.step, float(tensor_util.make_ndarray(e.tensor_proto)))
+            for e in events.Tensors(tag)
+        ]
+        for tag in events.Tags()["tensors"]
+        if tag.startswith(prefix)
+    }
+
+
+def draw(path, title, points, baselines, unit):
+    """A plot of [(seconds, count, value)] over time and over what was seen, with baselines {name: value}."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.4), dpi=110, layout="constrained")
+    seconds, seen, values = zip(*points)
+    for axes, x, label in zip(figure.subplots(1, 2, sharey=True), (seconds, seen), ("seconds", unit)):
+        axes.plot(x, values, marker=".", label=title)
+        for name, value in baselines.items():
+            axes.axhline(value, linestyle="--", color="gray", linewidth=1)
+            axes.annotate(name, (max(x), value), ha="right", va="bottom", fontsize=8, color="gray")
+        axes.set(xlabel=label, xlim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path)
+
+
+def main(argv):
+    del argv
+    config = _CONFIG.value
+    name, label = arguments.config_name(), arguments.label()
+    workdir = pathlib.Path(_WORKDIR.value or records.ROOT / "runs" / f"quality-{name}")
+    if workdir.exists():
+        raise InputError(f"--workdir: {workdir} is there already; give another or delete it")
+    begun = train(arguments.config_arguments(), workdir.resolve(), 60 * _MINUTES.value)
+    found = curves(workdir, begun)
+    metric = config.train.best_metric
+    if not found.get(metric):
+        raise InputError(
+            f"no validation of {metric!r} was logged in {_MINUTES.value:g} minutes; lower config.train.eval_every, "
+            f"{config.train.eval_every}"
+        )
+    unit, each = systems.load_class(config.system).units(config)
+    seen = config.train.batch_size * each
+    points = [(seconds, step * seen, value) for seconds, step, value in found[metric]]
+    # By the project's convention x_NAME is what x is to be compared with.
+    baselines = {n: v[-1][2] for n, v in found.items() if n.startswith(f"{metric}_")}
+    path = pathlib.Path(_OUTPUT.value or records.RESULTS / f"quality-{name}.json")
+    record = records.Record("quality", path)
+    better = {"max": "higher", "min": "lower"}[config.train.best_mode]
+    figures = {f"{metric} at the end": records.figure(points[-1][2], "1", better=better)}
+    figures |= {f"baseline {n}": records.figure(v, "1") for n, v in baselines.items()}
+    figures["time of the last validation"] = records.figure(points[-1][0], "s")
+    figures[f"{unit} seen"] = records.figure(points[-1][1], unit)
+    result = record.add(
+        f"{label}: {metric} in {_MINUTES.value:g} minutes",
+        figures,
+        nature=records.MEASURED,
+        settings=dict(config=label, minutes=_MINUTES.value, device=measure.device_name(), system=config.system),
+        curves={
+            metric: points,
+            **{n: [(s, t * seen, v) for s, t, v in values] for n, values in found.items() if n != metric},
+        },
+    )
+    records.show(result)
+    draw(path.with_suffix(".png"), f"{label}: {metric}", points, baselines, f"{unit} seen")
+    print(f"wrote {path} and {path.with_suffix('.png')}")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config"])
+    sys.exit(commands.run(main))

@@ -1,0 +1,81 @@
+"""How a config's step scales over devices and processes: strong (the same batch) and weak (the same a device).
+
+    python -m benchmarks.scaling --config=configs/pix2pix_openmoji.py --devices=1,2,4,8
+    python -m benchmarks.scaling --config=configs/pix2pix_openmoji.py --devices=2,4 --processes=2
+
+`--processes=2` starts that many on this machine, joined over loopback. On CPU devices are simulated and share its
+cores: there efficiency says what splitting costs, and cannot say what more chips bring. Bytes of collectives are
+those of the compiled program, results on one device. Writes benchmarks/results/scaling-CONFIG.json.
+"""
+
+import pathlib
+import statistics
+import sys
+
+from absl import flags
+
+from benchmarks import arguments, measure, records, throughput
+from vision_gen.engine import commands
+from vision_gen.errors import InputError
+
+_CONFIG = throughput._CONFIG
+_PROCESSES = flags.DEFINE_integer("processes", 1, "Processes on this machine.", lower_bound=1)
+_MODES = flags.DEFINE_list("modes", ["strong", "weak"], "strong, weak.")
+
+
+def efficiency(first, found):
+    """Throughput a chip against that of the fewest devices, of two `measure.measured`."""
+
+    def rate(m):
+        chips = 1 if m["platform"] == "cpu" else m["devices"]
+        return m["count"] / statistics.median(m["step_seconds"]) / chips
+
+    return rate(found) / rate(first)
+
+
+def main(argv):
+    del argv
+    counts = arguments.numbers(throughput._DEVICES.value, "--devices")
+    for mode in _MODES.value:
+        if mode not in ("strong", "weak"):
+            raise InputError(f'--modes must be of "strong" and "weak", got {mode!r}')
+    name, label, processes = arguments.config_name(), arguments.label(), _PROCESSES.value
+    joined = f"-{processes}-processes" if processes > 1 else ""
+    path = pathlib.Path(throughput._OUTPUT.value or records.RESULTS / f"scaling-{name}{joined}.json")
+    record = records.Record("scaling", path)
+    batch, failed = _CONFIG.value.train.batch_size, 0
+    style = throughput._STYLES.value[0]
+    for mode in _MODES.value:
+        first = None
+        for count in sorted(counts):
+            size = batch if mode == "strong" else batch * count // min(counts)
+            title = f"{label}: {mode}, {count} device(s), {processes} process(es), batch {size}"
+            settings = dict(
+                config=label, mode=mode, devices=count, processes=processes, style=style
+            )
+            given = [*arguments.config_arguments(), f"--config.parallel.style={style}"]
+            try:
+                found = measure.child(
+                    [*given, f"--config.train.batch_size={size}"],
+                    devices=count, processes=processes, data=False,
+                    **{k: v for k, v in measure.own_options().items() if k != "data"},
+                )  # fmt: skip
+            except InputError as error:
+                print(f"{title}: {error}", file=sys.stderr)
+                record.add(title, {}, nature=records.MEASURED, settings=settings, note=f"failed: {error}")
+                failed += 1
+                continue
+            first = first or found
+            figures = throughput.figures(found, None)
+            figures["efficiency"] = records.figure(efficiency(first, found), "1", better="higher")
+            for kind, (number, size_bytes) in sorted(found["collectives"].items()):
+                figures[f"{kind}, {number} in the program"] = records.figure(size_bytes, "bytes")
+            settings |= {k: found[k] for k in ("device", "platform", "system", "batch")}
+            records.show(record.add(title, figures, nature=records.MEASURED, settings=settings))
+    print(f"wrote {path}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config"])
+    sys.exit(commands.run(main))

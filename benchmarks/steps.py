@@ -1,0 +1,136 @@
+"""A config's training step as benchmarks take it: random batches, compiled ahead of time, flops counted."""
+
+import dataclasses
+import time
+
+import jax
+import jax.extend
+import numpy as np
+
+from vision_gen.data import sources
+from vision_gen.engine import parallel as parallel_lib
+from vision_gen.engine import step as step_lib
+from vision_gen.engine import system as systems
+from vision_gen.errors import NonFiniteError
+
+BATCHES = 3  # Different inputs that are fed in turn.
+
+
+@dataclasses.dataclass
+class Step:
+    """A compiled training step.
+
+    Attributes:
+      compiled: `step(state, batch) -> state, metrics`; `as_text`, `memory_analysis`, `cost_analysis`.
+      parallel: the `engine.parallel.Parallel` that it was compiled for.
+      state: where the next call begins; None if the devices do not exist.
+      batches: what is fed in turn.
+      compile_seconds: tracing, lowering and compiling.
+      flops: model flops of one step, all devices together; see `matrix_flops`.
+      unit, count: what throughput is counted in, and how many of them a step is.
+    """
+
+    compiled: object
+    parallel: parallel_lib.Parallel
+    state: object
+    batches: list
+    compile_seconds: float
+    flops: float
+    unit: str
+    count: int
+    _turn: int = 0
+
+    def run(self):
+        """One step, until its result is there.
+
+        Raises:
+          NonFiniteError: an output is not finite.
+        """
+        batch = self.batches[self._turn % len(self.batches)]
+        self._turn += 1
+        self.advance(batch)
+
+    def advance(self, batch):
+        """One step on a given batch, until its result is there."""
+        self.state, metrics = self.compiled(self.state, batch)
+        values = self.parallel.scalars(metrics)
+        jax.block_until_ready(self.state)
+        bad = {name: value for name, value in values.items() if not np.isfinite(value)}
+        if bad:
+            raise NonFiniteError(f"step {self._turn}: {bad}")
+
+
+def build(config, devices, *, abstract=False):
+    """The `Step` of a config on devices; `abstract` if they do not exist and it is only compiled."""
+    parallel = parallel_lib.Parallel(config, devices)
+    graphdef, state = step_lib.place_state(config, parallel, abstract=abstract)
+    if abstract:
+        shape = lambda x: jax.ShapeDtypeStruct(
+            (config.train.batch_size, *np.shape(x)), x.dtype, sharding=parallel.batch_sharding
+        )
+        batches = [jax.tree.map(shape, sources.example(config))]
+    else:
+        batches = [parallel.batch(random_batch(config, seed)) for seed in range(BATCHES)]
+    make_step = lambda axis: step_lib.make_step(config, graphdef, axis)
+    begun = time.perf_counter()
+    compiled = parallel.compile(make_step, state, batches[0])
+    seconds = time.perf_counter() - begun
+    unit, each = systems.load_class(config.system).units(config)
+    return Step(
+        compiled=compiled,
+        parallel=parallel,
+        state=None if abstract else state,
+        batches=batches,
+        compile_seconds=seconds,
+        flops=step_flops(config, graphdef, state, batches[0]),
+        unit=unit,
+        count=config.train.batch_size * each,
+    )
+
+
+def random_batch(config, seed=0):
+    """This process's part of a batch of noise, as numpy."""
+    rng = np.random.default_rng([seed, jax.process_index()])
+    local = config.train.batch_size // jax.process_count()
+    return sources.stack([sources.example(config, rng) for _ in range(local)])
+
+
+def step_flops(config, graphdef, state, batch):
+    """Model flops of one step on the whole batch."""
+    whole = lambda x, count: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype)
+    if config.parallel.style == "pmap":
+        # State and batch are stacked over devices: take one replica, and the batch as it was.
+        state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), state)
+        batch = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((x.shape[0] * x.shape[1], *x.shape[2:]), x.dtype), batch
+        )
+    batch = jax.tree.map(lambda x: whole(x, config.train.batch_size), batch)
+    return matrix_flops(jax.make_jaxpr(step_lib.make_step(config, graphdef))(state, batch).jaxpr)
+
+
+def matrix_flops(jaxpr):
+    """Flops of the matrix products and convolutions of a jaxpr, loops as often as they turn.
+
+    Multiplications by the zeros of a dilated input do not count. Of formulations for several platforms
+    that which does least counts, of other choices the costliest. XLA's own count takes the body of a
+    loop once.
+    """
+    total = 0.0
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        inner = [matrix_flops(j) for j in jax.extend.core.jaxprs_in_params(equation.params)]
+        if name == "cond":
+            choose = min if equation.params.get("branches_platforms") else max
+            total += choose(inner, default=0)
+        else:
+            total += sum(inner) * (equation.params.get("length", 1) if name == "scan" else 1)
+        if name == "dot_general":
+            (contract, _), _ = equation.params["dimension_numbers"]
+            left = equation.invars[0].aval.shape
+            total += 2 * equation.outvars[0].aval.size * np.prod([left[i] for i in contract], dtype=float)
+        elif name == "conv_general_dilated":
+            kernel = equation.invars[1].aval
+            features = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
+            dilation = np.prod(equation.params["lhs_dilation"], dtype=float)
+            total += 2 * equation.outvars[0].aval.size * kernel.size / features / dilation
+    return total
