@@ -4,7 +4,26 @@ import pathlib
 import re
 import sys
 
+from absl import flags
+
+from vision_gen.engine import commands
 from vision_gen.errors import InputError
+
+MEASUREMENT = ("rounds", "seconds", "data", "operations")
+
+
+def define_measurement():
+    """Flags of everything that times a config's step: the config, and those of `MEASUREMENT`."""
+    commands.define_config("config", "The experiment, a file of configs/.")
+    flags.DEFINE_integer("rounds", 10, "Timed steps, fewer where they take over --seconds.", lower_bound=3)
+    flags.DEFINE_float("seconds", 20.0, "About how long to time steps of one setting.")
+    flags.DEFINE_bool("data", True, "Also time the wait for the config's own data.")
+    flags.DEFINE_integer("operations", 10, "How many of the costliest operations to list.")
+
+
+def measurement():
+    """What the user has set of `MEASUREMENT`, by name."""
+    return {name: flags.FLAGS[name].value for name in MEASUREMENT if flags.FLAGS[name].present}
 
 
 def config_arguments(argv=None):

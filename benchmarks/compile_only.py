@@ -15,7 +15,6 @@ import importlib
 import os
 import pathlib
 import re
-import subprocess
 import sys
 
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")

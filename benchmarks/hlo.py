@@ -79,7 +79,7 @@ def main(argv):
         folder.mkdir(parents=True, exist_ok=True)
         found = measure.child(
             arguments.config_arguments(), devices=count, xla_flags=xla_flags.strip(), folder=folder,
-            profile=True, **{"data": False, **measure.own_options()},
+            profile=True, **{"data": False, **arguments.measurement()},
         )  # fmt: skip
         settings = dict(config=label, devices=count, xla_flags=xla_flags.strip())
         settings |= {k: found[k] for k in ("device", "platform", "system", "batch")}

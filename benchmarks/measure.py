@@ -23,40 +23,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from absl import flags
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from benchmarks import program, records
+from benchmarks import arguments, program, records
 from vision_gen.engine import commands
 from vision_gen.errors import InputError
 from vision_gen.ops import conv
 
-_DEVICES = flags.DEFINE_integer("device_count", 0, "Devices over all processes; 0 is all there are.")
-_ROUNDS = flags.DEFINE_integer("rounds", 10, "Timed steps, fewer where they take over --seconds.")
-_SECONDS = flags.DEFINE_float("seconds", 20.0, "About how long to time steps of one setting.")
-_DATA = flags.DEFINE_bool("data", True, "Also time the wait for the config's own data.")
-_OPERATIONS = flags.DEFINE_integer("operations", 10, "How many of the costliest operations to list.")
-OWN = ("device_count", "rounds", "seconds", "data", "operations")
-
-
-def define():
-    """Flags of the program that runs in this process (not for importers)."""
-    return (
-        commands.define_config("config", "The experiment, a file of configs/."),
-        flags.DEFINE_string("output", None, "Where the JSON goes.", required=True),
-        flags.DEFINE_string("hlo", "", "Where the optimised HLO goes."),
-        flags.DEFINE_bool("profile", False, "Also profile, to list the costliest operations."),
-        flags.DEFINE_bool("ceiling", False, "Measure the device's products and copies instead."),
-    )
-
-
 # The parent's side.
 
 
-def child(arguments, *, devices=0, processes=1, xla_flags="", folder=None, **options):
+def child(given, *, devices=0, processes=1, xla_flags="", folder=None, **options):
     """Runs this module once, or once a process, and returns what process 0 measured.
 
     Args:
-      arguments: `--config...` arguments.
+      given: `--config...` arguments.
       devices: over all processes; on CPU simulated. 0 is all there are.
       processes: on this machine, joined over loopback.
       xla_flags: added to XLA_FLAGS.
@@ -74,7 +54,7 @@ def child(arguments, *, devices=0, processes=1, xla_flags="", folder=None, **opt
         outputs = [pathlib.Path(temporary) / f"{i}.json" for i in range(processes)]
         running = []
         for i, output in enumerate(outputs):
-            command = [sys.executable, "-m", "benchmarks.measure", *arguments, f"--output={output}"]
+            command = [sys.executable, "-m", "benchmarks.measure", *given, f"--output={output}"]
             command += [f"--device_count={devices}"]
             command += [f"--{name}={value}" for name, value in options.items()]
             if folder:
@@ -99,11 +79,6 @@ def child(arguments, *, devices=0, processes=1, xla_flags="", folder=None, **opt
                 lines = [line for line in log.read().splitlines() if line.strip()]
                 raise InputError("\n".join(lines[-3:]) or f"exit status {code}")
         return json.loads(outputs[0].read_text())
-
-
-def own_options():
-    """What the user has set of this module's flags, for `child`."""
-    return {name: flags.FLAGS[name].value for name in OWN if name != "device_count" and flags.FLAGS[name].present}
 
 
 def _free_port():
@@ -156,12 +131,12 @@ def device_name():
     return records.environment()["processor"] if kind == "cpu" else kind
 
 
-def measured(config, *, hlo="", profile=False):
-    """The figures of one setting as a dict; see the code for its keys."""
+def measured(config, options):
+    """The figures of one setting as a dict; see the code for its keys. `options`: the flags of `main`."""
     from benchmarks import steps
 
     devices = jax.devices()
-    count = _DEVICES.value or len(devices)
+    count = options.device_count or len(devices)
     if count > len(devices):
         raise InputError(f"--devices: {count} asked for, {len(devices)} there ({devices[0].platform})")
     step = steps.build(config, devices[:count])
@@ -170,8 +145,8 @@ def measured(config, *, hlo="", profile=False):
     first = time.perf_counter() - begun
     step.run()
     seconds, begun = [], time.perf_counter()
-    while len(seconds) < _ROUNDS.value and (
-        len(seconds) < 3 or time.perf_counter() - begun < _SECONDS.value
+    while len(seconds) < options.rounds and (
+        len(seconds) < 3 or time.perf_counter() - begun < options.seconds
     ):
         started = time.perf_counter()
         step.run()
@@ -205,12 +180,12 @@ def measured(config, *, hlo="", profile=False):
             for (kind, axis), value in parsed.collectives(dict(step.parallel.mesh.shape)).items()
         },
     }
-    if hlo and jax.process_index() == 0:
-        pathlib.Path(hlo).write_text(text)
-    if _DATA.value:
+    if options.hlo and jax.process_index() == 0:
+        pathlib.Path(options.hlo).write_text(text)
+    if options.data:
         found |= _data_wait(config, step, min(len(seconds), 10))
-    if profile:
-        found["operations"] = costliest(step, parsed, _OPERATIONS.value)
+    if options.profile:
+        found["operations"] = costliest(step, parsed, options.operations)
     return found
 
 
@@ -287,18 +262,22 @@ def main(argv):
     del argv
     from vision_gen.engine import parallel as parallel_lib
 
-    config = _CONFIG.value
-    local = (_DEVICES.value or 1) // max(config.parallel.processes, 1)
-    if _DEVICES.value:
+    options = flags.FLAGS
+    config = options.config
+    if options.device_count:
+        local = options.device_count // max(config.parallel.processes, 1)
         jax.config.update("jax_num_cpu_devices", max(local, 1))
     parallel_lib.initialize(config)
-    if _CEILING.value:
-        found = ceiling(config.dtype)
-    else:
-        found = measured(config, hlo=_HLO.value, profile=_PROFILE.value)
-    pathlib.Path(_OUTPUT.value).write_text(json.dumps(found))
+    found = ceiling(config.dtype) if options.ceiling else measured(config, options)
+    pathlib.Path(options.output).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
-    _CONFIG, _OUTPUT, _HLO, _PROFILE, _CEILING = define()
+    arguments.define_measurement()
+    flags.DEFINE_integer("device_count", 0, "Devices over all processes; 0 is all there are.")
+    flags.DEFINE_string("output", None, "Where the JSON goes.", required=True)
+    flags.DEFINE_string("hlo", "", "Where the optimised HLO goes.")
+    flags.DEFINE_bool("profile", False, "Also profile, to list the costliest operations.")
+    flags.DEFINE_bool("ceiling", False, "Measure the device's products and copies instead.")
+    flags.mark_flags_as_required(["config"])
     sys.exit(commands.run(main))

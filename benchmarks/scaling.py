@@ -58,7 +58,7 @@ def main(argv):
                 found = measure.child(
                     [*given, f"--config.train.batch_size={size}"],
                     devices=count, processes=processes, data=False,
-                    **{k: v for k, v in measure.own_options().items() if k != "data"},
+                    **{k: v for k, v in arguments.measurement().items() if k != "data"},
                 )  # fmt: skip
             except InputError as error:
                 print(f"{title}: {error}", file=sys.stderr)

@@ -19,7 +19,8 @@ from vision_gen.engine import commands
 from vision_gen.engine.parallel import STYLES
 from vision_gen.errors import InputError
 
-_CONFIG = commands.define_config("config", "The experiment, a file of configs/.")
+arguments.define_measurement()
+_CONFIG = flags.FLAGS["config"]
 _STYLES = flags.DEFINE_list("styles", ["jit"], f"Of {', '.join(STYLES)}.")
 _DEVICES = flags.DEFINE_list("devices", ["1"], "Numbers of devices.")
 _DTYPE = flags.DEFINE_list("dtype", [], "float32, bfloat16; by default the config's.")
@@ -85,7 +86,7 @@ def main(argv):
             settings = dict(config=label, style=style, devices=count, dtype=dtype)
             try:
                 found = measure.child(
-                    [*typed, f"--config.parallel.style={style}"], devices=count, **measure.own_options()
+                    [*typed, f"--config.parallel.style={style}"], devices=count, **arguments.measurement()
                 )
             except InputError as error:
                 print(f"{title}: {error}", file=sys.stderr)

@@ -27,6 +27,7 @@ def get_config():
                 dropout=0.1,
                 drop_path=0.1,
                 remat="none",
+                unroll=1,  # On CPU the number of blocks is faster.
                 label_smoothing=0.0,
                 crop_area=0.05,
                 flip=True,

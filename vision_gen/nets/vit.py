@@ -12,6 +12,7 @@ from jax import lax
 import jax.numpy as jnp
 
 from vision_gen.nets import layers
+from vision_gen.ops import attention as attention_ops
 from vision_gen.ops import random, resample
 
 EPSILON = 1e-6
@@ -65,7 +66,7 @@ class Attention(nnx.Module):
         if maps:
             scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
             attention = jax.nn.softmax(scores / query.shape[-1] ** 0.5, -1)
-        out = jax.nn.dot_product_attention(query, key, value)
+        out = attention_ops.multi_head(query, key, value)
         return self.out(out.reshape(batch, tokens, width)), attention
 
 
@@ -95,7 +96,7 @@ class Block(nnx.Module):
 
         out, attention = self.attention(self.norm1(x), maps=maps)
         x = x + path(drop(out, 0), 1)
-        hidden = drop(jax.nn.gelu(self.expand(self.norm2(x)), approximate=False), 2)
+        hidden = drop(layers.gelu(self.expand(self.norm2(x))), 2)
         return x + path(drop(self.contract(hidden), 3), 4), attention
 
 
@@ -133,6 +134,8 @@ class ViT(nnx.Module):
       dropout: of the sums with positions, of attention's and the MLP's outputs.
       drop_path: stochastic depth of the last block; linearly less before.
       remat: "none", "full" (keep only the blocks' inputs) or "dots" (keep matrix products).
+      unroll: blocks that are written out in one turn of the loop over blocks. All of them is faster on CPU, where
+        the loop copies what it keeps for the backward pass, and takes longer to compile.
     """
 
     def __init__(
@@ -148,6 +151,7 @@ class ViT(nnx.Module):
         dropout=0.0,
         drop_path=0.0,
         remat="none",
+        unroll=1,
         rngs,
     ):
         for name, value, allowed in (
@@ -163,7 +167,7 @@ class ViT(nnx.Module):
         if image % patch:
             raise ValueError(f"model.patch {patch} does not divide the images' side {image}")
         self.size, self.patch, self.pool = size, patch, pool
-        self.rates, self.remat = (dropout, drop_path), remat
+        self.rates, self.remat, self.unroll = (dropout, drop_path), remat, unroll
         self.grid = image // patch
         width = size.width
         fan_in = patch * patch * channel
@@ -235,7 +239,7 @@ class ViT(nnx.Module):
 
         if self.remat != "none":
             block = jax.checkpoint(block, policy=REMAT[self.remat])
-        x, (attention, outputs) = lax.scan(block, x, (state, jnp.arange(depth)))
+        x, (attention, outputs) = lax.scan(block, x, (state, jnp.arange(depth)), unroll=self.unroll)
         x = self.norm(x)
         if self.pool == "token":
             pooled = x[:, 0]
@@ -267,11 +271,11 @@ class AttentionPool(nnx.Module):
     def __call__(self, x):
         split = lambda y: y.reshape(*y.shape[:2], self.heads, -1)
         probe = jnp.broadcast_to(self.probe[...], (x.shape[0], *self.probe.shape))
-        out = jax.nn.dot_product_attention(
+        out = attention_ops.multi_head(
             split(self.query(probe)), split(self.key(x)), split(self.value(x))
         )
         x = self.out(out.reshape(x.shape[0], -1))
-        hidden = jax.nn.gelu(self.expand(self.norm(x)), approximate=False)
+        hidden = layers.gelu(self.expand(self.norm(x)))
         return x + self.contract(hidden)
 
 

@@ -5,6 +5,7 @@ one device and on a thousand, under `jit`, `shard_map` and `pmap` alike.
 """
 
 import jax
+import jax.numpy as jnp
 
 
 def fold(keys, data):
@@ -20,6 +21,14 @@ def uniform(keys, shape=(), low=0.0, high=1.0):
 def bernoulli(keys, probability, shape=()):
     """[batch, *shape] bool, true with `probability`, one draw for each of `keys` [batch]."""
     return jax.vmap(lambda key: jax.random.bernoulli(key, probability, shape))(keys)
+
+
+def bernoulli16(keys, probability, shape=()):
+    """Like `bernoulli` with half the random bits: `probability` to 1 part in 65,536."""
+    threshold = round(probability * 2**16)
+    if not 0 < threshold < 2**16:
+        return jnp.full((len(keys), *shape), threshold > 0)
+    return jax.vmap(lambda key: jax.random.bits(key, shape, jnp.uint16) < threshold)(keys)
 
 
 def integers(keys, low, high, shape=()):

@@ -20,7 +20,7 @@ class Classifier(System):
     """One player, the network.
 
     `config.model`: `size`, `patch`, `classes`, `positions`, `pool`, `dropout`, `drop_path` and
-    `remat` of `nets.vit.ViT`; `label_smoothing`; augmentation: `flip`, `crop_area`
+    `remat` and `unroll` of `nets.vit.ViT`; `label_smoothing`; augmentation: `flip`, `crop_area`
     (see `augment.resized_crop`; 1 is off), `operations` and `magnitude` of RandAugment, `mixup` and `cutmix` (alpha, 0 is
     off).
     """
@@ -33,7 +33,11 @@ class Classifier(System):
         names = ("size", "patch", "classes", "positions", "pool", "dropout", "drop_path", "remat")
         try:
             self.network = vit.ViT(
-                image=config.data.size, **{name: model[name] for name in names}, rngs=rngs
+                image=config.data.size,
+                # Runs from before the field have none.
+                unroll=model.get("unroll", 1),
+                **{name: model[name] for name in names},
+                rngs=rngs,
             )
         except ValueError as error:
             raise InputError(f"config.{error}") from error

@@ -1,0 +1,259 @@
+"""What is compared, and the processes that step in turn."""
+
+from collections.abc import Callable
+import dataclasses
+import functools
+import multiprocessing
+import os
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from flax import nnx
+import jax
+import numpy as np
+
+from benchmarks import steps
+from vision_gen.data import scenes, sources
+from vision_gen.errors import InputError
+from vision_gen.nets import features, vit
+from vision_gen.ops import conv, tps
+from vision_gen.ops import rays as ray_ops
+from vision_gen.pretrained import features as pretrained
+
+try:
+    import torch
+except ImportError:
+    sys.exit("the comparison needs torch: pip install -e '.[parity]'")
+
+RAYS = 512
+PART = 8  # Rays computed at a time on CPU.
+
+
+@dataclasses.dataclass
+class Comparison:
+    """Who is compared; each is made in its own process.
+
+    Attributes:
+      ours: makes a blocking function without arguments, one step.
+      peers: {name: makes the same}.
+      unit, count: what a step does how many of.
+    """
+
+    ours: Callable
+    peers: dict
+    unit: str
+    count: int
+
+
+def layouts(make):
+    """{name: maker} of a trainer for each layout and way to run it; `make` takes (channels_last, compiled)."""
+    return {
+        f"torch {way}, {layout}": functools.partial(make, layout == "channels_last", way == "compiled")
+        for way in ("eager", "compiled")
+        for layout in ("nchw", "channels_last")
+    }
+
+
+def ours(config, local):
+    """A blocking step of a config on a given batch."""
+    step = steps.build(config, jax.devices()[:1])
+    batch = step.parallel.batch(local)
+    return lambda: step.advance(batch)
+
+
+def pix2pix(size, batch):
+    from benchmarks.peers.pix2pix import Trainer
+    from configs import pix2pix_openmoji
+
+    config = pix2pix_openmoji.get_config()
+    config.data.size, config.train.batch_size = size, batch
+    # The peer is given its pictures: neither crops, flips nor draws.
+    config.model.update(jitter=1.0, flip=False, line_share=1.0)
+    source, target = (torch.rand(batch, 3, size, size) * 2 - 1 for _ in range(2))
+
+    def make(last, compiled):
+        trainer = Trainer(size, channels_last=last, compiled=compiled)
+        return lambda: trainer.step(source, target)
+
+    return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
+
+
+def scft(size, batch):
+    from benchmarks.peers.scft import Trainer
+    from configs import scft_demo
+
+    config = scft_demo.get_config()
+    config.data.size, config.train.batch_size = size, batch
+    config.model.update(flip=False, line_share=1.0)
+    keys = jax.random.split(jax.random.key(0), batch)
+    spline = tps.random_spline(keys, points=config.model.tps_points, scale=config.model.tps_scale)
+    cells = size // 2 ** (config.model.levels - 1)
+    grid, sampling = (torch.tensor(np.array(tps.flow(*spline, n, n))) for n in (size, cells))
+    sketch, target = (torch.rand(batch, c, size, size) * 2 - 1 for c in (1, 3))
+
+    def make(last, compiled):
+        trainer = Trainer(config, channels_last=last, compiled=compiled)
+        return lambda: trainer.step(sketch, target, grid, sampling)
+
+    return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
+
+
+def vit_small(size, batch):
+    from benchmarks.peers.vit import Trainer
+    from configs import vit_imagenet
+
+    config = vit_imagenet.get_config()
+    config.data.size, config.train.batch_size = size, batch
+    # The peer is given its pictures, and labels as they are.
+    config.model.update(size="S", crop_area=1.0, flip=False, operations=0, mixup=0.0, unroll=12)
+    config.train.accumulate = 4  # A quarter of the batch stays in the cache.
+    images, labels = torch.rand(batch, 3, size, size) * 2 - 1, torch.randint(1000, (batch,))
+
+    def make(last, compiled):
+        trainer = Trainer(config, vit.SIZES["S"], channels_last=last, compiled=compiled)
+        return lambda: trainer.step(images, labels)
+
+    return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
+
+
+def nerf(rays):
+    """The batch whole in torch, as everybody runs it, and in the parts that ours is computed in."""
+    from benchmarks.peers.nerf import Trainer
+    from configs import nerf_blender
+
+    config = nerf_blender.get_config()
+    config.data.rays = PART
+    config.train.update(batch_size=rays // PART, accumulate=rays // PART)
+    bundles = scenes.Rays(scenes.analytic_scene("train", 32), config.data.rays)
+    local = sources.stack([bundles[i] for i in range(config.train.batch_size)])
+    origin, direction = (
+        torch.tensor(np.array(x).reshape(-1, 3))
+        for x in ray_ops.camera_rays(local["pixel"], local["pose"], local["intrinsics"])
+    )
+    colour = torch.tensor(local["colour"].reshape(-1, 4) / 255, dtype=torch.float32)
+    truth = colour[:, :3] * colour[:, 3:] + 1 - colour[:, 3:]
+
+    def make(parts, compiled):
+        trainer = Trainer(compiled=compiled)
+        return lambda: trainer.step(origin, direction, truth, parts=parts)
+
+    peers = {
+        "torch eager, whole": lambda: make(1, False),
+        "torch eager, in parts": lambda: make(rays // PART, False),
+        "torch compiled, whole": lambda: make(1, True),
+    }
+    return Comparison(lambda: ours(config, local), peers, "rays", rays)
+
+
+def inception(batch):
+    """Features of FID's network, random weights."""
+    from benchmarks.peers.inception import Inception
+
+    network = features.Inception(rngs=nnx.Rngs(0))
+    apply, params = pretrained.apply(network)
+    images = np.random.default_rng(0).uniform(-1, 1, (batch, 299, 299, 3)).astype(np.float32)
+
+    def here():
+        function = jax.jit(
+            lambda params, images: apply(params, images)["features"],
+            compiler_options=conv.compiler_options(),
+        )
+        x = jax.device_put(images)
+        return lambda: jax.block_until_ready(function(params, x))
+
+    def make(last, compiled):
+        layout = torch.channels_last if last else torch.contiguous_format
+        model = Inception(network).eval().to(memory_format=layout)
+        x = torch.tensor(images.transpose(0, 3, 1, 2)).contiguous(memory_format=layout)
+        run = torch.compile(model) if compiled else model
+
+        def step():
+            with torch.inference_mode():
+                run(x)
+
+        return step
+
+    return Comparison(here, layouts(make), "images", batch)
+
+
+COMPARISONS = {
+    "pix2pix-256": ("pix2pix train step, 256 px, batch 1", lambda: pix2pix(256, 1)),
+    "pix2pix-64": ("pix2pix train step, 64 px, batch 16", lambda: pix2pix(64, 16)),
+    "scft": ("SCFT train step, 64 px, batch 8", lambda: scft(64, 8)),
+    "vit": ("ViT-S/16 train step, 224 px, batch 8", lambda: vit_small(224, 8)),
+    "nerf": (f"NeRF train step, 8 x 256, 64 + 128 samples, {RAYS} rays", lambda: nerf(RAYS)),
+    "inception": ("Inception features, 299 px, batch 32", lambda: inception(32)),
+}
+
+
+class Runner:
+    """A process that makes two steps when it is told to, and times the second.
+
+    Args:
+      key: of `COMPARISONS`.
+      name: "vision_gen" or a peer.
+    """
+
+    def __init__(self, key, name):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, key, name), daemon=True)
+        self._process.start()
+
+    def answer(self):
+        """Seconds of the second of the two steps asked for last, or why there is none, as text."""
+        try:
+            return self._pipe.recv()
+        except EOFError:
+            return "its process ended"
+
+    def step(self):
+        self._pipe.send("step")
+        return self.answer()
+
+    def close(self):
+        self._process.terminate()
+        self._process.join()
+
+
+def _serve(pipe, key, name):
+    torch.set_num_threads(os.cpu_count())
+    try:
+        comparison = COMPARISONS[key][1]()
+        run = comparison.ours() if name == "vision_gen" else comparison.peers[name]()
+        run(), run()  # Warm-up.
+        pipe.send(0.0)
+        while pipe.recv():
+            run()  # Threads that have slept may begin on one core; in training they never sleep.
+            begun = time.perf_counter()
+            run()
+            pipe.send(time.perf_counter() - begun)
+    except Exception as error:  # torch.compile's compiler may be missing, or fail on the model.
+        pipe.send(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300])
+
+
+def alternated(key, peers, rounds):
+    """{name: [seconds]} of ours and the peers, one after the other in every round."""
+    runners = {}
+    try:
+        for name in ("vision_gen", *peers):  # One after the other: compiling takes all cores.
+            runners[name] = Runner(key, name)
+            problem = runners[name].answer()
+            if isinstance(problem, str):
+                if name == "vision_gen":
+                    raise InputError(f"{key}: {problem}")
+                print(f"{key}, {name}: {problem}", file=sys.stderr)
+                runners.pop(name).close()
+        seconds = {name: [] for name in runners}
+        for _ in range(rounds):
+            for name, runner in runners.items():
+                taken = runner.step()
+                if isinstance(taken, str):
+                    raise InputError(f"{key}, {name}: {taken}")
+                seconds[name].append(taken)
+        return seconds
+    finally:
+        for runner in runners.values():
+            runner.close()
