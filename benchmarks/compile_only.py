@@ -31,16 +31,6 @@ from benchmarks import arguments, program, records, steps, targets
 from vision_gen.engine import commands
 from vision_gen.errors import InputError
 
-_CONFIG = commands.define_config("config", "The experiment, a file of configs/.")
-_TARGETS = flags.DEFINE_multi_string(
-    "target", ["tpu:v5e:4x4"], "Such as tpu:v5e:16x16 (a topology), gpu:h100:8 (a number) or cpu."
-)
-_SCALE = flags.DEFINE_enum("scale", "config", ["config", "paper"], "As the config is, or the paper's full size.")
-_LARGEST = flags.DEFINE_bool("largest", False, "Search the largest batch that fits.")
-_BATCH = flags.DEFINE_integer("batch_a_chip", 0, "Batch of each chip; 0 is the config's batch over all.")
-_OUTPUT = flags.DEFINE_string("output", None, "Results file.")
-_HLO = flags.DEFINE_string("hlo", None, "Folder for the optimised HLO.")
-
 
 def paper_configs():
     """{name: config module} of the configs that say what the paper's full size is."""
@@ -184,9 +174,9 @@ def compile_one(name, config, target, record):
     chip = None if target == "cpu" else targets.chip(target)
     devices = jax.devices("cpu")[:1] if target == "cpu" else targets.devices(target)
     part = len(devices) * config.train.accumulate
-    if _BATCH.value:
-        config.train.batch_size = _BATCH.value * len(devices)
-    elif _SCALE.value == "paper":  # The paper's batch, or one example a chip on more chips than that.
+    if flags.FLAGS.batch_a_chip:
+        config.train.batch_size = flags.FLAGS.batch_a_chip * len(devices)
+    elif flags.FLAGS.scale == "paper":  # The paper's batch, or one example a chip on more chips than that.
         config.train.batch_size = -(-config.train.batch_size // part) * part
     settings = dict(
         config=name, system=config.system, target=target, devices=len(devices), dtype=config.dtype,
@@ -202,8 +192,8 @@ def compile_one(name, config, target, record):
         result = record.add(title, {}, nature=records.COMPILE_TIME, settings=settings, note=note)
         records.show(result)
     else:
-        if _HLO.value:
-            folder = pathlib.Path(_HLO.value)
+        if flags.FLAGS.hlo:
+            folder = pathlib.Path(flags.FLAGS.hlo)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{name}-{target.replace(':', '-')}.hlo".replace(" ", "-")).write_text(compiled.text)
         found, limits = figures(compiled, chip, config.dtype)
@@ -215,7 +205,7 @@ def compile_one(name, config, target, record):
             title, found, nature=records.COMPILE_TIME, settings=settings, counts=compiled.counts, note=note
         )
         records.show(result)
-    if _LARGEST.value and chip:
+    if flags.FLAGS.largest and chip:
         batch, size = largest_batch(config, devices, chip.memory)
         extra = {"largest batch that fits": records.figure(batch, "examples", better="higher")}
         if size:
@@ -225,28 +215,42 @@ def compile_one(name, config, target, record):
         records.show({**result, "figures": extra})
 
 
+def define():
+    """The flags of this program."""
+    commands.define_config("config", "The experiment, a file of configs/.")
+    flags.DEFINE_multi_string(
+        "target", ["tpu:v5e:4x4"], "Such as tpu:v5e:16x16 (a topology), gpu:h100:8 (a number) or cpu."
+    )
+    flags.DEFINE_enum("scale", "config", ["config", "paper"], "As the config is, or the paper's full size.")
+    flags.DEFINE_bool("largest", False, "Search the largest batch that fits.")
+    flags.DEFINE_integer("batch_a_chip", 0, "Batch of each chip; 0 is the config's batch over all.")
+    flags.DEFINE_string("output", None, "Results file.")
+    flags.DEFINE_string("hlo", None, "Folder for the optimised HLO.")
+
+
 def main(argv):
     del argv
-    for target in _TARGETS.value:
+    for target in flags.FLAGS.target:
         if target != "cpu":
             targets.devices(target)  # All of them, before the first long compilation.
-    if _SCALE.value == "paper":
-        if _CONFIG.value is not None:
+    if flags.FLAGS.scale == "paper":
+        if flags.FLAGS.config is not None:
             raise InputError("--scale=paper compiles every config with a PAPER; leave --config out")
         chosen = [(f"{name} (paper)", paper(module)) for name, module in paper_configs().items()]
         file = "paper"
-    elif _CONFIG.value is None:
+    elif flags.FLAGS.config is None:
         raise InputError("give --config=configs/NAME.py or --scale=paper")
     else:
         file = arguments.config_name()
-        chosen = [(arguments.label(), _CONFIG.value)]
-    path = pathlib.Path(_OUTPUT.value or records.RESULTS / f"compile-{file}.json")
+        chosen = [(arguments.label(), flags.FLAGS.config)]
+    path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"compile-{file}.json")
     record = records.Record("compile_only", path)
     for name, config in chosen:
-        for target in _TARGETS.value:
+        for target in flags.FLAGS.target:
             compile_one(name, config.copy_and_resolve_references(), target, record)
     print(f"wrote {path}")
 
 
 if __name__ == "__main__":
+    define()
     sys.exit(commands.run(main))

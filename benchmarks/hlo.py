@@ -18,10 +18,6 @@ from benchmarks import arguments, measure, records, throughput
 from vision_gen.engine import commands
 from vision_gen.errors import InputError
 
-_XLA_FLAGS = flags.DEFINE_string("xla_flags", "", 'Sets of flags to compare, such as "--a=1;--b=2".')
-_DIFF = flags.DEFINE_list("diff", [], "Two results files to compare, instead of measuring.")
-_FOLDER = flags.DEFINE_string("folder", "runs/hlo", "Folder of the programs.")
-
 
 def differences(old, new):
     """Lines on what differs between two results of this benchmark: time, memory, instructions."""
@@ -58,24 +54,32 @@ def show_operations(operations):
               f"{o['shape']:<28} {o['source']}  {o['op_name'][-48:]}")  # fmt: skip
 
 
+def define():
+    """The flags of this program."""
+    throughput.define()
+    flags.DEFINE_string("xla_flags", "", 'Sets of flags to compare, such as "--a=1;--b=2".')
+    flags.DEFINE_list("diff", [], "Two results files to compare, instead of measuring.")
+    flags.DEFINE_string("folder", "runs/hlo", "Folder of the programs.")
+
+
 def main(argv):
     del argv
-    if _DIFF.value:
-        if len(_DIFF.value) != 2:
-            raise InputError(f"--diff takes two files, got {len(_DIFF.value)}")
-        old, new = (records.load(path)["results"] for path in _DIFF.value)
+    if flags.FLAGS.diff:
+        if len(flags.FLAGS.diff) != 2:
+            raise InputError(f"--diff takes two files, got {len(flags.FLAGS.diff)}")
+        old, new = (records.load(path)["results"] for path in flags.FLAGS.diff)
         for before, after in zip(old, new):
             print(f"{before['name']}  to  {after['name']}")
             print("\n".join(differences(before, after)) or "  no difference")
         return
-    if throughput._CONFIG.value is None:
+    if flags.FLAGS.config is None:
         raise InputError("give --config=configs/NAME.py or --diff=OLD.json,NEW.json")
     name, label = arguments.config_name(), arguments.label()
-    path = pathlib.Path(throughput._OUTPUT.value or records.RESULTS / f"hlo-{name}.json")
+    path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"hlo-{name}.json")
     record = records.Record("hlo", path)
-    count = arguments.numbers(throughput._DEVICES.value, "--devices")[0]
-    for number, xla_flags in enumerate(_XLA_FLAGS.value.split(";")):
-        folder = (pathlib.Path(_FOLDER.value) / name / str(number)).resolve()
+    count = arguments.numbers(flags.FLAGS.devices, "--devices")[0]
+    for number, xla_flags in enumerate(flags.FLAGS.xla_flags.split(";")):
+        folder = (pathlib.Path(flags.FLAGS.folder) / name / str(number)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         found = measure.child(
             arguments.config_arguments(), devices=count, xla_flags=xla_flags.strip(), folder=folder,
@@ -100,4 +104,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    define()
     sys.exit(commands.run(main))

@@ -23,10 +23,6 @@ import jax
 from benchmarks import measure, quality, records, steps, trivial
 from vision_gen.engine import commands, loop
 
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Runs of each loop.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 5000, "Steps of a run.", lower_bound=1000)
-_STARTUP = flags.DEFINE_bool("startup", False, "Also time start to first step.")
-_OUTPUT = quality._OUTPUT
 WARM = 50  # Steps before the clock starts.
 
 
@@ -74,15 +70,23 @@ def startup():
     return found
 
 
+def define():
+    """The flags of this program."""
+    flags.DEFINE_string("output", None, "Results file.")
+    flags.DEFINE_integer("rounds", 5, "Runs of each loop.", lower_bound=1)
+    flags.DEFINE_integer("steps", 5000, "Steps of a run.", lower_bound=1000)
+    flags.DEFINE_bool("startup", False, "Also time start to first step.")
+
+
 def main(argv):
     del argv
-    record = records.Record("overhead", pathlib.Path(_OUTPUT.value or records.RESULTS / "overhead.json"))
+    record = records.Record("overhead", pathlib.Path(flags.FLAGS.output or records.RESULTS / "overhead.json"))
     settings = dict(config="a step of next to no work", device=measure.device_name())
     ratios, rates = [], {"engine": [], "bare": []}
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(_ROUNDS.value):
+        for number in range(flags.FLAGS.rounds):
             config = trivial.get_config()
-            config.train.steps = _STEPS.value
+            config.train.steps = flags.FLAGS.steps
             rates["bare"].append(bare_loop(config))
             rates["engine"].append(engine_loop(config, pathlib.Path(folder) / str(number)))
             ratios.append(rates["engine"][-1] / rates["bare"][-1])
@@ -94,7 +98,7 @@ def main(argv):
     records.show(
         record.add("the engine's loop against a bare one", figures, nature=records.MEASURED, settings=settings)
     )
-    if _STARTUP.value:
+    if flags.FLAGS.startup:
         figures = {f"{k} cache": records.figure(v, "s", better="lower") for k, v in startup().items()}
         settings = dict(config="scft_demo", device=measure.device_name())
         records.show(
@@ -104,4 +108,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    define()
     sys.exit(commands.run(main))

@@ -112,6 +112,7 @@ class Program:
         Args:
           axes: {name: size} of the device mesh, slowest first; without it every axis is "".
         """
+        axes = {name: n for name, n in (axes or {}).items() if n > 1}
         found = collections.defaultdict(lambda: [0, 0.0])
         for i in self.instructions:
             if i.opcode in COLLECTIVES:

@@ -20,11 +20,6 @@ from vision_gen.engine import commands
 from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
 
-_CONFIG = commands.define_config("config", "The experiment, a file of configs/.")
-_MINUTES = flags.DEFINE_float("minutes", 10.0, "Wall time.", lower_bound=0.01)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run, which must not be there yet.")
-_OUTPUT = flags.DEFINE_string("output", None, "Results file.")
-
 
 def train(given, workdir, seconds):
     """Runs train.py for so many seconds; it saves and ends on SIGTERM. Returns when it began.
@@ -80,19 +75,27 @@ def draw(path, title, points, baselines, unit):
     figure.savefig(path)
 
 
+def define():
+    """The flags of this program."""
+    commands.define_config("config", "The experiment, a file of configs/.")
+    flags.DEFINE_float("minutes", 10.0, "Wall time.", lower_bound=0.01)
+    flags.DEFINE_string("workdir", None, "Folder of the run, which must not be there yet.")
+    flags.DEFINE_string("output", None, "Results file.")
+
+
 def main(argv):
     del argv
-    config = _CONFIG.value
+    config = flags.FLAGS.config
     name, label = arguments.config_name(), arguments.label()
-    workdir = pathlib.Path(_WORKDIR.value or records.ROOT / "runs" / f"quality-{name}")
+    workdir = pathlib.Path(flags.FLAGS.workdir or records.ROOT / "runs" / f"quality-{name}")
     if workdir.exists():
         raise InputError(f"--workdir: {workdir} is there already; give another or delete it")
-    begun = train(arguments.config_arguments(), workdir.resolve(), 60 * _MINUTES.value)
+    begun = train(arguments.config_arguments(), workdir.resolve(), 60 * flags.FLAGS.minutes)
     found = curves(workdir, begun)
     metric = config.train.best_metric
     if not found.get(metric):
         raise InputError(
-            f"no validation of {metric!r} was logged in {_MINUTES.value:g} minutes; lower config.train.eval_every, "
+            f"no validation of {metric!r} was logged in {flags.FLAGS.minutes:g} minutes; lower config.train.eval_every, "
             f"{config.train.eval_every}"
         )
     unit, each = systems.load_class(config.system).units(config)
@@ -100,7 +103,7 @@ def main(argv):
     points = [(seconds, step * seen, value) for seconds, step, value in found[metric]]
     # By the project's convention x_NAME is what x is to be compared with.
     baselines = {n: v[-1][2] for n, v in found.items() if n.startswith(f"{metric}_")}
-    path = pathlib.Path(_OUTPUT.value or records.RESULTS / f"quality-{name}.json")
+    path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"quality-{name}.json")
     record = records.Record("quality", path)
     better = {"max": "higher", "min": "lower"}[config.train.best_mode]
     figures = {f"{metric} at the end": records.figure(points[-1][2], "1", better=better)}
@@ -108,10 +111,10 @@ def main(argv):
     figures["time of the last validation"] = records.figure(points[-1][0], "s")
     figures[f"{unit} seen"] = records.figure(points[-1][1], unit)
     result = record.add(
-        f"{label}: {metric} in {_MINUTES.value:g} minutes",
+        f"{label}: {metric} in {flags.FLAGS.minutes:g} minutes",
         figures,
         nature=records.MEASURED,
-        settings=dict(config=label, minutes=_MINUTES.value, device=measure.device_name(), system=config.system),
+        settings=dict(config=label, minutes=flags.FLAGS.minutes, device=measure.device_name(), system=config.system),
         curves={
             metric: points,
             **{n: [(s, t * seen, v) for s, t, v in values] for n, values in found.items() if n != metric},
@@ -123,5 +126,6 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    define()
     flags.mark_flags_as_required(["config"])
     sys.exit(commands.run(main))

@@ -17,10 +17,6 @@ from benchmarks import records
 from vision_gen.engine import commands, report
 from vision_gen.errors import InputError
 
-_HTML = flags.DEFINE_string("html", "runs/performance.html", "Where the page goes.")
-_MARKDOWN = flags.DEFINE_string("markdown", None, "Where a Markdown page goes; its plots into a folder beside it.")
-_BASELINE = flags.DEFINE_string("baseline", None, "Results to compare with.")
-_NOISE = flags.DEFINE_float("noise", 0.05, "Share by which a median may be worse.", lower_bound=0.0)
 TITLES = {
     "peers": "Against torch",
     "throughput": "Throughput",
@@ -237,6 +233,14 @@ def facts(environment):
     }
 
 
+def define():
+    """The flags of this program."""
+    flags.DEFINE_string("html", "runs/performance.html", "Where the page goes.")
+    flags.DEFINE_string("markdown", None, "Where a Markdown page goes; its plots into a folder beside it.")
+    flags.DEFINE_string("baseline", None, "Results to compare with.")
+    flags.DEFINE_float("noise", 0.05, "Share by which a median may be worse.", lower_bound=0.0)
+
+
 def main(argv):
     paths = argv[1:]
     if not paths:
@@ -247,7 +251,7 @@ def main(argv):
         for result in record["results"]:
             by_benchmark[record["benchmark"]].append({**result, "_source": number})
     page, text = [], ["# Performance", "", "Generated: `python -m benchmarks.report`. Do not edit.", ""]
-    folder = _MARKDOWN.value and pathlib.Path(_MARKDOWN.value).with_suffix("")
+    folder = flags.FLAGS.markdown and pathlib.Path(flags.FLAGS.markdown).with_suffix("")
     for benchmark in sorted(by_benchmark, key=lambda b: list(TITLES).index(b) if b in TITLES else 99):
         results = by_benchmark[benchmark]
         title = TITLES.get(benchmark, benchmark)
@@ -274,21 +278,22 @@ def main(argv):
     for number, record in enumerate(found, 1):
         page += [f"<h3>{number}</h3>", report.definitions(facts(record["environment"]))]
         text += [f"{number}. " + "; ".join(f"{k}: `{v}`" for k, v in facts(record["environment"]).items())]
-    pathlib.Path(_HTML.value).parent.mkdir(parents=True, exist_ok=True)
-    report.page(_HTML.value, "vision_gen: performance", page)
-    print(f"wrote {_HTML.value}")
-    if _MARKDOWN.value:
-        pathlib.Path(_MARKDOWN.value).write_text("\n".join(text) + "\n")
-        print(f"wrote {_MARKDOWN.value}")
-    if _BASELINE.value:
+    pathlib.Path(flags.FLAGS.html).parent.mkdir(parents=True, exist_ok=True)
+    report.page(flags.FLAGS.html, "vision_gen: performance", page)
+    print(f"wrote {flags.FLAGS.html}")
+    if flags.FLAGS.markdown:
+        pathlib.Path(flags.FLAGS.markdown).write_text("\n".join(text) + "\n")
+        print(f"wrote {flags.FLAGS.markdown}")
+    if flags.FLAGS.baseline:
         new = [result for record in found for result in record["results"]]
-        slower = worse(records.load(_BASELINE.value)["results"], new, _NOISE.value)
+        slower = worse(records.load(flags.FLAGS.baseline)["results"], new, flags.FLAGS.noise)
         for name, figure, was, value in slower:
             print(f"WORSE  {name}: {figure} {records.short(was)} to {records.short(value)}")
         if slower:
             return 1
-        print(f"nothing is worse than in {_BASELINE.value}")
+        print(f"nothing is worse than in {flags.FLAGS.baseline}")
 
 
 if __name__ == "__main__":
+    define()
     sys.exit(commands.run(main))

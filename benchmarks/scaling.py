@@ -18,10 +18,6 @@ from benchmarks import arguments, measure, records, throughput
 from vision_gen.engine import commands
 from vision_gen.errors import InputError
 
-_CONFIG = throughput._CONFIG
-_PROCESSES = flags.DEFINE_integer("processes", 1, "Processes on this machine.", lower_bound=1)
-_MODES = flags.DEFINE_list("modes", ["strong", "weak"], "strong, weak.")
-
 
 def efficiency(first, found):
     """Throughput a chip against that of the fewest devices, of two `measure.measured`."""
@@ -33,19 +29,26 @@ def efficiency(first, found):
     return rate(found) / rate(first)
 
 
+def define():
+    """The flags of this program."""
+    throughput.define()
+    flags.DEFINE_integer("processes", 1, "Processes on this machine.", lower_bound=1)
+    flags.DEFINE_list("modes", ["strong", "weak"], "strong, weak.")
+
+
 def main(argv):
     del argv
-    counts = arguments.numbers(throughput._DEVICES.value, "--devices")
-    for mode in _MODES.value:
+    counts = arguments.numbers(flags.FLAGS.devices, "--devices")
+    for mode in flags.FLAGS.modes:
         if mode not in ("strong", "weak"):
             raise InputError(f'--modes must be of "strong" and "weak", got {mode!r}')
-    name, label, processes = arguments.config_name(), arguments.label(), _PROCESSES.value
+    name, label, processes = arguments.config_name(), arguments.label(), flags.FLAGS.processes
     joined = f"-{processes}-processes" if processes > 1 else ""
-    path = pathlib.Path(throughput._OUTPUT.value or records.RESULTS / f"scaling-{name}{joined}.json")
+    path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"scaling-{name}{joined}.json")
     record = records.Record("scaling", path)
-    batch, failed = _CONFIG.value.train.batch_size, 0
-    style = throughput._STYLES.value[0]
-    for mode in _MODES.value:
+    batch, failed = flags.FLAGS.config.train.batch_size, 0
+    style = flags.FLAGS.styles[0]
+    for mode in flags.FLAGS.modes:
         first = None
         for count in sorted(counts):
             size = batch if mode == "strong" else batch * count // min(counts)
@@ -77,5 +80,6 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    define()
     flags.mark_flags_as_required(["config"])
     sys.exit(commands.run(main))

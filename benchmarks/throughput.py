@@ -19,13 +19,6 @@ from vision_gen.engine import commands
 from vision_gen.engine.parallel import STYLES
 from vision_gen.errors import InputError
 
-arguments.define_measurement()
-_CONFIG = flags.FLAGS["config"]
-_STYLES = flags.DEFINE_list("styles", ["jit"], f"Of {', '.join(STYLES)}.")
-_DEVICES = flags.DEFINE_list("devices", ["1"], "Numbers of devices.")
-_DTYPE = flags.DEFINE_list("dtype", [], "float32, bfloat16; by default the config's.")
-_OUTPUT = flags.DEFINE_string("output", None, "Results file.")
-
 
 def figures(found, ceiling):
     """A measurement of `measure.measured` as figures."""
@@ -67,21 +60,30 @@ def figures(found, ceiling):
     return result
 
 
+def define():
+    """The flags of this program."""
+    arguments.define_measurement()
+    flags.DEFINE_list("styles", ["jit"], f"Of {', '.join(STYLES)}.")
+    flags.DEFINE_list("devices", ["1"], "Numbers of devices.")
+    flags.DEFINE_list("dtype", [], "float32, bfloat16; by default the config's.")
+    flags.DEFINE_string("output", None, "Results file.")
+
+
 def main(argv):
     del argv
-    devices = arguments.numbers(_DEVICES.value, "--devices")
-    unknown = [s for s in _STYLES.value if s not in STYLES]
+    devices = arguments.numbers(flags.FLAGS.devices, "--devices")
+    unknown = [s for s in flags.FLAGS.styles if s not in STYLES]
     if unknown:
         raise InputError(f"--styles must be of {STYLES}, got {unknown[0]!r}")
     name, label = arguments.config_name(), arguments.label()
-    path = pathlib.Path(_OUTPUT.value or records.RESULTS / f"throughput-{name}.json")
+    path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"throughput-{name}.json")
     record = records.Record("throughput", path)
     given = arguments.config_arguments()
     failed = 0
-    for dtype in _DTYPE.value or [_CONFIG.value.dtype]:
+    for dtype in flags.FLAGS.dtype or [flags.FLAGS.config.dtype]:
         typed = [*given, f"--config.dtype={dtype}"]
         ceiling = measure.child(typed, devices=1, ceiling=True)
-        for style, count in itertools.product(_STYLES.value, devices):
+        for style, count in itertools.product(flags.FLAGS.styles, devices):
             title = f"{label}: {style}, {count} device{'s' * (count > 1)}, {dtype}"
             settings = dict(config=label, style=style, devices=count, dtype=dtype)
             try:
@@ -104,5 +106,6 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    define()
     flags.mark_flags_as_required(["config"])
     sys.exit(commands.run(main))

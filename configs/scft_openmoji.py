@@ -1,11 +1,13 @@
 """SCFT (Lee et al., CVPR 2020) as published, 256 px, on line art.
 
-With the paper's network, where its weights can be had: --config.model.perceptual=vgg19.
+The perceptual and style terms are of the paper's VGG-19 where its weights are there (docs/metrics.md), of
+EfficientNet-Lite0 otherwise; --config.model.perceptual=vgg19 downloads them.
 """
 
 from ml_collections import ConfigDict
 
 from vision_gen.engine import defaults
+from vision_gen.pretrained import weights
 
 # What the paper has and the config has not, for benchmarks.compile_only --scale=paper.
 PAPER = {"dtype": "bfloat16"}
@@ -29,7 +31,7 @@ def get_config():
                 reconstruction_weight=30.0,
                 triplet_weight=1.0,
                 triplet_margin=12.0,
-                perceptual="efficientnet-lite0",
+                perceptual="vgg19" if weights.is_here("vgg19") else "efficientnet-lite0",
                 perceptual_weight=0.01,
                 style_weight=50.0,
                 jitter_shift=0.2,

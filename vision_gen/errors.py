@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class NonFiniteError(RuntimeError):
     """A loss or gradient became infinite or not a number; names step, player and terms."""
+
+
+class LostProcessError(RuntimeError):
+    """Another process of the run is gone, and this one cannot go on; says how the run comes back."""

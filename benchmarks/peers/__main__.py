@@ -21,11 +21,6 @@ from benchmarks.peers import compared
 from vision_gen.engine import commands
 from vision_gen.errors import InputError
 
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "Timed steps of each peer.", lower_bound=1)
-_ONLY = flags.DEFINE_list("only", [], "Of the comparisons; by default all.")
-_COMPILED = flags.DEFINE_bool("compiled", True, "Also torch.compile.")
-_OUTPUT = flags.DEFINE_string("output", None, "Results file.")
-
 
 def figures(seconds, unit, count):
     """Times as figures: rates of all, ratios to each peer and to the fastest of them by its median."""
@@ -43,20 +38,28 @@ def figures(seconds, unit, count):
     return found, fastest
 
 
+def define():
+    """The flags of this program."""
+    flags.DEFINE_integer("rounds", 7, "Timed steps of each peer.", lower_bound=1)
+    flags.DEFINE_list("only", [], "Of the comparisons; by default all.")
+    flags.DEFINE_bool("compiled", True, "Also torch.compile.")
+    flags.DEFINE_string("output", None, "Results file.")
+
+
 def main(argv):
     del argv
-    unknown = [name for name in _ONLY.value if name not in compared.COMPARISONS]
+    unknown = [name for name in flags.FLAGS.only if name not in compared.COMPARISONS]
     if unknown:
         raise InputError(f"--only must be of {', '.join(compared.COMPARISONS)}, got {unknown[0]!r}")
-    record = records.Record("peers", pathlib.Path(_OUTPUT.value or records.RESULTS / "peers.json"))
+    record = records.Record("peers", pathlib.Path(flags.FLAGS.output or records.RESULTS / "peers.json"))
     best = []
-    for key in _ONLY.value or compared.COMPARISONS:
+    for key in flags.FLAGS.only or compared.COMPARISONS:
         name, prepare = compared.COMPARISONS[key]
         comparison = prepare()
-        peers = [p for p in comparison.peers if _COMPILED.value or "compiled" not in p]
-        seconds = compared.alternated(key, peers, _ROUNDS.value)
+        peers = [p for p in comparison.peers if flags.FLAGS.compiled or "compiled" not in p]
+        seconds = compared.alternated(key, peers, flags.FLAGS.rounds)
         found, fastest = figures(seconds, comparison.unit, comparison.count)
-        settings = dict(config=key, device=measure.device_name(), rounds=_ROUNDS.value)
+        settings = dict(config=key, device=measure.device_name(), rounds=flags.FLAGS.rounds)
         records.show(
             record.add(name, found, nature=records.MEASURED, settings=settings, note=f"fastest peer: {fastest}")
         )
@@ -67,11 +70,12 @@ def main(argv):
             f"geometric mean of {len(best)} ratios",
             {"ratio to the fastest": records.figure(mean, "1", better="higher")},
             nature=records.MEASURED,
-            settings=dict(config="mean of " + ", ".join(_ONLY.value or compared.COMPARISONS), device=measure.device_name()),
+            settings=dict(config="mean of " + ", ".join(flags.FLAGS.only or compared.COMPARISONS), device=measure.device_name()),
         )
     )
     print(f"wrote {record.path}")
 
 
 if __name__ == "__main__":
+    define()
     sys.exit(commands.run(main))

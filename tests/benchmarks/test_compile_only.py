@@ -1,36 +1,134 @@
-"""What the compile-time tables count, on programs whose counts are known."""
+"""What the compile-time figures are made of, on programs whose counts are known."""
+
+import importlib
+import pathlib
 
 import jax
 from jax import lax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import compile_only
+from benchmarks import compile_only, program, steps, targets
+from tests.conftest import tiny
 from vision_gen.errors import InputError
+from vision_gen.ops import conv
 
 
 def test_products_in_a_loop_count_as_often_as_it_turns():
     w = jnp.ones((5, 8, 8))
     step = lambda x: lax.scan(lambda x, w: (jax.jit(jnp.dot)(x, w), None), x, w)[0]
     jaxpr = jax.make_jaxpr(step)(jnp.ones((3, 8)))
-    assert compile_only.matrix_flops(jaxpr.jaxpr) == 5 * 2 * 3 * 8 * 8
-    image, kernel = jnp.ones((2, 6, 6, 3)), jnp.ones((3, 3, 3, 4))
-    convolve = lambda x, w: lax.conv_general_dilated(
-        x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    jaxpr = jax.make_jaxpr(convolve)(image, kernel)
-    assert compile_only.matrix_flops(jaxpr.jaxpr) == 2 * (2 * 4 * 4 * 4) * (3 * 3 * 3)
+    assert steps.matrix_flops(jaxpr.jaxpr) == 5 * 2 * 3 * 8 * 8
 
 
-def test_collectives_are_read_from_the_program():
-    text = """
-  %a = f32[4,8]{1,0} all-reduce(%x), replica_groups={}
-  %b = (bf16[2]{0}, f32[3]{0}) all-gather-start(%y, %z), dimensions={0}
-  %c = f32[8]{0} add(%p, %q)
+def test_a_convolution_counts_once_forward_and_twice_back_in_every_formulation():
+    forward = 2 * (8 * 32 * 32 * 32) * (4 * 4 * 16)
+    x, w = jnp.ones((8, 64, 64, 16)), jnp.ones((4, 4, 16, 32))
+    f = lambda x, w: (conv.conv(x, w, stride=2, padding=1) ** 2).sum()
+    assert steps.matrix_flops(jax.make_jaxpr(f)(x, w).jaxpr) == forward
+    assert steps.matrix_flops(jax.make_jaxpr(jax.grad(f, (0, 1)))(x, w).jaxpr) == 3 * forward
+
+
+TEXT = """HloModule m
+
+FileNames
+1 "/home/a/vision_gen/nets/x.py"
+2 "/usr/site-packages/jax/y.py"
+
+FunctionNames
+1 "f"
+
+FileLocations
+1 {file_name_id=1 function_name_id=1 line=7 end_line=7 column=1 end_column=2}
+2 {file_name_id=2 function_name_id=1 line=9 end_line=9 column=1 end_column=2}
+
+StackFrames
+1 {file_location_id=1 parent_frame_id=1}
+2 {file_location_id=2 parent_frame_id=1}
+
+%inner (p: f32[4,8]) -> f32[4,8] {
+  %p = f32[4,8]{1,0} parameter(0)
+  ROOT %convolution.1 = f32[4,8]{1,0} convolution(%p, %p), dim_labels=bf_io->bf
+}
+
+%body (t: (s32[], f32[4,8])) -> (s32[], f32[4,8]) {
+  %t = (s32[], f32[4,8]{1,0}) parameter(0)
+  %g = f32[4,8]{1,0} get-tuple-element(%t), index=1
+  %i = s32[] get-tuple-element(%t), index=0
+  %r = f32[4,8]{1,0} all-reduce(%g), replica_groups={{0,1},{2,3}}, to_apply=%add
+  ROOT %u = (s32[], f32[4,8]{1,0}) tuple(%i, %r)
+}
+
+ENTRY %main (x: f32[4,8]) -> f32[4,8] {
+  %x = f32[4,8]{1,0} parameter(0)
+  %f = f32[4,8]{1,0} fusion(%x), kind=kOutput, calls=%inner, metadata={op_name="jit(f)/conv" stack_frame_id=2}
+  %s = bf16[2,8]{1,0:S(1)} copy(%f)
+  %b = (bf16[2]{0}, bf16[4]{0}) all-gather-start(%s), replica_groups=[2,2]<=[2,2]T(1,0), dimensions={0}
+  %w = (s32[], f32[4,8]{1,0}) while(%x), condition=%c, body=%body, backend_config={"known_trip_count":{"n":"5"}}
+  ROOT %o = f32[4,8]{1,0} get-tuple-element(%w), index=1
+}
 """
-    assert compile_only.collectives(text) == {"all-reduce": (1, 128.0), "all-gather": (1, 16.0)}
+
+
+def test_a_program_is_read_from_its_text():
+    read = program.Program(TEXT)
+    by_name = {i.name: i for i in read.instructions}
+    assert by_name["f"].source == "vision_gen/nets/x.py:7" and by_name["f"].op_name == "jit(f)/conv"
+    assert by_name["r"].times == 5
+    assert read.counts() == {
+        "fusion": 1, "convolution": 1, "copy": 1, "while": 1, "all-reduce": 1, "all-gather": 1
+    }  # fmt: skip
+    # fusion reads and writes 128; the copy reads 128, its result stays on the chip; the gather's start 4 + 8;
+    # the all-reduce 5 times 256.
+    assert read.bytes_moved() == 2 * 128 + 128 + 12 + 5 * 256
+    assert read.collectives({"data": 2, "fsdp": 2}) == {
+        ("all-reduce", "fsdp"): (1, 5 * 128.0),
+        ("all-gather", "data"): (1, 8.0),
+    }
+    assert program.axis_of("replica_groups={}", {"data": 2, "fsdp": 2}) == "data+fsdp"
+
+
+def test_counts_of_a_real_program_follow_its_loop():
+    def loop(x, w):
+        return lax.scan(lambda x, _: (jnp.tanh(x @ w), None), x, None, length=7)[0]
+
+    compiled = jax.jit(loop).lower(jnp.ones((64, 64)), jnp.ones((64, 64))).compile()
+    read = program.Program(compiled.as_text())
+    turns = [i.times for i in read.instructions if "tanh" in i.op_name]
+    assert turns and set(turns) == {7}
+
+
+def test_a_step_is_compiled_for_devices_that_are_only_described():
+    """Here for the CPU, so that the test needs no plugin."""
+    config = tiny("pix2pix_openmoji")
+    compiled = compile_only.Compiled(config, jax.devices()[:2])
+    found, limits = compile_only.figures(compiled, targets.chip("tpu:v5e:1x2"), "bfloat16")
+    assert compiled.needed == compiled.arguments + compiled.outputs + compiled.temporaries
+    assert any(kind == "all-reduce" and axis == "data" for kind, axis in compiled.collectives)
+    assert found["roofline: step at least"]["value"] == max(limits.values())
+    chip = targets.chip("tpu:v5e:1x2")
+    assert limits["compute"] == compiled.flops / chip.flops
+    assert limits["memory"] == compiled.moved / chip.bandwidth
+
+
+def test_the_largest_batch_is_found(monkeypatch):
+    config = tiny("pix2pix_openmoji")
+    monkeypatch.setattr(compile_only, "needed", lambda c, d, batch: None if batch > 900 else 10.0 * batch)
+    devices = jax.devices()[:4]
+    quiet = lambda text: None
+    batch, size = compile_only.largest_batch(config, devices, 5000.0, quiet)
+    assert batch % 4 == 0 and 470 <= batch <= 500 and size == 10 * batch
+    assert compile_only.largest_batch(config, devices, 1e9, quiet)[0] >= 840
+    assert compile_only.largest_batch(config, devices, 1.0, quiet) == (0, None)
+
+
+def test_every_system_says_what_the_papers_size_is():
+    systems = pathlib.Path(importlib.import_module("vision_gen.systems").__path__[0])
+    names = {p.stem for p in systems.glob("*.py")} - {"__init__"}
+    configs = {n: compile_only.paper(m) for n, m in compile_only.paper_configs().items()}
+    assert {c.system.split(".")[0] for c in configs.values()} == names
 
 
 def test_unknown_targets_are_named():
     with pytest.raises(InputError, match="--target must be CHIP:TOPOLOGY .*'tpu:v9:2x2'"):
-        compile_only.devices_of("tpu:v9:2x2")
+        targets.devices("tpu:v9:2x2")

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -214,38 +215,44 @@ def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
     assert manager.best() == 2
 
 
+def pair(folder, workdir, *more):
+    """Two processes of one run, started; joined over loopback."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    return [
+        subprocess.Popen(
+            command(
+                folder,
+                workdir,
+                *more,
+                "--config.parallel.processes=2",
+                f"--config.parallel.process={rank}",
+                f"--config.parallel.coordinator=127.0.0.1:{port}",
+            ),
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+
+
+def together(folder, workdir, *more):
+    """Output of both processes of a run that ends well."""
+    processes = pair(folder, workdir, *more)
+    outputs = [p.communicate(timeout=300)[0] for p in processes]
+    assert [p.returncode for p in processes] == [0, 0], outputs
+    return outputs
+
+
 def test_two_processes_train_save_and_resume(straight, tmp_path):
     """As one process of two devices would: the same parameters in the end."""
     folder, workdir = straight
-
-    def together(steps):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        processes = [
-            subprocess.Popen(
-                command(
-                    folder,
-                    tmp_path / "run",
-                    f"--config.train.steps={steps}",
-                    "--config.parallel.processes=2",
-                    f"--config.parallel.process={rank}",
-                    f"--config.parallel.coordinator=127.0.0.1:{port}",
-                ),
-                cwd=ROOT,
-                env=environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for rank in range(2)
-        ]
-        outputs = [p.communicate(timeout=300)[0] for p in processes]
-        assert [p.returncode for p in processes] == [0, 0], outputs
-        return outputs
-
-    together(3)
-    outputs = together(6)
+    together(folder, tmp_path / "run", "--config.train.steps=3")
+    outputs = together(folder, tmp_path / "run", "--config.train.steps=6")
     assert all("going on from the checkpoint of step 3" in out for out in outputs)
     got, want = state_of(tmp_path / "run", 6), state_of(workdir, 6)
     for name in ("kernel", "bias"):
@@ -253,6 +260,29 @@ def test_two_processes_train_save_and_resume(straight, tmp_path):
         np.testing.assert_allclose(
             got["params"]["painter"][name], want["params"]["painter"][name], atol=2e-3
         )
+
+
+def test_a_killed_process_ends_the_other_and_the_run_comes_back_identical(straight, tmp_path):
+    folder, _ = straight
+    more = [f"--config.train.{f}" for f in ("steps=300", "log_every=100", "sample_every=0", "checkpoint_every=100")]
+    together(folder, tmp_path / "whole", *more)
+    survivor, victim = pair(folder, tmp_path / "run", *more, "--config.parallel.timeout=20")
+    try:
+        until = time.monotonic() + 240
+        while not (tmp_path / "run" / "checkpoints" / "100").is_dir():
+            assert time.monotonic() < until and victim.poll() is None, "no checkpoint was finished"
+            time.sleep(0.005)
+        victim.kill()
+        output = survivor.communicate(timeout=120)[0]
+    finally:
+        survivor.kill()
+        victim.kill()
+    victim.communicate()
+    assert survivor.returncode == 4, output
+    assert "cannot reach another" in output and "go on from the checkpoint of step 100" in output
+    outputs = together(folder, tmp_path / "run", *more)
+    assert all("going on from the checkpoint of step 100" in out for out in outputs)
+    assert_identical(state_of(tmp_path / "run", 300), state_of(tmp_path / "whole", 300))
 
 
 @pytest.mark.parametrize(

@@ -144,9 +144,11 @@ def in_order(paths, ahead=64):
             yield waiting.popleft().result()
 
 
-def fingerprint(paths):
-    """SHA-256, in hexadecimal, of the files' bytes in order."""
+def fingerprint(paths, progress=None):
+    """SHA-256, in hexadecimal, of the files' bytes in order; `progress` is called with (done, total)."""
     digest = hashlib.sha256()
-    for path in paths:
+    for number, path in enumerate(paths, 1):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
+        if progress:
+            progress(number, len(paths))
     return digest.hexdigest()

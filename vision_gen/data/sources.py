@@ -320,13 +320,18 @@ def _lock(folder, name):
         yield
 
 
-def fingerprint(source):
-    """SHA-256, in hexadecimal, of every example's arrays: what figures of a source are figures of."""
+def fingerprint(source, progress=None):
+    """SHA-256, in hexadecimal, of every example's arrays: what figures of a source are figures of.
+
+    `progress` is called with (done, total).
+    """
     digest = hashlib.sha256()
     for i in range(len(source)):
         for name, value in sorted(source[i].items()):
             value = np.ascontiguousarray(value)
             digest.update(f"{name} {value.dtype} {value.shape} ".encode() + value.tobytes())
+        if progress:
+            progress(i + 1, len(source))
     return digest.hexdigest()
 
 

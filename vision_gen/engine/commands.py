@@ -1,6 +1,7 @@
 """What the entry points share: flags, clear errors, progress bars, tables."""
 
 import logging
+import os
 import sys
 
 from absl import app, flags
@@ -8,7 +9,7 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 import tqdm
 
-from vision_gen.errors import InputError, NonFiniteError
+from vision_gen.errors import InputError, LostProcessError, NonFiniteError
 
 
 def define_config(name, help_text):
@@ -21,7 +22,7 @@ def run(main):
 
     Returns:
       The exit status: what `main` returns, or 0; 2 where the user can mend it, with one line on stderr that says what;
-      3 where training diverged.
+      3 where training diverged; 4 where another process of the run was lost.
     """
     console = logging.StreamHandler(sys.stdout)
     console.setLevel(logging.INFO)
@@ -43,10 +44,15 @@ def run(main):
         return _fail(error, 2)
     except NonFiniteError as error:
         return _fail(error, 3)
+    except LostProcessError as error:
+        _fail(error, 4)
+        sys.stdout.flush()
+        # What runs at exit would wait for the process that is gone.
+        os._exit(4)
 
 
 def _fail(message, status):
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr, flush=True)
     return status
 
 

@@ -70,6 +70,7 @@ def experiment(system, *, data, model, players, **train):
                 processes=1,  # 1; the number of processes; or 0 to ask the cluster.
                 process=0,
                 coordinator="",  # host:port of process 0; empty: ask the cluster.
+                timeout=60,  # Seconds without a sign of life after which a process counts as lost.
             ),
         )
     )

@@ -76,7 +76,7 @@ def evaluate_run(
         "split": split,
         "data": model.config.data.name,
         "images": len(source),
-        "fingerprint": sources.fingerprint(source),
+        "fingerprint": sources.fingerprint(source, progress("fingerprint of the data")),
         "metrics": {},
         **_environment(),
     }
@@ -248,7 +248,10 @@ def compare_folders(
         if len(paths) < 2:
             raise InputError(f"--{name}: {folders[name]} has {len(paths)} image; at least 2 are needed")
     extractor = _extractor(metrics, features, weights, resize)
-    fingerprints = {name: image_files.fingerprint(paths) for name, paths in given.items()}
+    fingerprints = {
+        name: image_files.fingerprint(paths, progress(f"fingerprint of {name}"))
+        for name, paths in given.items()
+    }
     found = {}
     for name, paths in given.items():
         cache = extract.cache_path(extractor, fingerprints[name])

@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import signal
+import sys
 import threading
 import time
 
@@ -21,7 +22,7 @@ from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import sheets
 from vision_gen.engine import step as step_lib
 from vision_gen.engine import system as systems
-from vision_gen.errors import InputError, NonFiniteError
+from vision_gen.errors import InputError, LostProcessError, NonFiniteError
 
 log = logging.getLogger("vision_gen")
 # Steps whose metrics may be on their way back to the host.
@@ -83,6 +84,7 @@ def train(config, workdir):
     Raises:
       InputError: something given is wrong or cannot be written.
       NonFiniteError: a loss or gradient was not finite.
+      LostProcessError: another process is gone.
     """
     started = time.time()
     check(config)
@@ -196,13 +198,24 @@ def train(config, workdir):
         if saved != number:
             save(figures or None)
         manager.wait()
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        writer.flush()
+        finished = manager.steps()
+        raise LostProcessError(
+            f"step {number}: process {jax.process_index()} of {jax.process_count()} cannot reach another "
+            f"({str(error).splitlines()[0][:200]}). Start all processes again with the same command: they go on from "
+            + (f"the checkpoint of step {finished[-1]}" if finished else "the start, as no checkpoint was finished yet")
+        ) from error
     finally:
         stop.restore()
-        writer.flush()
-        writer.close()
-        executor.shutdown(wait=False)
-        manager.close()
-        log.removeHandler(log_file)
+        if not isinstance(sys.exception(), LostProcessError):  # Closing would wait for the lost one.
+            writer.flush()
+            writer.close()
+            executor.shutdown(wait=False)
+            manager.close()
+            log.removeHandler(log_file)
     return figures
 
 

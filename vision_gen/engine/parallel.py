@@ -167,6 +167,8 @@ def initialize(config):
         return
     if jax.config.jax_platforms == "cpu" or not jax.config.jax_platforms:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    if parallel.timeout < 1:
+        raise InputError(f"config.parallel.timeout must be at least 1 second, got {parallel.timeout}")
     arguments = {}
     if parallel.coordinator:
         arguments = dict(
@@ -174,7 +176,7 @@ def initialize(config):
             num_processes=parallel.processes,
             process_id=parallel.process,
         )
-    jax.distributed.initialize(**arguments)
+    jax.distributed.initialize(**arguments, heartbeat_timeout_seconds=parallel.timeout)
 
 
 def barrier(name):

@@ -71,6 +71,13 @@ def folder():
     return pathlib.Path(given or "~/.cache/vision_gen/weights").expanduser()
 
 
+def is_here(name):
+    """Whether a file of `FILES` need not be downloaded; its checksum is not looked at."""
+    published = FILES[name]
+    package = published.package.partition("/")[0]
+    return bool(importlib.util.find_spec(package)) if package else (folder() / published.file).exists()
+
+
 def checksum(path):
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:

@@ -1,0 +1,115 @@
+"""Results: their schema, comparison with a baseline, the report, and a measurement from end to end."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import arguments, hlo, quality, records, report, trivial
+from tests.conftest import ROOT
+from vision_gen.engine import loop
+from vision_gen.errors import InputError
+
+
+def result(name, **figures):
+    return {"name": name, "nature": records.MEASURED, "settings": {}, "figures": figures}
+
+
+def test_each_result_is_kept_as_it_comes(tmp_path):
+    record = records.Record("throughput", tmp_path / "a.json")
+    for i in range(2):
+        record.add(f"r{i}", {"step": records.spread([1.0, 3.0, 2.0], "s")}, nature=records.MEASURED, settings={})
+        read = records.load(tmp_path / "a.json")
+        assert [r["name"] for r in read["results"]] == [f"r{j}" for j in range(i + 1)]
+    assert read["results"][0]["figures"]["step"] == {"value": 2.0, "unit": "s", "low": 1.0, "high": 3.0}
+    assert {"processor", "versions", "commit", "command", "date", "xla_flags"} <= read["environment"].keys()
+
+
+def test_files_of_another_schema_are_refused(tmp_path):
+    (tmp_path / "old.json").write_text(json.dumps({"schema": 0}))
+    with pytest.raises(InputError, match="old.json: results of schema 1 are read, this has 0"):
+        records.load(tmp_path / "old.json")
+    (tmp_path / "half.json").write_text('{"schema": 1')
+    with pytest.raises(InputError, match="half.json: not a file of results"):
+        records.load(tmp_path / "half.json")
+
+
+def test_worse_is_worse_by_more_than_the_noise():
+    seconds = lambda *v: records.spread(v, "s", better="lower")
+    rate = lambda *v: records.spread(v, "images/s", better="higher")
+    old = [result("a", step=seconds(1.0, 1.1, 1.2), throughput=rate(9, 10, 11), compile=records.figure(5, "s"))]
+    worse = lambda **f: [row[1] for row in report.worse(old, [result("a", **f)], 0.05)]
+    assert worse(step=seconds(1.3, 1.4, 1.5)) == ["step"]
+    assert worse(step=seconds(1.15, 1.4, 1.5)) == []  # The ranges overlap.
+    assert worse(step=seconds(0.5, 0.6, 0.7)) == []
+    assert worse(throughput=rate(7, 8, 8.5)) == ["throughput"]
+    assert worse(throughput=rate(12, 13, 14)) == []
+    assert worse(compile=records.figure(50, "s")) == []  # Says not which way is better.
+    assert report.worse(old, [result("b", step=seconds(9.0, 9.1))], 0.05) == []
+
+
+def test_the_report_keeps_measured_and_compile_time_apart(tmp_path):
+    record = records.Record("throughput", tmp_path / "a.json")
+    slow = {"step": records.spread([2.0, 2.1], "s", better="lower"), "throughput": records.figure(3, "images/s")}
+    record.add("run", slow, nature=records.MEASURED, settings=dict(config="c"))
+    record = records.Record("compile_only", tmp_path / "b.json")
+    record.add("program", {"memory: needed": records.figure(7, "bytes")}, nature=records.COMPILE_TIME, settings={})
+    page, text = tmp_path / "page.html", tmp_path / "docs" / "page.md"
+    text.parent.mkdir()
+    command = [sys.executable, "-m", "benchmarks.report", f"{tmp_path}/a.json", f"{tmp_path}/b.json", f"--html={page}",
+               f"--markdown={text}"]  # fmt: skip
+    run = lambda *more: subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True)
+    assert run().returncode == 0
+    tables = [t for t in text.read_text().split("## ") if "| value |" in t]
+    assert len(tables) == 2
+    assert all(("run" in t and "measured" in t) != ("program" in t and "compile-time" in t) for t in tables)
+    assert "src=\"data:image/png" in page.read_text() and (text.parent / "page" / "throughput.png").exists()
+    fast = json.loads((tmp_path / "a.json").read_text())
+    fast["results"][0]["figures"]["step"] |= {"value": 1.0, "low": 0.9, "high": 1.1}
+    (tmp_path / "fast.json").write_text(json.dumps(fast))
+    again = run(f"--baseline={tmp_path}/fast.json")
+    assert again.returncode == 1 and "WORSE  run: step 1 to 2.05" in again.stdout
+    assert run(f"--baseline={tmp_path}/a.json").returncode == 0
+
+
+def test_a_setting_is_measured_and_profiled_in_its_own_process(tmp_path):
+    given = ["--config=benchmarks/trivial.py"]
+    command = [sys.executable, "-m", "benchmarks.hlo", *given, "--rounds=3", f"--output={tmp_path}/h.json",
+               f"--folder={tmp_path}/hlo", "--devices=2"]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (found,) = records.load(tmp_path / "h.json")["results"]
+    assert found["settings"]["devices"] == 2 and found["settings"]["batch"] == 16
+    assert found["figures"]["all-reduce instructions"]["value"] >= 1
+    assert found["operations"] and any("vision_gen/" in o["source"] for o in found["operations"])
+    assert "ENTRY" in (tmp_path / "hlo" / "trivial" / "0" / "step.hlo").read_text()
+    assert hlo.differences(found, found) == []
+
+
+def test_a_setting_that_fails_is_named_and_the_others_are_kept(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.throughput", "--config=benchmarks/trivial.py", "--devices=3,1",
+               "--rounds=3", "--data=false", f"--output={tmp_path}/t.json"]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "config.train.batch_size is 16; it must be a multiple of 3" in done.stderr
+    failed, fine = records.load(tmp_path / "t.json")["results"]
+    assert failed["note"].startswith("failed") and fine["figures"]["throughput"]["value"] > 0
+
+
+def test_curves_of_a_run_are_read_with_their_times(tmp_path):
+    config = trivial.get_config()
+    config.train.update(steps=6, eval_every=2, log_every=2)
+    loop.train(config, tmp_path / "run")
+    points = quality.curves(tmp_path / "run", 0.0)["square"]
+    assert [step for _, step, _ in points] == [2, 4, 6]
+    assert points[0][0] <= points[1][0] <= points[2][0] and points[2][2] < points[0][2]
+
+
+def test_arguments_of_the_config_are_handed_on():
+    argv = ["--config=configs/scft_demo.py", "--styles=jit", "--config.train.batch_size=4", "--devices=1"]
+    assert arguments.config_arguments(argv) == ["--config=configs/scft_demo.py", "--config.train.batch_size=4"]
+    assert arguments.label(argv) == "scft_demo train.batch_size=4"
+    assert arguments.config_name(["--config", "configs/x.py", "--config.seed=1"]) == "x"
+    with pytest.raises(InputError, match="--devices must be positive integers"):
+        arguments.numbers(["1", "0"], "--devices")
