@@ -71,6 +71,7 @@ class Compiled:
         self.text = step.compiled.as_text()
         parsed = program.Program(self.text)
         self.moved = parsed.bytes_moved()
+        self.traffic = parsed.traffic(8)
         self.collectives = parsed.collectives(dict(step.parallel.mesh.shape))
         self.counts = parsed.counts()
         try:
@@ -202,9 +203,12 @@ def compile_one(name, config, target, record):
             fits = "fits" if compiled.needed <= chip.memory else "does NOT fit"
             note = f"{fits}; bound by {max(limits, key=limits.get)}"
         result = record.add(
-            title, found, nature=records.COMPILE_TIME, settings=settings, counts=compiled.counts, note=note
-        )
+            title, found, nature=records.COMPILE_TIME, settings=settings, counts=compiled.counts, note=note,
+            traffic=compiled.traffic,
+        )  # fmt: skip
         records.show(result)
+        for source, opcode, size in compiled.traffic:
+            print(f"  {size / compiled.moved:6.1%} of the traffic  {opcode:<12} {source}")
     if flags.FLAGS.largest and chip:
         batch, size = largest_batch(config, devices, chip.memory)
         extra = {"largest batch that fits": records.figure(batch, "examples", better="higher")}

@@ -1,4 +1,4 @@
-"""Single convolutions on this device: XLA's own and `ops.conv`, forward, dx and dW.
+"""Single convolutions on this device: XLA's own as it compiles by default and `ops.conv`, forward, dx and dW.
 
     python -m benchmarks.conv
 """
@@ -21,9 +21,9 @@ SHAPES = (
 )
 
 
-def milliseconds(function, *arguments):
-    """Fastest of four runs after a warm-up."""
-    function = jax.jit(function)
+def milliseconds(function, *arguments, options=None):
+    """Fastest of four runs after a warm-up, compiled with `options`."""
+    function = jax.jit(function, compiler_options=options)
     jax.block_until_ready(function(*arguments))
     seconds = []
     for _ in range(4):
@@ -55,10 +55,11 @@ def main():
         label = f"{'transposed ' * transposed}{kernel}x{kernel}/{stride} {shape} -> {features}"
         for name, f in variants.items():
             y = f(x, w)
+            options = conv.compiler_options() if name == "ops.conv" else {}
             times = (
-                milliseconds(f, x, w),
-                milliseconds(lambda x, w, y: jax.vjp(lambda x: f(x, w), x)[1](y), x, w, y),
-                milliseconds(lambda x, w, y: jax.vjp(lambda w: f(x, w), w)[1](y), x, w, y),
+                milliseconds(f, x, w, options=options),
+                milliseconds(lambda x, w, y: jax.vjp(lambda x: f(x, w), x)[1](y), x, w, y, options=options),
+                milliseconds(lambda x, w, y: jax.vjp(lambda w: f(x, w), w)[1](y), x, w, y, options=options),
             )
             print(f"{label:<46} {name:<12} " + " ".join(f"{t:9.1f}" for t in times))
 

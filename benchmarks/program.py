@@ -99,12 +99,20 @@ class Program:
 
         Buffers that a TPU's compiler keeps on the chip do not count.
         """
-        total = 0.0
+        return sum(self._bytes(i) for i in self.instructions)
+
+    def traffic(self, count):
+        """Where the most of `bytes_moved` comes from: [(source, opcode, bytes)], `count` of them."""
+        found = collections.Counter()
         for i in self.instructions:
-            if i.opcode not in FREE:
-                shapes = [i.shape, *(self._shapes.get(name, "") for name in i.operands)]
-                total += i.times * sum(size(shape, main_memory=True) for shape in shapes)
-        return total
+            found[i.source or i.op_name or "(the compiler)", i.opcode] += self._bytes(i)
+        return [(*key, value) for key, value in found.most_common(count)]
+
+    def _bytes(self, instruction):
+        if instruction.opcode in FREE:
+            return 0.0
+        shapes = [instruction.shape, *(self._shapes.get(name, "") for name in instruction.operands)]
+        return instruction.times * sum(size(shape, main_memory=True) for shape in shapes)
 
     def collectives(self, axes=None):
         """{(kind, axis): (count, bytes)}: bytes of the results on one device, loops as often as they turn.

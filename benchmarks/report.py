@@ -8,6 +8,7 @@ documentation with its plots beside it. Measured and compile-time figures stand 
 """
 
 import collections
+import html
 import pathlib
 import sys
 
@@ -214,6 +215,13 @@ def operations(result):
     return header, rows
 
 
+def traffic(result):
+    """Rows of where a compiled program's memory traffic comes from."""
+    moved = result["figures"]["memory traffic, from the HLO"]["value"]
+    rows = [[f"{size / moved:.1%}", opcode, source] for source, opcode, size in result["traffic"]]
+    return ["share", "instruction", "made at"], rows
+
+
 def markdown_table(header, rows):
     text = lambda v: "" if v is None else str(v).replace("|", "\\|").replace("\n", " ")
     lines = [f"| {' | '.join(map(text, header))} |", "|" + " --- |" * len(header)]
@@ -270,9 +278,12 @@ def main(argv):
             page.append(report.table(header, rows))
             text += [markdown_table(header, rows), ""]
         for result in results:
-            if result.get("operations"):
-                page += [f"<h3>{result['name']}</h3>", report.table(*operations(result))]
-                text += [f"Costliest operations of {result['name']}:", "", markdown_table(*operations(result)), ""]
+            for key, what, rows in (
+                ("operations", "Costliest operations", operations), ("traffic", "Memory traffic", traffic)
+            ):  # fmt: skip
+                if result.get(key):
+                    page += [f"<h3>{what} of {html.escape(result['name'])}</h3>", report.table(*rows(result))]
+                    text += [f"{what} of {result['name']}:", "", markdown_table(*rows(result)), ""]
     page.append("<h2>Environments</h2>")
     text += ["## Environments", ""]
     for number, record in enumerate(found, 1):

@@ -6,7 +6,8 @@
 
 Torch runs eager and, where it works, compiled, each with NCHW and channels_last: the ratio is to the fastest of
 them. Each lives in a process of its own, so that neither finds the other's threads and memory, and they step
-alternately, so that a drift of the machine's speed meets both. A ratio is torch's time over ours of one round; above
+alternately, so that a drift of the machine's speed meets both. In its turn each steps for two seconds untimed,
+then three steps count. A ratio is torch's time over ours of one round; above
 1 we are faster. Writes benchmarks/results/peers.json.
 """
 
@@ -40,7 +41,7 @@ def figures(seconds, unit, count):
 
 def define():
     """The flags of this program."""
-    flags.DEFINE_integer("rounds", 7, "Timed steps of each peer.", lower_bound=1)
+    flags.DEFINE_integer("rounds", 5, "Turns of each peer.", lower_bound=1)
     flags.DEFINE_list("only", [], "Of the comparisons; by default all.")
     flags.DEFINE_bool("compiled", True, "Also torch.compile.")
     flags.DEFINE_string("output", None, "Results file.")

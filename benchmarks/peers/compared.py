@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import multiprocessing
 import os
+import statistics
 import sys
 import time
 
@@ -29,6 +30,7 @@ except ImportError:
 
 RAYS = 512
 PART = 8  # Rays computed at a time on CPU.
+WAKING = 2.0  # Seconds of steps that are not timed, at the beginning of each turn.
 
 
 @dataclasses.dataclass
@@ -189,7 +191,7 @@ COMPARISONS = {
 
 
 class Runner:
-    """A process that makes two steps when it is told to, and times the second.
+    """A process that steps for a while when it is told to, and times the last three steps.
 
     Args:
       key: of `COMPARISONS`.
@@ -203,7 +205,7 @@ class Runner:
         self._process.start()
 
     def answer(self):
-        """Seconds of the second of the two steps asked for last, or why there is none, as text."""
+        """Median seconds of the steps asked for last, or why there are none, as text."""
         try:
             return self._pipe.recv()
         except EOFError:
@@ -218,6 +220,12 @@ class Runner:
         self._process.join()
 
 
+def timed(run):
+    begun = time.perf_counter()
+    run()
+    return time.perf_counter() - begun
+
+
 def _serve(pipe, key, name):
     torch.set_num_threads(os.cpu_count())
     try:
@@ -226,10 +234,12 @@ def _serve(pipe, key, name):
         run(), run()  # Warm-up.
         pipe.send(0.0)
         while pipe.recv():
-            run()  # Threads that have slept may begin on one core; in training they never sleep.
+            # Threads that have slept may begin on one core, and stay there for a second or two; in training they
+            # never sleep.
             begun = time.perf_counter()
-            run()
-            pipe.send(time.perf_counter() - begun)
+            while time.perf_counter() - begun < WAKING:
+                run()
+            pipe.send(statistics.median(timed(run) for _ in range(3)))
     except Exception as error:  # torch.compile's compiler may be missing, or fail on the model.
         pipe.send(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300])
 
