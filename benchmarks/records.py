@@ -76,6 +76,11 @@ class Record:
         self.save()
         return self.results[-1]
 
+    def fail(self, name, error, **where):
+        """Appends a setting that could not be measured, and says why; the others go on."""
+        print(f"{name}: {error}", file=sys.stderr)
+        self.add(name, {}, note=f"failed: {error}", **where)
+
     def save(self):
         """Writes the file, which `add` does as well."""
         record = {

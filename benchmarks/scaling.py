@@ -64,8 +64,7 @@ def main(argv):
                     **{k: v for k, v in arguments.measurement().items() if k != "data"},
                 )  # fmt: skip
             except InputError as error:
-                print(f"{title}: {error}", file=sys.stderr)
-                record.add(title, {}, nature=records.MEASURED, settings=settings, note=f"failed: {error}")
+                record.fail(title, error, nature=records.MEASURED, settings=settings)
                 failed += 1
                 continue
             first = first or found

@@ -91,8 +91,7 @@ def main(argv):
                     [*typed, f"--config.parallel.style={style}"], devices=count, **arguments.measurement()
                 )
             except InputError as error:
-                print(f"{title}: {error}", file=sys.stderr)
-                record.add(title, {}, nature=records.MEASURED, settings=settings, note=f"failed: {error}")
+                record.fail(title, error, nature=records.MEASURED, settings=settings)
                 failed += 1
                 continue
             settings |= {k: found[k] for k in ("device", "platform", "system", "batch")}
