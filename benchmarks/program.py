@@ -16,6 +16,8 @@ FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "while", "conditional",
     "call", "partition-id", "replica-id", "opt-barrier", "async-done", "copy-done", "domain",
 }  # fmt: skip
+# Instructions that read a part of their first operand.
+PARTIAL = {"slice", "dynamic-slice", "gather"}
 COUNTED = ("fusion", "convolution", "dot", "custom-call", "copy", "transpose", "while", *COLLECTIVES)
 
 _INSTRUCTION = re.compile(r"\s*(?:ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)$")
@@ -60,7 +62,7 @@ class Program:
     def __init__(self, text):
         computations, entry = _parse(text)
         places = _places(text)
-        self.instructions, self._shapes = [], {}
+        self.instructions, self._shapes, self._computations = [], {}, computations
         self._convolutions = {
             name: sum(i.opcode == "convolution" for i in body) for name, body in computations.items()
         }
@@ -109,10 +111,24 @@ class Program:
         return [(*key, value) for key, value in found.most_common(count)]
 
     def _bytes(self, instruction):
-        if instruction.opcode in FREE:
+        if instruction.opcode in FREE or instruction.opcode.endswith("-done"):
             return 0.0
-        shapes = [instruction.shape, *(self._shapes.get(name, "") for name in instruction.operands)]
-        return instruction.times * sum(size(shape, main_memory=True) for shape in shapes)
+        results = _results(instruction)
+        operands = [self._shapes.get(name, "") for name in instruction.operands]
+        callee = re.search(r"calls=%?([\w.\-]+)", instruction.rest)
+        body = self._computations.get(callee[1], []) if callee and instruction.opcode == "fusion" else [instruction]
+        whole = [_SHAPE.findall(shape) for shape in operands]
+        read = 0.0
+        for number, parts in enumerate(whole):
+            if any(not _on_chip(part) for part in parts):
+                full = sum(_one(*part) for part in parts if not _on_chip(part))
+                read += min(full, _part_read(body, number, instruction.opcode == "fusion"))
+        written = sum(_one(*part) for part in results if not _on_chip(part))
+        root = body[-1]
+        if root.opcode == "dynamic-update-slice" and written:  # In place: only the new part is written.
+            shapes = {i.name: i.shape for i in body} if body[0] is not instruction else self._shapes
+            written = size(shapes.get(root.operands[1], "")) or written
+        return instruction.times * (written + read)
 
     def collectives(self, axes=None):
         """{(kind, axis): (count, bytes)}: bytes of the results on one device, loops as often as they turn.
@@ -126,14 +142,7 @@ class Program:
             if i.opcode in COLLECTIVES:
                 kept = found[i.opcode, axis_of(i.rest, axes) if axes else ""]
                 kept[0] += 1
-                shape = i.shape
-                if i.rest.startswith("start ") and shape.startswith("("):
-                    # An asynchronous start holds its operands beside its results: count the latter.
-                    parts = _SHAPE.findall(shape)
-                    half = parts[len(parts) // 2 :] if len(parts) > 1 else parts
-                    kept[1] += i.times * sum(_one(*p) for p in half)
-                else:
-                    kept[1] += i.times * size(shape)
+                kept[1] += i.times * sum(_one(*part) for part in _results(i))
         return {key: tuple(value) for key, value in found.items()}
 
 
@@ -143,8 +152,40 @@ def size(shape, *, main_memory=False):
     Args:
       main_memory: leave out what lies in another memory space, `S(1)` in its layout.
     """
-    parts = _SHAPE.findall(shape)
-    return sum(_one(*p) for p in parts if not (main_memory and "S(" in p[2] and "S(0)" not in p[2]))
+    return sum(_one(*p) for p in _SHAPE.findall(shape) if not (main_memory and _on_chip(p)))
+
+
+def _part_read(body, number, fused):
+    """Bytes at most that the instructions of `body` read of operand `number`: infinite unless all take parts of it."""
+    if fused:
+        own = [i.name for i in body if i.opcode == "parameter" and i.rest.startswith(f"{number})")]
+        users = [i for i in body if own and own[0] in i.operands]
+        place = lambda i: i.operands.index(own[0])
+    else:
+        users, place = body, lambda i: number
+    total = 0.0
+    for user in users:
+        if user.opcode in PARTIAL and place(user) == 0:
+            total += sum(_one(*part) for part in _results(user))
+        elif not (user.opcode == "dynamic-update-slice" and place(user) == 0):
+            return math.inf
+    return total
+
+
+def _on_chip(part):
+    return "S(" in part[2] and "S(0)" not in part[2]
+
+
+def _results(instruction):
+    """Parts of an instruction's shape that it gives; the start of an asynchronous one holds its operands as well."""
+    parts = _SHAPE.findall(instruction.shape)
+    if not instruction.rest.startswith("start ") or len(parts) == 1 or instruction.opcode == "all-reduce":
+        return parts
+    if instruction.opcode == "copy":  # (to, from, context)
+        return parts[:1]
+    if instruction.opcode in PARTIAL:  # ((from, ...), to, context)
+        return [p for p in parts if p[0] != "s32" and p[0] != "u32"][-1:]
+    return parts[len(parts) // 2 :]
 
 
 def _one(dtype, dimensions, layout=""):

@@ -65,15 +65,16 @@ def main(argv):
             record.add(name, found, nature=records.MEASURED, settings=settings, note=f"fastest peer: {fastest}")
         )
         best.append(found["ratio to the fastest"]["value"])
-    mean = statistics.geometric_mean(best)
-    records.show(
-        record.add(
-            f"geometric mean of {len(best)} ratios",
-            {"ratio to the fastest": records.figure(mean, "1", better="higher")},
-            nature=records.MEASURED,
-            settings=dict(config="mean of " + ", ".join(flags.FLAGS.only or compared.COMPARISONS), device=measure.device_name()),
+    if len(best) > 1:
+        mean = statistics.geometric_mean(best)
+        records.show(
+            record.add(
+                f"geometric mean of {len(best)} ratios",
+                {"ratio to the fastest": records.figure(mean, "1", better="higher")},
+                nature=records.MEASURED,
+                settings=dict(config="mean of " + ", ".join(flags.FLAGS.only or compared.COMPARISONS), device=measure.device_name()),
+            )
         )
-    )
     print(f"wrote {record.path}")
 
 

@@ -63,6 +63,8 @@ ENTRY %main (x: f32[4,8]) -> f32[4,8] {
   %x = f32[4,8]{1,0} parameter(0)
   %f = f32[4,8]{1,0} fusion(%x), kind=kOutput, calls=%inner, metadata={op_name="jit(f)/conv" stack_frame_id=2}
   %s = bf16[2,8]{1,0:S(1)} copy(%f)
+  %k = ((f32[4,8]{1,0}), f32[1,8]{1,0:S(1)}, s32[]) slice-start(%x), slice={[0:1], [0:8]}
+  %l = f32[1,8]{1,0:S(1)} slice-done(%k)
   %b = (bf16[2]{0}, bf16[4]{0}) all-gather-start(%s), replica_groups=[2,2]<=[2,2]T(1,0), dimensions={0}
   %w = (s32[], f32[4,8]{1,0}) while(%x), condition=%c, body=%body, backend_config={"known_trip_count":{"n":"5"}}
   ROOT %o = f32[4,8]{1,0} get-tuple-element(%w), index=1
@@ -78,9 +80,10 @@ def test_a_program_is_read_from_its_text():
     assert read.counts() == {
         "fusion": 1, "convolution": 1, "copy": 1, "while": 1, "all-reduce": 1, "all-gather": 1
     }  # fmt: skip
-    # fusion reads and writes 128; the copy reads 128, its result stays on the chip; the gather's start 4 + 8;
-    # the all-reduce 5 times 256.
-    assert read.bytes_moved() == 2 * 128 + 128 + 12 + 5 * 256
+    # The fusion reads and writes 128; the copy reads 128, its result stays on the chip, and the gather writes 8; the
+    # slice reads the 32 that it brings onto the chip; the all-reduce 5 times 256.
+    assert read.bytes_moved() == 2 * 128 + 128 + 8 + 32 + 5 * 256
+    assert read.traffic(1) == [("(the compiler)", "all-reduce", 5 * 256)]
     assert read.collectives({"data": 2, "fsdp": 2}) == {
         ("all-reduce", "fsdp"): (1, 5 * 128.0),
         ("all-gather", "data"): (1, 8.0),
@@ -96,6 +99,18 @@ def test_counts_of_a_real_program_follow_its_loop():
     read = program.Program(compiled.as_text())
     turns = [i.times for i in read.instructions if "tanh" in i.op_name]
     assert turns and set(turns) == {7}
+
+
+def test_parts_of_large_arrays_count_as_parts():
+    """A loop over stacked weights reads each once, and what it stacks it writes once."""
+
+    def loop(x, w):
+        return lax.scan(lambda x, w: (jnp.tanh(x + w), x * w), x, w)
+
+    w = jnp.ones((50, 1000))
+    read = program.Program(jax.jit(loop).lower(w[0], w).compile().as_text())
+    once = 4 * w.size
+    assert 2 * once <= read.bytes_moved() < 12 * once  # Each turn reading all of it would be 50 times.
 
 
 def test_a_step_is_compiled_for_devices_that_are_only_described():
