@@ -182,3 +182,13 @@ def test_defaults_are_the_papers():
     assert (model.triplet_weight, model.triplet_margin) == (1, 12)
     rates = [config.players[name].learning_rate for name in ("generator", "discriminator")]
     assert rates == [1e-4, 2e-4]
+
+
+def test_vgg19_is_the_perceptual_network_where_its_file_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("VISION_GEN_WEIGHTS", str(tmp_path))
+    from configs import scft_openmoji
+    from vision_gen.pretrained import weights
+
+    assert scft_openmoji.get_config().model.perceptual == "efficientnet-lite0"
+    (tmp_path / weights.FILES["vgg19"].file).touch()
+    assert scft_openmoji.get_config().model.perceptual == "vgg19"
