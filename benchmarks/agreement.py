@@ -24,6 +24,7 @@ from tests.golden import features_by_name
 from tests.golden import metrics_by_seed as golden
 from vision_gen.metrics import distribution, image, perceptual, resizing
 from vision_gen.nets import features
+from vision_gen.ops import conv
 from vision_gen.pretrained import features as reader
 from vision_gen.pretrained import weights
 
@@ -44,7 +45,8 @@ def networks():
             network = nnx.eval_shape(lambda name=name: reader.NETWORKS[name](rngs=nnx.Rngs(0)))
             reader.fill(network, features_by_name.state_of(network))
             apply, params = reader.apply(network)
-            found = jax.jit(apply)(params, features_by_name.images(size))
+            run = jax.jit(apply, compiler_options=conv.compiler_options())  # As `metrics.extract` runs it.
+            found = run(params, features_by_name.images(size))
             for full in reference:
                 owner, _, tap = full.partition("/")
                 if owner == name:

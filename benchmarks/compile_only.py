@@ -7,7 +7,7 @@
         --config.model.size=L --config.dtype=bfloat16 --config.parallel.fsdp=16
 
 With `--scale=paper` every config that says what the paper's full size is (`PAPER`) is compiled; with `--largest`
-the largest batch that fits is searched as well. Compile-time figures, nothing is run. Adds to
+the largest batch that fits is searched as well. Compile-time figures, nothing is run. Writes
 benchmarks/results/compile-CONFIG.json.
 """
 
@@ -59,7 +59,7 @@ class Compiled:
 
     def __init__(self, config, devices):
         step = steps.build(config, devices, abstract=True)
-        self.batch, self.count, self.unit = config.train.batch_size, step.count, step.unit
+        self.count, self.unit = step.count, step.unit
         self.devices = len(devices)
         self.seconds = step.compile_seconds
         self.flops = step.flops / self.devices

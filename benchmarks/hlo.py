@@ -78,17 +78,22 @@ def main(argv):
     path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"hlo-{name}.json")
     record = records.Record("hlo", path)
     count = arguments.numbers(flags.FLAGS.devices, "--devices")[0]
+    failed = False
     for number, xla_flags in enumerate(flags.FLAGS.xla_flags.split(";")):
         folder = (pathlib.Path(flags.FLAGS.folder) / name / str(number)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        found = measure.child(
-            arguments.config_arguments(), devices=count, xla_flags=xla_flags.strip(), folder=folder,
-            profile=True, **{"data": False, **arguments.measurement()},
-        )  # fmt: skip
+        title = f"{label}: {xla_flags.strip() or 'no flags'}"
         settings = dict(config=label, devices=count, xla_flags=xla_flags.strip())
-        settings |= {k: found[k] for k in ("device", "platform", "system", "batch")}
+        found = measure.attempt(
+            record, title, settings, arguments.config_arguments(), devices=count,
+            xla_flags=xla_flags.strip(), folder=folder, profile=True,
+            **{"data": False, **arguments.measurement()},
+        )  # fmt: skip
+        if found is None:
+            failed = True
+            continue
         result = record.add(
-            f"{label}: {xla_flags.strip() or 'no flags'}",
+            title,
             figures(found),
             nature=records.MEASURED,
             settings=settings,
@@ -101,6 +106,7 @@ def main(argv):
             print(f"{record.results[0]['name']}  to  {result['name']}")
             print("\n".join(differences(record.results[0], result)))
     print(f"wrote {path}")
+    return int(failed)
 
 
 if __name__ == "__main__":

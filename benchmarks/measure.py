@@ -81,6 +81,23 @@ def child(given, *, devices=0, processes=1, xla_flags="", folder=None, **options
         return json.loads(outputs[0].read_text())
 
 
+def attempt(record, title, settings, given, **options):
+    """What `child` measures, or None where it fails, which then stands in the record.
+
+    Args:
+      record: a `records.Record`.
+      title, settings: of the result; `settings` gets what the child says of its device and config.
+      given, **options: of `child`.
+    """
+    try:
+        found = child(given, **options)
+    except InputError as error:
+        record.fail(title, error, nature=records.MEASURED, settings=settings)
+        return None
+    settings |= {name: found[name] for name in ("device", "platform", "system", "batch")}
+    return found
+
+
 def _free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -128,7 +145,7 @@ def ceiling(dtype):
 def device_name():
     """Kind of the device; a CPU's is its processor, as JAX only says "cpu"."""
     kind = jax.devices()[0].device_kind
-    return records.environment()["processor"] if kind == "cpu" else kind
+    return records.processor() if kind == "cpu" else kind
 
 
 def measured(config, options):

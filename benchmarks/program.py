@@ -14,7 +14,7 @@ COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "coll
 # Instructions that move no data by themselves.
 FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "while", "conditional",
-    "call", "partition-id", "replica-id", "opt-barrier", "async-done", "copy-done", "domain",
+    "call", "partition-id", "replica-id", "opt-barrier", "domain",
 }  # fmt: skip
 # Instructions that read a part of their first operand.
 PARTIAL = {"slice", "dynamic-slice", "gather"}
@@ -114,20 +114,19 @@ class Program:
         if instruction.opcode in FREE or instruction.opcode.endswith("-done"):
             return 0.0
         results = _results(instruction)
-        operands = [self._shapes.get(name, "") for name in instruction.operands]
+        fused = instruction.opcode == "fusion"
         callee = re.search(r"calls=%?([\w.\-]+)", instruction.rest)
-        body = self._computations.get(callee[1], []) if callee and instruction.opcode == "fusion" else [instruction]
-        whole = [_SHAPE.findall(shape) for shape in operands]
+        body = self._computations[callee[1]] if fused else [instruction]
         read = 0.0
-        for number, parts in enumerate(whole):
-            if any(not _on_chip(part) for part in parts):
-                full = sum(_one(*part) for part in parts if not _on_chip(part))
-                read += min(full, _part_read(body, number, instruction.opcode == "fusion"))
-        written = sum(_one(*part) for part in results if not _on_chip(part))
-        root = body[-1]
-        if root.opcode == "dynamic-update-slice" and written:  # In place: only the new part is written.
-            shapes = {i.name: i.shape for i in body} if body[0] is not instruction else self._shapes
-            written = size(shapes.get(root.operands[1], "")) or written
+        for number, name in enumerate(instruction.operands):
+            whole = _in_main_memory(_SHAPE.findall(self._shapes.get(name, "")))
+            if whole:
+                read += min(whole, _part_read(body, number, fused))
+        written = _in_main_memory(results)
+        if body[-1].opcode == "dynamic-update-slice" and written:  # In place: only the new part is written.
+            shapes = {i.name: i.shape for i in body} if fused else self._shapes
+            new = shapes.get(body[-1].operands[1], "")
+            written = sum(_one(*part) for part in _SHAPE.findall(new))
         return instruction.times * (written + read)
 
     def collectives(self, axes=None):
@@ -146,13 +145,9 @@ class Program:
         return {key: tuple(value) for key, value in found.items()}
 
 
-def size(shape, *, main_memory=False):
-    """Bytes of a shape's text such as `(f32[4,8]{1,0}, bf16[2])`.
-
-    Args:
-      main_memory: leave out what lies in another memory space, `S(1)` in its layout.
-    """
-    return sum(_one(*p) for p in _SHAPE.findall(shape) if not (main_memory and _on_chip(p)))
+def _in_main_memory(parts):
+    """Bytes of the parts of a shape, without what lies in another memory space, `S(1)` in its layout."""
+    return sum(_one(*part) for part in parts if "S(" not in part[2] or "S(0)" in part[2])
 
 
 def _part_read(body, number, fused):
@@ -172,10 +167,6 @@ def _part_read(body, number, fused):
     return total
 
 
-def _on_chip(part):
-    return "S(" in part[2] and "S(0)" not in part[2]
-
-
 def _results(instruction):
     """Parts of an instruction's shape that it gives; the start of an asynchronous one holds its operands as well."""
     parts = _SHAPE.findall(instruction.shape)
@@ -188,8 +179,7 @@ def _results(instruction):
     return parts[len(parts) // 2 :]
 
 
-def _one(dtype, dimensions, layout=""):
-    del layout
+def _one(dtype, dimensions, _):
     return BYTES.get(dtype, 4) * math.prod(int(n) for n in dimensions.split(",") if n)
 
 

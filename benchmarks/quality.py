@@ -15,8 +15,9 @@ import time
 
 from absl import flags
 
-from benchmarks import arguments, measure, records
+from benchmarks import arguments, measure, records, report
 from vision_gen.engine import commands
+from vision_gen.engine import report as page
 from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
 
@@ -55,24 +56,6 @@ def curves(workdir, begun, prefix="val/"):
         for tag in events.Tags()["tensors"]
         if tag.startswith(prefix)
     }
-
-
-def draw(path, title, points, baselines, unit):
-    """A plot of [(seconds, count, value)] over time and over what was seen, with baselines {name: value}."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.4), dpi=110, layout="constrained")
-    seconds, seen, values = zip(*points)
-    for axes, x, label in zip(figure.subplots(1, 2, sharey=True), (seconds, seen), ("seconds", unit)):
-        axes.plot(x, values, marker=".", label=title)
-        for name, value in baselines.items():
-            axes.axhline(value, linestyle="--", color="gray", linewidth=1)
-            axes.annotate(name, (max(x), value), ha="right", va="bottom", fontsize=8, color="gray")
-        axes.set(xlabel=label, xlim=(0, None))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title, fontsize=11)
-    figure.savefig(path)
 
 
 def define():
@@ -121,7 +104,7 @@ def main(argv):
         },
     )
     records.show(result)
-    draw(path.with_suffix(".png"), f"{label}: {metric}", points, baselines, f"{unit} seen")
+    path.with_suffix(".png").write_bytes(page.png(report.plot_quality([result])))
     print(f"wrote {path} and {path.with_suffix('.png')}")
 
 

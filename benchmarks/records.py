@@ -128,7 +128,7 @@ def environment():
         ["git", *words], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
@@ -152,7 +152,8 @@ def _command():
     return f"{program} {subprocess.list2cmdline(sys.argv[1:])}".strip()
 
 
-def _processor():
+def processor():
+    """The name of the CPU."""
     try:
         found = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     except OSError:

@@ -177,21 +177,25 @@ def plot_roofline(results):
 
 
 def plot_quality(results):
+    """The figure over wall time and over what was seen, a row a result, with its baselines."""
     kept = [r for r in results if r.get("curves")]
     if not kept:
         return None
     figure = _figure(3.2 * len(kept))
-    for axes, r in zip(figure.subplots(len(kept), 1, squeeze=False)[:, 0], kept):
+    for row, r in zip(figure.subplots(len(kept), 2, squeeze=False, sharey="row"), kept):
         metric, points = next(iter(r["curves"].items()))
-        axes.plot([p[0] for p in points], [p[2] for p in points], marker=".", label=metric)
-        for name, f in r["figures"].items():
-            if name.startswith("baseline "):
-                axes.axhline(f["value"], color="gray", linestyle="--", linewidth=1)
-                axes.annotate(name, (0, f["value"]), fontsize=8, va="bottom", color="gray")
-        axes.set(title=r["name"], xlabel="seconds", ylabel=metric, xlim=(0, None))
-        axes.title.set_size(9)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        seconds, seen, values = zip(*points)
+        row[0].set(title=r["name"], ylabel=metric)
+        row[0].title.set_size(9)
+        for axes, x, label in zip(row, (seconds, seen), ("seconds", "seen")):
+            axes.plot(x, values, marker=".")
+            for name, f in r["figures"].items():
+                if name.startswith("baseline "):
+                    axes.axhline(f["value"], color="gray", linestyle="--", linewidth=1)
+                    axes.annotate(name, (0, f["value"]), fontsize=8, va="bottom", color="gray")
+            axes.set(xlabel=label, xlim=(0, None))
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -9,7 +9,6 @@ those of the compiled program, results on one device. Writes benchmarks/results/
 """
 
 import pathlib
-import statistics
 import sys
 
 from absl import flags
@@ -17,16 +16,6 @@ from absl import flags
 from benchmarks import arguments, measure, records, throughput
 from vision_gen.engine import commands
 from vision_gen.errors import InputError
-
-
-def efficiency(first, found):
-    """Throughput a chip against that of the fewest devices, of two `measure.measured`."""
-
-    def rate(m):
-        chips = 1 if m["platform"] == "cpu" else m["devices"]
-        return m["count"] / statistics.median(m["step_seconds"]) / chips
-
-    return rate(found) / rate(first)
 
 
 def define():
@@ -46,36 +35,35 @@ def main(argv):
     joined = f"-{processes}-processes" if processes > 1 else ""
     path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"scaling-{name}{joined}.json")
     record = records.Record("scaling", path)
-    batch, failed = flags.FLAGS.config.train.batch_size, 0
+    batch, failed = flags.FLAGS.config.train.batch_size, False
     style = flags.FLAGS.styles[0]
     for mode in flags.FLAGS.modes:
-        first = None
+        fewest = None  # Throughput a chip with the fewest devices.
         for count in sorted(counts):
             size = batch if mode == "strong" else batch * count // min(counts)
             title = f"{label}: {mode}, {count} device(s), {processes} process(es), batch {size}"
             settings = dict(
                 config=label, mode=mode, devices=count, processes=processes, style=style
             )
-            given = [*arguments.config_arguments(), f"--config.parallel.style={style}"]
-            try:
-                found = measure.child(
-                    [*given, f"--config.train.batch_size={size}"],
-                    devices=count, processes=processes, data=False,
-                    **{k: v for k, v in arguments.measurement().items() if k != "data"},
-                )  # fmt: skip
-            except InputError as error:
-                record.fail(title, error, nature=records.MEASURED, settings=settings)
-                failed += 1
+            options = {**arguments.measurement(), "data": False, "processes": processes, "devices": count}
+            given = [
+                *arguments.config_arguments(),
+                f"--config.parallel.style={style}",
+                f"--config.train.batch_size={size}",
+            ]
+            found = measure.attempt(record, title, settings, given, **options)
+            if found is None:
+                failed = True
                 continue
-            first = first or found
             figures = throughput.figures(found, None)
-            figures["efficiency"] = records.figure(efficiency(first, found), "1", better="higher")
+            rate = figures["throughput a chip"]["value"]
+            fewest = fewest or rate
+            figures["efficiency"] = records.figure(rate / fewest, "1", better="higher")
             for kind, (number, size_bytes) in sorted(found["collectives"].items()):
                 figures[f"{kind}, {number} in the program"] = records.figure(size_bytes, "bytes")
-            settings |= {k: found[k] for k in ("device", "platform", "system", "batch")}
             records.show(record.add(title, figures, nature=records.MEASURED, settings=settings))
     print(f"wrote {path}")
-    return 1 if failed else 0
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Fields of the config are set as --config.train.batch_size=8. Writes benchmarks/r
 
 import itertools
 import pathlib
+import statistics
 import sys
 
 from absl import flags
@@ -22,15 +23,15 @@ from vision_gen.errors import InputError
 
 def figures(found, ceiling):
     """A measurement of `measure.measured` as figures."""
-    seconds = sorted(found["step_seconds"])
-    median = seconds[len(seconds) // 2]
+    seconds = found["step_seconds"]
+    median = statistics.median(seconds)
     # Simulated devices are one chip.
     chips = 1 if found["platform"] == "cpu" else found["devices"]
     rate = lambda s: found["count"] / s
     unit = f"{found['unit']}/s"
     result = {
         "throughput": records.figure(
-            rate(median), unit, better="higher", low=rate(seconds[-1]), high=rate(seconds[0])
+            rate(median), unit, better="higher", low=rate(max(seconds)), high=rate(min(seconds))
         ),
         "throughput a chip": records.figure(rate(median) / chips, unit),
         "step": records.spread(seconds, "s", better="lower"),
@@ -79,29 +80,27 @@ def main(argv):
     path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"throughput-{name}.json")
     record = records.Record("throughput", path)
     given = arguments.config_arguments()
-    failed = 0
+    failed = False
     for dtype in flags.FLAGS.dtype or [flags.FLAGS.config.dtype]:
         typed = [*given, f"--config.dtype={dtype}"]
         ceiling = measure.child(typed, devices=1, ceiling=True)
         for style, count in itertools.product(flags.FLAGS.styles, devices):
             title = f"{label}: {style}, {count} device{'s' * (count > 1)}, {dtype}"
             settings = dict(config=label, style=style, devices=count, dtype=dtype)
-            try:
-                found = measure.child(
-                    [*typed, f"--config.parallel.style={style}"], devices=count, **arguments.measurement()
-                )
-            except InputError as error:
-                record.fail(title, error, nature=records.MEASURED, settings=settings)
-                failed += 1
+            styled = [*typed, f"--config.parallel.style={style}"]
+            found = measure.attempt(
+                record, title, settings, styled, devices=count, **arguments.measurement()
+            )
+            if found is None:
+                failed = True
                 continue
-            settings |= {k: found[k] for k in ("device", "platform", "system", "batch")}
             more = {"note": f"its data was not there: {found['no_data']}"} if "no_data" in found else {}
             result = record.add(
                 title, figures(found, ceiling), nature=records.MEASURED, settings=settings, **more
             )
             records.show(result)
     print(f"wrote {path}")
-    return 1 if failed else 0
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from vision_gen.engine import defaults
 
-# What the paper has and the config has not, for benchmarks.compile_only --scale=paper.
+# What differs at the paper's full size, as benchmarks.compile_only --scale=paper compiles it for accelerators.
 PAPER = {}
 
 

@@ -4,7 +4,7 @@ from ml_collections import ConfigDict
 
 from vision_gen.engine import defaults
 
-# What the paper has and the config has not, for benchmarks.compile_only --scale=paper.
+# What differs at the paper's full size, as benchmarks.compile_only --scale=paper compiles it for accelerators.
 PAPER = {"data.size": 256, "train.batch_size": 1, "dtype": "bfloat16"}
 
 

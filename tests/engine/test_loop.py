@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -279,9 +280,11 @@ def test_a_killed_process_ends_the_other_and_the_run_comes_back_identical(straig
         victim.kill()
     victim.communicate()
     assert survivor.returncode == 4, output
-    assert "cannot reach another" in output and "go on from the checkpoint of step 100" in output
+    # Another checkpoint may have been finished before the signal came.
+    last = re.search(r"cannot reach another .* they go on from the checkpoint of step ([12]00)", output)
+    assert last, output
     outputs = together(folder, tmp_path / "run", *more)
-    assert all("going on from the checkpoint of step 100" in out for out in outputs)
+    assert all(f"going on from the checkpoint of step {last[1]}" in out for out in outputs)
     assert_identical(state_of(tmp_path / "run", 300), state_of(tmp_path / "whole", 300))
 
 
