@@ -185,8 +185,8 @@ def plot_quality(results):
     for row, r in zip(figure.subplots(len(kept), 2, squeeze=False, sharey="row"), kept):
         metric, points = next(iter(r["curves"].items()))
         seconds, seen, values = zip(*points)
-        row[0].set(title=r["name"], ylabel=metric)
-        row[0].title.set_size(9)
+        row[0].set_title(r["name"], loc="left", fontsize=8)
+        row[0].set(ylabel=metric)
         for axes, x, label in zip(row, (seconds, seen), ("seconds", "seen")):
             axes.plot(x, values, marker=".")
             for name, f in r["figures"].items():
