@@ -1,5 +1,8 @@
 """Batches for training (endless, shuffled, resumable) and for evaluation (each example once)."""
 
+import functools
+import sys
+
 from absl import flags
 import grain
 import numpy as np
@@ -23,9 +26,11 @@ def training_batches(source, config, *, process=0, processes=1):
             f"config.train.batch_size is {config.train.batch_size}; it must be a multiple of the "
             f"{processes} processes"
         )
-    data = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat()
-    data = data[process::processes]
-    data = data.batch(config.train.batch_size // processes, batch_fn=sources.stack)
+    # Grain's own shuffle and batch cost 37 us an example, under Python's lock: 9 ms for 256 of them.
+    batch = functools.partial(
+        _shuffled_batch, source, config.seed, config.train.batch_size, process, processes
+    )
+    data = grain.MapDataset.range(sys.maxsize).map(batch)
     workers = config.data.workers
     threads = 0 if workers else 4
     data = data.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4))
@@ -34,6 +39,21 @@ def training_batches(source, config, *, process=0, processes=1):
             flags.FLAGS.mark_as_parsed()
         data = data.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
     return iter(data)
+
+
+def _shuffled_batch(source, seed, batch_size, process, processes, number):
+    """A process's part of the `number`-th batch of an endless run through one shuffle after another."""
+    examples = []
+    for position in range(number * batch_size + process, (number + 1) * batch_size, processes):
+        epoch, index = divmod(position, len(source))
+        examples.append(source[int(_shuffle(len(source), seed, epoch)[index])])
+    return sources.stack(examples)
+
+
+@functools.lru_cache(maxsize=4)  # Epochs that batches on their way are from.
+def _shuffle(count, seed, epoch):
+    """Random order of `count` examples: [count] int."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 def evaluation_batches(source, batch_size, *, limit=None, process=0, processes=1):

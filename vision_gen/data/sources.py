@@ -46,7 +46,7 @@ def open_source(config, split):
             labels=config.data.labels,
         )
     elif config.data.name == "digits":
-        source = Digits(split, config.data.size)
+        source = Digits(split, config.data.size, labels=config.data.labels)
     elif config.data.name.startswith("tfds:"):
         name = config.data.name.removeprefix("tfds:")
         source = TFDS(name, split, config.data.size, config.data.dir, labels=config.data.labels)
@@ -268,31 +268,37 @@ class ImageFolder:
 
 
 class Digits:
-    """Scikit-learn's bundled scans of hand-written digits, 8 x 8: 1,797 in all, labelled.
+    """Scikit-learn's bundled scans of hand-written digits, 8 x 8: 1,797 in all.
 
     Split 85, 5 and 10 percent, at random but always alike.
+
+    Args:
+      split: "train", "val" or "test".
+      size: 8.
+      labels: examples have their digit.
     """
 
-    classes = tuple("0123456789")
-
-    def __init__(self, split, size):
+    def __init__(self, split, size, *, labels=False):
         from sklearn.datasets import load_digits  # Takes most of a second to import.
 
         if size != 8:
             raise InputError(f"config.data.size must be 8 for digits, got {size}")
-        scans, labels = load_digits(return_X_y=True)
+        scans, digits = load_digits(return_X_y=True)
         order = np.random.default_rng(0).permutation(len(scans))
         bounds = [0, round(0.85 * len(scans)), round(0.90 * len(scans)), len(scans)]
         which = SPLITS.index(split)
         chosen = order[bounds[which] : bounds[which + 1]]
         grey = np.uint8(scans[chosen].reshape(-1, 8, 8, 1) * 255 / 16 + 0.5)
-        self._images, self._labels = np.repeat(grey, 3, -1), labels[chosen].astype(np.int32)
+        self._arrays = {"colour": np.repeat(grey, 3, -1)}
+        if labels:
+            self._arrays["label"] = digits[chosen].astype(np.int32)
+        self.classes = tuple("0123456789") if labels else ()
 
     def __len__(self):
-        return len(self._labels)
+        return len(self._arrays["colour"])
 
     def __getitem__(self, index):
-        return {"colour": self._images[index], "label": self._labels[index]}
+        return {name: array[index] for name, array in self._arrays.items()}
 
 
 def _divide(paths, folder):
