@@ -5,6 +5,7 @@ import time
 
 import jax
 import jax.extend
+from jax.interpreters import partial_eval
 import numpy as np
 
 from vision_gen.data import sources
@@ -53,7 +54,7 @@ class Step:
     def advance(self, batch):
         """One step on a given batch, until its result is there."""
         self.state, metrics = self.compiled(self.state, batch)
-        values = self.parallel.scalars(metrics)
+        values = metrics.scalars()
         jax.block_until_ready(self.state)
         bad = {name: value for name, value in values.items() if not np.isfinite(value)}
         if bad:
@@ -111,14 +112,20 @@ def step_flops(config, graphdef, state, batch):
 def matrix_flops(jaxpr):
     """Flops of the matrix products and convolutions of a jaxpr, loops as often as they turn.
 
+    What no output needs does not count: gradients that no player takes are traced, but never computed.
     Multiplications by the zeros of a dilated input do not count. Of formulations for several platforms
     that which does least counts, of other choices the costliest. XLA's own count takes the body of a
     loop once.
     """
+    needed, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return _matrix_flops(needed)
+
+
+def _matrix_flops(jaxpr):
     total = 0.0
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        inner = [matrix_flops(j) for j in jax.extend.core.jaxprs_in_params(equation.params)]
+        inner = [_matrix_flops(j) for j in jax.extend.core.jaxprs_in_params(equation.params)]
         if name == "cond":
             choose = min if equation.params.get("branches_platforms") else max
             total += choose(inner, default=0)

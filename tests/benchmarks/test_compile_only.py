@@ -21,6 +21,12 @@ def test_products_in_a_loop_count_as_often_as_it_turns():
     assert steps.matrix_flops(jaxpr.jaxpr) == 5 * 2 * 3 * 8 * 8
 
 
+def test_a_product_that_nothing_needs_does_not_count():
+    gradient = jax.grad(lambda x, w: jax.jit(jnp.dot)(x, w).sum(), (0, 1))
+    both, one = (jax.make_jaxpr(f)(jnp.ones((3, 8)), jnp.ones((8, 8))) for f in (gradient, lambda *a: gradient(*a)[0]))
+    assert steps.matrix_flops(one.jaxpr) * 2 == steps.matrix_flops(both.jaxpr) == 2 * 2 * 3 * 8 * 8
+
+
 def test_a_convolution_counts_once_forward_and_twice_back_in_every_formulation():
     forward = 2 * (8 * 32 * 32 * 32) * (4 * 4 * 16)
     x, w = jnp.ones((8, 64, 64, 16)), jnp.ones((4, 4, 16, 32))
