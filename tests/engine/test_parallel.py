@@ -36,7 +36,7 @@ def losses(config, devices):
             lambda axis: step_lib.make_step(config, graphdef, axis), state, batch
         )
         state, metrics = step(state, batch)
-        history.append(parallel.scalars(metrics))
+        history.append(metrics.scalars())
     held = max(
         sum(
             s.data.nbytes

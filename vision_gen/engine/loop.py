@@ -3,7 +3,6 @@
 import collections
 import concurrent.futures
 import logging
-import math
 import os
 import pathlib
 import signal
@@ -135,7 +134,7 @@ def train(config, workdir):
 
     def save(metrics=None):
         nonlocal saved
-        _drain(pending, window, parallel, 0)
+        _drain(pending, window, 0)
         manager.save(number, parallel.unstack(state), data, metrics)
         saved = number
 
@@ -171,7 +170,7 @@ def train(config, workdir):
             window.waited += dispatched - waited
             window.dispatched += done - dispatched
             pending.append((number, metrics))
-            _drain(pending, window, parallel, IN_FLIGHT)
+            _drain(pending, window, IN_FLIGHT)
             for action in actions:
                 action(number)
             if due(train_config.log_every):
@@ -194,7 +193,7 @@ def train(config, workdir):
                 log.info("stopped by SIGTERM at step %d; the same command goes on from here", number)
                 figures = {}
                 break
-        _drain(pending, window, parallel, 0)
+        _drain(pending, window, 0)
         if saved != number:
             save(figures or None)
         manager.wait()
@@ -261,7 +260,7 @@ def _observers(workdir, config):
     return writer, actions
 
 
-def _drain(pending, window, parallel, leave):
+def _drain(pending, window, leave):
     """Reads the metrics of all but the last `leave` steps, and stops if any is not finite.
 
     Raises:
@@ -269,9 +268,10 @@ def _drain(pending, window, parallel, leave):
     """
     while len(pending) > leave:
         number, metrics = pending.popleft()
-        values = parallel.scalars(metrics)
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
+        values = metrics.numpy()
+        if not np.isfinite(values).all():
+            values = metrics.scalars()
+            bad = [name for name, value in values.items() if not np.isfinite(value)]
             player = bad[0].split("/")[0]
             terms = ", ".join(f"{n.split('/')[1]} = {values[n]}" for n in bad if n.startswith(player + "/"))
             raise NonFiniteError(
@@ -279,7 +279,7 @@ def _drain(pending, window, parallel, leave):
                 f"lower config.players.{player}.learning_rate or a config.players.{player}.clip "
                 "often helps"
             )
-        window.add(values)
+        window.add(metrics.names, values)
 
 
 class _Window:
@@ -297,16 +297,21 @@ class _Window:
         self.waited = self.dispatched = 0.0
         self._paused_before += self.paused
         self.paused = 0.0
-        self._sums = collections.Counter()
-        self._counts = collections.Counter()
+        self._rows = []
 
-    def add(self, values):
-        for name, value in values.items():
-            player, _, term = name.partition("/")
-            acted = values.get(f"{player}/acted", 1.0)
-            if term != "acted":
-                self._sums[name] += value
-                self._counts[name] += acted
+    def add(self, names, values):
+        self._names = names
+        self._rows.append(values)
+
+    def _means(self):
+        """{name: mean over the steps in which its player acted}."""
+        columns = dict(zip(self._names, np.stack(self._rows).astype(float).sum(0))) if self._rows else {}
+        acted = lambda name: columns.get(f"{name.split('/')[0]}/acted", len(self._rows))
+        return {
+            name: total / acted(name)
+            for name, total in columns.items()
+            if acted(name) and not name.endswith("/acted")
+        }
 
     def report(self, number):
         """-> (progress line, scalars) of the steps since the last report."""
@@ -317,7 +322,7 @@ class _Window:
         unit, each = systems.load_class(config.system).units(config)
         rate = steps * config.train.batch_size * each / elapsed
         left = (now - self._begun) / max(number - self._first, 1) * (config.train.steps - number)
-        means = {n: self._sums[n] / c for n, c in self._counts.items() if c}
+        means = self._means()
         shares = {
             f"{unit}_per_second": rate,
             "data_wait_share": self.waited / elapsed,

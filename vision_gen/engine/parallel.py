@@ -77,7 +77,7 @@ class Parallel:
           batch: from `batch`; only shapes matter.
 
         Returns:
-          `step(state, batch) -> state, metrics`; the state is donated.
+          `step(state, batch) -> state, metrics`, as `make_step` says; the state is donated.
         """
         if self.style == "pmap":
             step = jax.pmap(
@@ -146,14 +146,11 @@ class Parallel:
 
     def inference_batch(self, local):
         """Like `batch`, but always one array over the mesh: for sampling and evaluation."""
+        if jax.process_count() == 1:  # One call for all arrays.
+            return jax.device_put(local, self.batch_sharding)
         return jax.tree.map(
             lambda x: jax.make_array_from_process_local_data(self.batch_sharding, x), local
         )
-
-    def scalars(self, metrics):
-        """Metrics of a step as floats."""
-        values = jax.device_get(metrics)
-        return {name: float(np.ravel(value)[0]) for name, value in values.items()}
 
 
 def initialize(config):

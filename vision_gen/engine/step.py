@@ -5,13 +5,43 @@ pulled back through that one pass, and players before it have already moved: a g
 by the new discriminator, without a second pass through the generator.
 """
 
+import dataclasses
+
 import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Metrics:
+    """Scalars of a step in one array, which one transfer brings to the host.
+
+    Attributes:
+      names: `<player>/<term>`, `<player>/loss`, `<player>/gradient_norm` and, for players that do not act
+        every step, `<player>/acted`.
+      values: float32 [..., len(names)], zero where the player did not act; under pmap a row a device, all
+        alike.
+    """
+
+    names: tuple = dataclasses.field(metadata=dict(static=True))
+    values: jax.Array
+
+    def numpy(self):
+        """The values on the host, once the step is done: [len(names)]."""
+        values = self.values
+        if not values.is_fully_replicated:  # pmap's.
+            values = values.addressable_data(0)
+        return np.asarray(values).reshape(len(self.names))
+
+    def scalars(self):
+        """{name: float}."""
+        return dict(zip(self.names, self.numpy().tolist()))
 
 
 def learning_rate(player, steps):
@@ -157,7 +187,7 @@ def _pick(params, modules):
 
 
 def make_step(config, graphdef, axis=None):
-    """The function `step(state, batch) -> state, metrics`.
+    """The function `step(state, batch) -> state, Metrics`.
 
     Args:
       config: the experiment.
@@ -165,9 +195,7 @@ def make_step(config, graphdef, axis=None):
       axis: name of the mapped axis under shard_map and pmap, where `batch` is one device's part.
 
     Returns:
-      A function to be jitted. `metrics` holds `<player>/<term>`, `<player>/loss`,
-      `<player>/gradient_norm` and, for players that do not act every step, `<player>/acted`:
-      float32 scalars, zero where the player did not act.
+      A function to be jitted.
     """
     players = systems.players_of(systems.load_class(config.system))
     transforms = optimizers(config)
@@ -290,6 +318,7 @@ def make_step(config, graphdef, axis=None):
             else:
                 state, terms = act(state)
             metrics |= {f"{player.name}/{name}": value for name, value in terms.items()}
+        metrics = Metrics(tuple(metrics), jnp.stack(list(metrics.values())))
         return {**state, "step": state["step"] + 1}, metrics
 
     return step
