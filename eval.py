@@ -10,6 +10,10 @@ python eval.py --compare runs/a runs/b
 import os
 import sys
 
+from vision_gen import memory
+
+if __name__ == "__main__":
+    memory.restart()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import app, flags

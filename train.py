@@ -7,6 +7,10 @@ last checkpoint.
 import os
 import sys
 
+from vision_gen import memory
+
+if __name__ == "__main__":
+    memory.restart()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import app, flags

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import arguments, program, records
+from vision_gen import memory
 from vision_gen.engine import commands
 from vision_gen.errors import InputError
 from vision_gen.ops import conv
@@ -48,7 +49,8 @@ def child(given, *, devices=0, processes=1, xla_flags="", folder=None, **options
     """
     if processes > 1 and (not devices or devices % processes):
         raise InputError(f"--devices must be a multiple of --processes, got {devices} and {processes}")
-    environment = {**os.environ, "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip()}
+    xla_flags = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip()
+    environment = {**os.environ, **memory.environment(), "XLA_FLAGS": xla_flags}
     port = _free_port()
     with tempfile.TemporaryDirectory() as temporary:
         outputs = [pathlib.Path(temporary) / f"{i}.json" for i in range(processes)]

@@ -11,6 +11,7 @@ then three steps count. A ratio is torch's time over ours of one round; above
 1 we are faster. Writes benchmarks/results/peers.json.
 """
 
+import os
 import pathlib
 import statistics
 import sys
@@ -19,6 +20,7 @@ from absl import flags
 
 from benchmarks import measure, records
 from benchmarks.peers import compared
+from vision_gen import memory
 from vision_gen.engine import commands
 from vision_gen.errors import InputError
 
@@ -53,6 +55,7 @@ def main(argv):
     if unknown:
         raise InputError(f"--only must be of {', '.join(compared.COMPARISONS)}, got {unknown[0]!r}")
     record = records.Record("peers", pathlib.Path(flags.FLAGS.output or records.RESULTS / "peers.json"))
+    os.environ |= memory.environment()  # Of all the processes that step.
     best = []
     for key in flags.FLAGS.only or compared.COMPARISONS:
         name, prepare = compared.COMPARISONS[key]

@@ -15,7 +15,6 @@ import pytest
 from tests.golden import features_by_name, metrics_by_seed as golden
 from vision_gen.errors import InputError
 from vision_gen.metrics import accuracy, distribution, image, perceptual, resizing
-from vision_gen.nets import features
 from vision_gen.pretrained import features as reader
 
 REFERENCE = np.load(pathlib.Path(__file__).parent.parent / "golden" / "metrics_reference.npz")

@@ -12,7 +12,7 @@ from vision_gen.engine import evaluation, inference, loop
 from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
 from vision_gen.nets import nerf as net
-from vision_gen.ops import encoding, volume
+from vision_gen.ops import volume
 from vision_gen.pretrained import nerf as pretrained
 
 

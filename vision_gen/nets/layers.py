@@ -10,7 +10,7 @@ from jax import lax
 import jax.numpy as jnp
 
 from vision_gen.ops import conv as conv_ops
-from vision_gen.ops import random
+from vision_gen.ops import normalise, random
 
 # The name of the mapped axis under `shard_map` and `pmap`; unbound under `jit`, where an array
 # is the whole batch already.
@@ -172,10 +172,7 @@ class LayerNorm(nnx.Module):
         self.epsilon = epsilon
 
     def __call__(self, x):
-        y = x.astype(jnp.float32)
-        y = y - y.mean(-1, keepdims=True)
-        y = y * lax.rsqrt(jnp.mean(y * y, -1, keepdims=True) + self.epsilon)
-        return (y * self.scale[...] + self.bias[...]).astype(x.dtype)
+        return normalise.layer_norm(x, self.scale[...], self.bias[...], self.epsilon)
 
 
 def dropout(x, keys, rate=0.5):

@@ -16,7 +16,7 @@ inside this file:
 On GPU and TPU a face is XLA's own convolution. On CPU its formulation follows from the shapes:
 a matrix product over gathered patches where the map is tiny, a sub-pixel convolution where a
 stride would dilate the input, a product for each tap for the kernel gradient of one or two images,
-and XLA's convolution elsewhere.
+Winograd's where 3x3 kernels have many channels, and XLA's convolution elsewhere.
 docs/speed_log.md has the measurements behind these rules.
 """
 
@@ -26,6 +26,8 @@ import math
 import jax
 from jax import lax
 import jax.numpy as jnp
+
+from vision_gen.ops import winograd
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # On CPU, with at most this many output positions (batch x height x width), reading and rearranging
@@ -264,10 +266,20 @@ def _use_gemm(batch, out_size, kernel_size, rows):
     )
 
 
+def _use_winograd(batch, out_size, kernel, stride, split=True):
+    return (
+        stride == 1
+        and kernel[:2] == winograd.KERNEL
+        and winograd.pays(batch, out_size, *kernel[2:], split=split)
+    )
+
+
 def _conv_cpu(x, w, stride, padding):
     out = _out_size(x.shape[1:3], w.shape[:2], stride, padding)
     if _use_gemm(x.shape[0], out, w.shape[:2], GEMM_ROWS):
         return _patches(x, w.shape[:2], stride, padding) @ w.reshape(-1, w.shape[3])
+    if _use_winograd(x.shape[0], out, w.shape, stride):
+        return winograd.conv(x, w, padding)
     return _conv_native(x, w, stride, padding)
 
 
@@ -275,6 +287,9 @@ def _adjoint_cpu(y, w, stride, padding, size):
     if _use_gemm(y.shape[0], y.shape[1:3], w.shape[:2], GEMM_ROWS):
         patches = y @ w.reshape(-1, w.shape[3]).T
         return _patches_adjoint(patches, w.shape[:2], stride, padding, size)
+    if _use_winograd(y.shape[0], size, w.shape, stride) and max(map(max, padding)) < 3:
+        padding = tuple((2 - before, 2 - after) for before, after in padding)
+        return winograd.conv(y, w[::-1, ::-1].swapaxes(2, 3), padding)
     if stride == 1:
         return _adjoint_native(y, w, stride, padding, size)
     return _adjoint_sub_pixel(y, w, stride, padding, size)
@@ -289,6 +304,10 @@ def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
         taps = _windows(x, kernel_size, stride, padding)
         taps = [jnp.tensordot(tap, y, ((0, 1, 2), (0, 1, 2))) for tap in taps]
         return jnp.stack(taps).reshape(*kernel_size, x.shape[3], y.shape[3])
+    if _use_winograd(
+        x.shape[0], y.shape[1:3], (*kernel_size, x.shape[3], y.shape[3]), stride, split=False
+    ):
+        return winograd.kernel_gradient(x, y, padding)
     if any(sum(p) > k - 1 for p, k in zip(padding, kernel_size)):
         # The result exceeds the map: XLA's own padding would make this a naive loop.
         x, padding = _pad(x, padding), ((0, 0), (0, 0))

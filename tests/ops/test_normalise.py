@@ -1,0 +1,31 @@
+import flax.linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vision_gen.ops import normalise
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 7, 16), (9, 384)])
+def test_values_and_gradients_equal_flax(shape):
+    rng = np.random.default_rng(0)
+    array = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
+    x, scale, bias, dy = 3 * array(*shape) + 2, array(shape[-1]), array(shape[-1]), array(*shape)
+    network = flax.linen.LayerNorm(epsilon=1e-5, use_fast_variance=False)
+    theirs = lambda x, scale, bias: network.apply({"params": {"scale": scale, "bias": bias}}, x)
+    y, pull = jax.vjp(lambda *a: normalise.layer_norm(*a, 1e-5), x, scale, bias)
+    expected, expected_pull = jax.vjp(theirs, x, scale, bias)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    for got, want in zip(pull(dy), expected_pull(dy)):
+        np.testing.assert_allclose(got, want, atol=2e-5)
+
+
+def test_sixteen_bits_are_normalised_in_float32():
+    x = jnp.asarray(np.random.default_rng(0).normal(100, 1, (4, 64)), jnp.bfloat16)
+    scale, bias = jnp.ones(64, jnp.bfloat16), jnp.zeros(64, jnp.bfloat16)
+    y = normalise.layer_norm(x, scale, bias, 1e-5)
+    wide = np.asarray(x, np.float64)
+    expected = (wide - wide.mean(-1, keepdims=True)) / wide.std(-1, keepdims=True)
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.float64(y), expected, rtol=0.01, atol=0.01)
