@@ -287,11 +287,12 @@ def _adjoint_cpu(y, w, stride, padding, size):
     if _use_gemm(y.shape[0], y.shape[1:3], w.shape[:2], GEMM_ROWS):
         patches = y @ w.reshape(-1, w.shape[3]).T
         return _patches_adjoint(patches, w.shape[:2], stride, padding, size)
-    if _use_winograd(y.shape[0], size, w.shape, stride) and max(map(max, padding)) < 3:
-        padding = tuple((2 - before, 2 - after) for before, after in padding)
-        return winograd.conv(y, w[::-1, ::-1].swapaxes(2, 3), padding)
     if stride == 1:
-        return _adjoint_native(y, w, stride, padding, size)
+        # XLA:CPU gets some convolutions with negative padding wrong, so what it would cut off is cut off here.
+        edges = [(k - 1 - low, k - 1 - high) for k, (low, high) in zip(w.shape[:2], padding)]
+        y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0), *((min(a, 0), min(b, 0), 0) for a, b in edges), (0, 0, 0)))
+        edges = tuple((max(a, 0), max(b, 0)) for a, b in edges)
+        return _conv_cpu(y, w[::-1, ::-1].swapaxes(2, 3), 1, edges)
     return _adjoint_sub_pixel(y, w, stride, padding, size)
 
 
