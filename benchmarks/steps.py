@@ -114,8 +114,7 @@ def matrix_flops(jaxpr):
 
     What no output needs does not count: gradients that no player takes are traced, but never computed.
     Multiplications by the zeros of a dilated input do not count. Of formulations for several platforms
-    that which does least counts, of other choices the costliest. XLA's own count takes the body of a
-    loop once.
+    the default counts, of other choices the costliest. XLA's own count takes the body of a loop once.
     """
     needed, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     return _matrix_flops(needed)
@@ -127,8 +126,8 @@ def _matrix_flops(jaxpr):
         name = equation.primitive.name
         inner = [_matrix_flops(j) for j in jax.extend.core.jaxprs_in_params(equation.params)]
         if name == "cond":
-            choose = min if equation.params.get("branches_platforms") else max
-            total += choose(inner, default=0)
+            platforms = equation.params.get("branches_platforms")
+            total += inner[platforms.index(None)] if platforms else max(inner, default=0)
         else:
             total += sum(inner) * (equation.params.get("length", 1) if name == "scan" else 1)
         if name == "dot_general":
