@@ -50,7 +50,8 @@ def child(given, *, devices=0, processes=1, xla_flags="", folder=None, **options
     if processes > 1 and (not devices or devices % processes):
         raise InputError(f"--devices must be a multiple of --processes, got {devices} and {processes}")
     xla_flags = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip()
-    environment = {**os.environ, **memory.environment(), "XLA_FLAGS": xla_flags}
+    os.environ |= memory.environment()  # Of this process's record as well.
+    environment = {**os.environ, "XLA_FLAGS": xla_flags}
     port = _free_port()
     with tempfile.TemporaryDirectory() as temporary:
         outputs = [pathlib.Path(temporary) / f"{i}.json" for i in range(processes)]

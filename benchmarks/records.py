@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 
-from vision_gen import memory
 from vision_gen.errors import InputError
 
 SCHEMA = 1
@@ -135,7 +134,7 @@ def environment():
         "python": platform.python_version(),
         "versions": versions,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "glibc_tunables": ({**os.environ, **memory.environment()}).get("GLIBC_TUNABLES", ""),
+        "glibc_tunables": os.environ.get("GLIBC_TUNABLES", ""),
         "commit": git("rev-parse", "HEAD"),
         "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

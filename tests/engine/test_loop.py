@@ -296,6 +296,7 @@ def test_a_killed_process_ends_the_other_and_the_run_comes_back_identical(straig
         ("--config.data.dir=/nowhere", "config.data.dir: '/nowhere' is not a folder"),
         ("--config.data.name=imagenet", "config.data.name must be"),
         ("--config.dtype=float8", "config.dtype must be"),
+        ("--config.seed=-1", "config.seed must be at least 0"),
         ("--config.players.painter.schedule=wild", "schedule must be"),
         ("--config.system=toy.Nothing", "config.system is 'toy.Nothing'"),
         ("--config.train.best_metric=beauty", "config.train.best_metric is 'beauty'"),

@@ -42,6 +42,8 @@ def check(config):
       InputError: names the field, its value and what would be right.
     """
     systems_class = systems.load_class(config.system)
+    if config.seed < 0:
+        raise InputError(f"config.seed must be at least 0, got {config.seed}")
     if config.dtype not in ("float32", "bfloat16"):
         raise InputError(f'config.dtype must be "float32" or "bfloat16", got {config.dtype!r}')
     for name, low in (
