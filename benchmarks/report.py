@@ -147,7 +147,7 @@ def plot_scaling(results):
 
 
 def plot_roofline(results):
-    """Attainable flop/s over arithmetic intensity, by chip; a point for each program."""
+    """Attainable flop/s over arithmetic intensity: a line for each chip, a point for each program."""
     from benchmarks import targets
 
     kept = [r for r in results if "arithmetic intensity" in r["figures"]]
@@ -155,7 +155,7 @@ def plot_roofline(results):
         return None
     figure = _figure(4)
     axes = figure.subplots()
-    colours = {}
+    colours, markers = {}, {}
     span = [1e0, 1e4]
     for r in kept:
         chip = targets.chip(r["settings"]["target"])
@@ -167,9 +167,11 @@ def plot_roofline(results):
             axes.plot(x, [v * chip.bandwidth for v in x[:2]] + [chip.flops], color=colours[name], label=name)
         intensity = r["figures"]["arithmetic intensity"]["value"]
         reached = peak * r["figures"]["roofline: utilisation at most"]["value"]
-        axes.plot(intensity, reached, "o", color=colours[name])
         system = r["settings"]["system"].split(".")[-1]
-        axes.annotate(system, (intensity, reached), fontsize=7, xytext=(4, -8), textcoords="offset points")
+        marker = markers.setdefault(system, "os^vDPX*"[len(markers) % 8])
+        axes.plot(intensity, reached, marker, color=colours[name])
+    for system, marker in markers.items():
+        axes.plot([], [], marker, color="grey", label=system)
     axes.set(xscale="log", yscale="log", xlabel="flop/byte", ylabel="flop/s a chip at most")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8, frameon=False)
