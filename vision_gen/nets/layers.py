@@ -17,9 +17,21 @@ from vision_gen.ops import normalise, random
 BATCH_AXIS = "data"
 
 
+@jax.custom_vjp
 def leaky_relu(x):
-    """LeakyReLU with slope 0.2, as the GAN papers use it."""
+    """LeakyReLU with slope 0.2, as the GAN papers use it.
+
+    Its gradient follows from its output, which the next layer keeps anyway.
+    """
     return jax.nn.leaky_relu(x, 0.2)
+
+
+def _leaky_relu_forward(x):
+    y = leaky_relu(x)
+    return y, y
+
+
+leaky_relu.defvjp(_leaky_relu_forward, lambda y, dy: (jnp.where(y >= 0, dy, 0.2 * dy),))
 
 
 def gelu(x):
