@@ -4,7 +4,8 @@
 
 Trains with `train.py` until the minutes are over (from the command's start, compilation included) and reads the
 validation figures it logs; trivial baselines, where the system gives them, are drawn in. Schedules follow
-config.train.steps, after which training ends: set it to about what fits. Writes benchmarks/results/quality-CONFIG.json and a plot beside it.
+config.train.steps, after which training ends: set it to about what fits. Writes
+benchmarks/results/quality-CONFIG.json and a plot beside it.
 """
 
 import pathlib
@@ -93,13 +94,13 @@ def main(argv):
     figures |= {f"baseline {n}": records.figure(v, "1") for n, v in baselines.items()}
     figures["time of the last validation"] = records.figure(points[-1][0], "s")
     figures[f"{unit} seen"] = records.figure(points[-1][1], unit)
-    early = f"all of config.train.steps={config.train.steps} were over before" * (found[metric][-1][1] == config.train.steps)
+    ended = found[metric][-1][1] == config.train.steps
     result = record.add(
         f"{label}: {metric} in {flags.FLAGS.minutes:g} minutes",
         figures,
         nature=records.MEASURED,
         settings=dict(config=label, minutes=flags.FLAGS.minutes, device=measure.device_name(), system=config.system),
-        note=early,
+        note=f"all of config.train.steps={config.train.steps} were over before" if ended else "",
         curves={
             metric: points,
             **{n: [(s, t * seen, v) for s, t, v in values] for n, values in found.items() if n != metric},

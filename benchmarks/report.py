@@ -242,6 +242,7 @@ def facts(environment):
         "machine": f"{environment['processor']}, {environment['cores']} cores, Python {environment['python']}",
         "versions": versions,
         "XLA_FLAGS": environment["xla_flags"] or "none",
+        "GLIBC_TUNABLES": environment.get("glibc_tunables") or "none",
         "commit": environment["commit"][:12] + (" with changes" if environment["changed"] else ""),
         "date": environment["date"],
     }

@@ -97,6 +97,14 @@ def test_winograds_formulation_is_exact(monkeypatch, padding, cached):
     assert calls == ["conv", "conv", "kernel_gradient"][: 3 if cached > 200_000 else 2]
 
 
+def test_winograds_formulation_is_not_taken_in_sixteen_bits(monkeypatch):
+    monkeypatch.setattr(winograd, "conv", None)
+    monkeypatch.setattr(winograd, "kernel_gradient", None)
+    x, w = jnp.ones((8, 16, 16, 70), jnp.bfloat16), jnp.ones((3, 3, 70, 90), jnp.bfloat16)
+    y, pull = jax.vjp(lambda x, w: conv.conv(x, w, padding=1), x, w)
+    assert float(y[0, 5, 5, 0]) == 9 * 70 and pull(y)[1].shape == w.shape
+
+
 @pytest.mark.parametrize("size", [3, 40])
 def test_padding_that_exceeds_the_kernel_has_exact_gradients(size):
     """XLA:CPU 0.10.2's own are wrong here."""

@@ -266,11 +266,12 @@ def _use_gemm(batch, out_size, kernel_size, rows):
     )
 
 
-def _use_winograd(batch, out_size, kernel, stride, split=True):
+def _use_winograd(x, out_size, kernel, stride, split=True):
     return (
-        stride == 1
+        x.dtype == jnp.float32  # Its transforms cancel large terms.
+        and stride == 1
         and kernel[:2] == winograd.KERNEL
-        and winograd.pays(batch, out_size, *kernel[2:], split=split)
+        and winograd.pays(x.shape[0], out_size, *kernel[2:], split=split)
     )
 
 
@@ -278,7 +279,7 @@ def _conv_cpu(x, w, stride, padding):
     out = _out_size(x.shape[1:3], w.shape[:2], stride, padding)
     if _use_gemm(x.shape[0], out, w.shape[:2], GEMM_ROWS):
         return _patches(x, w.shape[:2], stride, padding) @ w.reshape(-1, w.shape[3])
-    if _use_winograd(x.shape[0], out, w.shape, stride):
+    if _use_winograd(x, out, w.shape, stride):
         return winograd.conv(x, w, padding)
     return _conv_native(x, w, stride, padding)
 
@@ -305,9 +306,7 @@ def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
         taps = _windows(x, kernel_size, stride, padding)
         taps = [jnp.tensordot(tap, y, ((0, 1, 2), (0, 1, 2))) for tap in taps]
         return jnp.stack(taps).reshape(*kernel_size, x.shape[3], y.shape[3])
-    if _use_winograd(
-        x.shape[0], y.shape[1:3], (*kernel_size, x.shape[3], y.shape[3]), stride, split=False
-    ):
+    if _use_winograd(x, y.shape[1:3], (*kernel_size, x.shape[3], y.shape[3]), stride, split=False):
         return winograd.kernel_gradient(x, y, padding)
     if any(sum(p) > k - 1 for p, k in zip(padding, kernel_size)):
         # The result exceeds the map: XLA's own padding would make this a naive loop.

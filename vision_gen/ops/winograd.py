@@ -10,6 +10,9 @@ Outputs take m = 2, which costs no accuracy to speak of; gradients of kernels, w
 m = 4 (a relative error of 1e-5 in float32).
 """
 
+import functools
+import operator
+
 from jax import lax
 import jax.numpy as jnp
 import numpy as np
@@ -145,4 +148,5 @@ def _transform(matrix, grid):
 
 
 def _combine(factors, arrays):
-    return sum(array if f == 1 else -array if f == -1 else f * array for f, array in zip(factors, arrays) if f)
+    terms = (array if f == 1 else -array if f == -1 else f * array for f, array in zip(factors, arrays) if f)
+    return functools.reduce(operator.add, terms)
