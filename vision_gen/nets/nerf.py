@@ -1,8 +1,8 @@
 """Neural radiance fields: the MLP of Mildenhall et al. (ECCV 2020) and the hash grid of Mueller et
 al. (SIGGRAPH 2022).
 
-Fields map `x` [..., 3] and unit view directions `d` [..., 3] to raw density [...], to be rectified
-by the renderer, and colour [..., 3] in [0, 1].
+Fields map `x` [..., 3] and unit view directions `d`, of its shape or with ones in it, to raw density
+[...], to be rectified by the renderer, and colour [..., 3] in [0, 1].
 """
 
 from flax import nnx
@@ -48,9 +48,14 @@ class RadianceMLP(nnx.Module):
                 h = jnp.concatenate([encoded, h], -1)
             h = jax.nn.relu(layer(h))
         density = self.density(h)[..., 0]
-        view = encoding.positional(d, self.octaves[1]).astype(dtype)
-        view = jnp.concatenate([self.bottleneck(h), view], -1)
-        return density, jax.nn.sigmoid(self.colour(jax.nn.relu(self.view(view))))
+        # No activation between bottleneck and view layer: their kernels are multiplied, not every point; and what
+        # depends on the direction alone is computed once a direction.
+        width = h.shape[-1]
+        through, beside = self.view.kernel[:width], self.view.kernel[width:]
+        view = encoding.positional(d, self.octaves[1]).astype(dtype) @ beside
+        view += self.bottleneck.bias[...] @ through + self.view.bias[...]
+        hidden = jax.nn.relu(h @ (self.bottleneck.kernel[...] @ through) + view)
+        return density, jax.nn.sigmoid(self.colour(hidden))
 
 
 class HashField(nnx.Module):
@@ -108,6 +113,7 @@ class HashField(nnx.Module):
     def __call__(self, x, d):
         found = self._features(x)
         directions = encoding.spherical_harmonics(d).astype(found.dtype)
+        directions = jnp.broadcast_to(directions, (*found.shape[:-1], directions.shape[-1]))
         h = jnp.concatenate([found, directions], -1)
         h = jax.nn.relu(self.colour_hidden(jax.nn.relu(self.colour_in(h))))
         return _density(found), jax.nn.sigmoid(self.colour_out(h))

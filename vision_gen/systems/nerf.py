@@ -99,7 +99,7 @@ class NeRF(System):
 
         def look(field, t, i):
             x = origin[..., None, :] + t[..., None] * direction[..., None, :]
-            density, colour = field(x, jnp.broadcast_to(view[..., None, :], x.shape))
+            density, colour = field(x, view[..., None, :])
             if keys is not None and model.density_noise:
                 noise = jax.vmap(lambda k: jax.random.normal(k, density.shape[1:]))
                 density = density + model.density_noise * noise(random.fold(keys, i))
@@ -138,7 +138,7 @@ class NeRF(System):
         weights += (model.explore * weights.sum(-1, keepdims=True) + 1e-6) / bins
         t, length = volume.importance(edges, weights, model.samples, draw(0, model.samples))
         x = at(t)
-        density, colour = self.field(x, jnp.broadcast_to(view[..., None, :], x.shape))
+        density, colour = self.field(x, view[..., None, :])
         return volume.composite(density, colour, t, length, direction, self._background())
 
     def forward(self, batch, keys):
