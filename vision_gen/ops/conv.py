@@ -16,7 +16,7 @@ inside this file:
 On GPU and TPU a face is XLA's own convolution. On CPU its formulation follows from the shapes:
 a matrix product over gathered patches where the map is tiny, a sub-pixel convolution where a
 stride would dilate the input, a product for each tap for the kernel gradient of one or two images,
-Winograd's where 3x3 kernels have many channels, and XLA's convolution elsewhere.
+Winograd's where 3x3 or 4x4 kernels have many channels, and XLA's convolution elsewhere.
 docs/speed_log.md has the measurements behind these rules.
 """
 
@@ -270,29 +270,34 @@ def _use_winograd(x, out_size, kernel, stride, split=True):
     return (
         x.dtype == jnp.float32  # Its transforms cancel large terms.
         and stride == 1
-        and kernel[:2] == winograd.KERNEL
+        and kernel[:2] in winograd.KERNELS
         and winograd.pays(x.shape[0], out_size, *kernel[2:], split=split)
     )
 
 
 def _conv_cpu(x, w, stride, padding):
     out = _out_size(x.shape[1:3], w.shape[:2], stride, padding)
-    if _use_gemm(x.shape[0], out, w.shape[:2], GEMM_ROWS):
-        return _patches(x, w.shape[:2], stride, padding) @ w.reshape(-1, w.shape[3])
     if _use_winograd(x, out, w.shape, stride):
         return winograd.conv(x, w, padding)
+    if _use_gemm(x.shape[0], out, w.shape[:2], GEMM_ROWS):
+        return _patches(x, w.shape[:2], stride, padding) @ w.reshape(-1, w.shape[3])
     return _conv_native(x, w, stride, padding)
 
 
 def _adjoint_cpu(y, w, stride, padding, size):
+    # XLA:CPU gets some convolutions with negative padding wrong, so what it would cut off is cut off here.
+    edges = tuple((k - 1 - low, k - 1 - high) for k, (low, high) in zip(w.shape[:2], padding))
+    fits = min(map(min, edges)) >= 0
+    if fits and _use_winograd(y, size, (*w.shape[:2], *w.shape[:1:-1]), stride):
+        return winograd.conv(y, w, edges, adjoint=True)
     if _use_gemm(y.shape[0], y.shape[1:3], w.shape[:2], GEMM_ROWS):
         patches = y @ w.reshape(-1, w.shape[3]).T
         return _patches_adjoint(patches, w.shape[:2], stride, padding, size)
     if stride == 1:
-        # XLA:CPU gets some convolutions with negative padding wrong, so what it would cut off is cut off here.
-        edges = [(k - 1 - low, k - 1 - high) for k, (low, high) in zip(w.shape[:2], padding)]
-        y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0), *((min(a, 0), min(b, 0), 0) for a, b in edges), (0, 0, 0)))
-        edges = tuple((max(a, 0), max(b, 0)) for a, b in edges)
+        if not fits:
+            cut = [(min(a, 0), min(b, 0), 0) for a, b in edges]
+            y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0), *cut, (0, 0, 0)))
+            edges = tuple((max(a, 0), max(b, 0)) for a, b in edges)
         return _conv_cpu(y, w[::-1, ::-1].swapaxes(2, 3), 1, edges)
     return _adjoint_sub_pixel(y, w, stride, padding, size)
 
