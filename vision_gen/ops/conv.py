@@ -307,12 +307,12 @@ def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
         patches = _patches(x, kernel_size, stride, padding)
         dw = jnp.tensordot(patches, y, ((0, 1, 2), (0, 1, 2)))
         return dw.reshape(*kernel_size, x.shape[3], y.shape[3])
+    if _use_winograd(x, y.shape[1:3], (*kernel_size, x.shape[3], y.shape[3]), stride, split=False):
+        return winograd.kernel_gradient(x, y, padding)
     if x.shape[0] <= TAP_BATCH or y.shape[3] == 1:
         taps = _windows(x, kernel_size, stride, padding)
         taps = [jnp.tensordot(tap, y, ((0, 1, 2), (0, 1, 2))) for tap in taps]
         return jnp.stack(taps).reshape(*kernel_size, x.shape[3], y.shape[3])
-    if _use_winograd(x, y.shape[1:3], (*kernel_size, x.shape[3], y.shape[3]), stride, split=False):
-        return winograd.kernel_gradient(x, y, padding)
     if any(sum(p) > k - 1 for p, k in zip(padding, kernel_size)):
         # The result exceeds the map: XLA's own padding would make this a naive loop.
         x, padding = _pad(x, padding), ((0, 0), (0, 0))
