@@ -44,9 +44,12 @@ class RadianceMLP(nnx.Module):
         encoded = encoding.positional(x, self.octaves[0]).astype(dtype)
         h = encoded
         for i, layer in enumerate(self.trunk):
-            if i == SKIP_AFTER + 1:
-                h = jnp.concatenate([encoded, h], -1)
-            h = jax.nn.relu(layer(h))
+            if i == SKIP_AFTER + 1:  # The joined inputs, without joining them.
+                inputs = encoded.shape[-1]
+                h = encoded @ layer.kernel[:inputs] + (h @ layer.kernel[inputs:] + layer.bias[...])
+            else:
+                h = layer(h)
+            h = jax.nn.relu(h)
         density = self.density(h)[..., 0]
         # No activation between bottleneck and view layer: their kernels are multiplied, not every point; and what
         # depends on the direction alone is computed once a direction.
