@@ -19,8 +19,15 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+KERNELS = ((3, 3), (4, 4))
+OUTPUTS = 2  # m of `conv`.
+POINTS_OF_GRADIENTS = 5  # Of `kernel_gradient`, beside infinity.
 # Where the polynomials are evaluated, beside infinity; small ones first, which lose least (Barabasz et al. 2020).
 POINTS = tuple(map(fractions.Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2")))
+# Times on two cores of an AMD EPYC with 32 MiB of L3 cache; docs/speed_log.md.
+LEAST_DEPTH = 38  # channel * features / (channel + features): products for each number transformed.
+LEAST_ROWS = 512  # Output positions over the batch; with fewer, transforming the kernel takes longest.
+CACHED = 12e6  # Bytes of maps that are transformed at a time.
 
 
 @functools.cache
@@ -39,15 +46,6 @@ def transforms(m, taps):
 def _times(polynomial, root):
     """polynomial (x - root), coefficients of rising powers."""
     return tuple(a - root * b for a, b in zip((0, *polynomial), (*polynomial, 0)))
-
-
-OUTPUTS = 2  # m of `conv`.
-POINTS_OF_GRADIENTS = 5  # Of `kernel_gradient`, beside infinity.
-KERNELS = ((3, 3), (4, 4))
-# Times on two cores of an AMD EPYC with 32 MiB of L3 cache; docs/speed_log.md.
-LEAST_DEPTH = 38  # channel * features / (channel + features): products for each number transformed.
-LEAST_ROWS = 512  # Output positions over the batch; with fewer, transforming the kernel takes longest.
-CACHED = 12e6  # Bytes of maps that are transformed at a time.
 
 
 def pays(batch, size, channel, features, *, split=True):
