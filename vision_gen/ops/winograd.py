@@ -21,9 +21,8 @@ import numpy as np
 
 KERNELS = ((3, 3), (4, 4))
 OUTPUTS = 2  # m of `conv`.
-POINTS_OF_GRADIENTS = 5  # Of `kernel_gradient`, beside infinity.
-# Where the polynomials are evaluated, beside infinity; small ones first, which lose least (Barabasz et al. 2020).
-POINTS = tuple(map(fractions.Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2")))
+# Where the polynomials are evaluated, beside infinity: all of them by `kernel_gradient`, the first ones by `conv`.
+POINTS = tuple(map(fractions.Fraction, (0, 1, -1, 2, -2)))
 # Times on two cores of an AMD EPYC with 32 MiB of L3 cache; docs/speed_log.md.
 LEAST_DEPTH = 38  # channel * features / (channel + features): products for each number transformed.
 LEAST_ROWS = 512  # Output positions over the batch; with fewer, transforming the kernel takes longest.
@@ -120,7 +119,7 @@ def kernel_gradient(x, y, padding):
       [taps, taps, channel, features], where taps = height + top + bottom - out_height + 1.
     """
     taps = x.shape[1] + sum(padding[0]) - y.shape[1] + 1
-    m = POINTS_OF_GRADIENTS + 2 - taps
+    m = len(POINTS) + 2 - taps
     # The transforms in both directions at once, as matrix products.
     b, g, a = (np.kron(matrix, matrix).astype(x.dtype) for matrix in transforms(m, taps))
     flat = lambda grid: jnp.stack([tile for row in grid for tile in row]).reshape(len(grid) ** 2, -1)
