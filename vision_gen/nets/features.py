@@ -114,7 +114,7 @@ class Inception(nnx.Module):
                 conv(f"Mixed_{block}.branch1x1", x),
                 chain(x, block, "branch5x5", 2),
                 chain(x, block, "branch3x3dbl", 3),
-                conv(f"Mixed_{block}.branch_pool", pool.average_pool(x, 3, padding=1)),
+                jax.nn.relu(pool.average_pool(self.convs[f"Mixed_{block}.branch_pool"](x), 3, padding=1)),
             ]
             x = jnp.concatenate(parts, -1)
         parts = [conv("Mixed_6a.branch3x3", x), chain(x, "6a", "branch3x3dbl", 3)]
@@ -124,7 +124,7 @@ class Inception(nnx.Module):
                 conv(f"Mixed_{block}.branch1x1", x),
                 chain(x, block, "branch7x7", 3),
                 chain(x, block, "branch7x7dbl", 5),
-                conv(f"Mixed_{block}.branch_pool", pool.average_pool(x, 3, padding=1)),
+                jax.nn.relu(pool.average_pool(self.convs[f"Mixed_{block}.branch_pool"](x), 3, padding=1)),
             ]
             x = jnp.concatenate(parts, -1)
         found["mixed6e"] = x

@@ -16,7 +16,7 @@ inside this file:
 On GPU and TPU a face is XLA's own convolution. On CPU its formulation follows from the shapes:
 a matrix product over gathered patches where the map is tiny, a sub-pixel convolution where a
 stride would dilate the input, a product for each tap for the kernel gradient of one or two images,
-Winograd's where 3x3 or 4x4 kernels have many channels, and XLA's convolution elsewhere.
+Winograd's where kernels of 3 to 7 taps have many channels, and XLA's convolution elsewhere.
 docs/speed_log.md has the measurements behind these rules.
 """
 
@@ -266,18 +266,14 @@ def _use_gemm(batch, out_size, kernel_size, rows):
     )
 
 
-def _use_winograd(x, out_size, kernel, stride, split=True):
-    return (
-        x.dtype == jnp.float32  # Its transforms cancel large terms.
-        and stride == 1
-        and kernel[:2] in winograd.KERNELS
-        and winograd.pays(x.shape[0], out_size, *kernel[2:], split=split)
-    )
+def _may_cancel(x, stride):
+    """Whether Winograd's formulation, which cancels large terms, may be taken."""
+    return x.dtype == jnp.float32 and stride == 1
 
 
 def _conv_cpu(x, w, stride, padding):
     out = _out_size(x.shape[1:3], w.shape[:2], stride, padding)
-    if _use_winograd(x, out, w.shape, stride):
+    if _may_cancel(x, stride) and winograd.pays(x.shape[0], out, w.shape):
         return winograd.conv(x, w, padding)
     if _use_gemm(x.shape[0], out, w.shape[:2], GEMM_ROWS):
         return _patches(x, w.shape[:2], stride, padding) @ w.reshape(-1, w.shape[3])
@@ -288,8 +284,8 @@ def _adjoint_cpu(y, w, stride, padding, size):
     # XLA:CPU gets some convolutions with negative padding wrong, so what it would cut off is cut off here.
     edges = tuple((k - 1 - low, k - 1 - high) for k, (low, high) in zip(w.shape[:2], padding))
     fits = min(map(min, edges)) >= 0
-    if fits and _use_winograd(y, size, (*w.shape[:2], *w.shape[:1:-1]), stride):
-        return winograd.conv(y, w, edges, adjoint=True)
+    if fits and _may_cancel(y, stride) and winograd.gradient_pays(y.shape[0], size, w.shape, split=True):
+        return winograd.adjoint(y, w, edges)
     if _use_gemm(y.shape[0], y.shape[1:3], w.shape[:2], GEMM_ROWS):
         patches = y @ w.reshape(-1, w.shape[3]).T
         return _patches_adjoint(patches, w.shape[:2], stride, padding, size)
@@ -307,7 +303,8 @@ def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
         patches = _patches(x, kernel_size, stride, padding)
         dw = jnp.tensordot(patches, y, ((0, 1, 2), (0, 1, 2)))
         return dw.reshape(*kernel_size, x.shape[3], y.shape[3])
-    if _use_winograd(x, y.shape[1:3], (*kernel_size, x.shape[3], y.shape[3]), stride, split=False):
+    kernel = (*kernel_size, x.shape[3], y.shape[3])
+    if _may_cancel(x, stride) and winograd.gradient_pays(x.shape[0], y.shape[1:3], kernel, split=False):
         return winograd.kernel_gradient(x, y, padding)
     if x.shape[0] <= TAP_BATCH or y.shape[3] == 1:
         taps = _windows(x, kernel_size, stride, padding)

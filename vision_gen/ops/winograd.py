@@ -1,13 +1,14 @@
 """Convolutions with fewer multiplications, by Winograd's minimal filtering (Lavin & Gray 2016).
 
-A tile of m x m outputs of a kernel of r x r taps takes (m + r - 1)^2 products a channel instead of (m r)^2:
+Along one axis, m outputs of a kernel of r taps take m + r - 1 products a channel instead of m r:
 
-    conv(x, w) = A^T [(G w G^T) * (B^T x B)] A        each kernel's gradient: G^T [(B^T x B) * (A y A^T)] G
+    conv(x, w) = A^T [(G w) * (B^T x)]        the kernel's gradient: G^T [(B^T x) * (A y)]
 
-where the products in brackets, summed over channels or over tiles, are (m + r - 1)^2 matrix products. The
-transforms around them only pay where there are many channels, and while all of it stays in the cache.
-Outputs take m = 2, which costs little accuracy (a relative error of 3e-5 in float32 with 4 x 4 taps);
-gradients of kernels, which sum over all tiles, m = 4 or 3 (5e-5).
+where the products in brackets are summed over channels or over tiles. Outputs are computed so along the longer
+axis of the kernel; their products are convolutions across the other axis. Both gradients take it along both axes;
+their products are matrix products, which read the transformed kernel transposed, as it lies in memory. The
+transforms only pay where there are many channels, and while all of it stays in the cache. In float32 the errors
+are 1e-5 to 5e-5 of the result's standard deviation.
 """
 
 import fractions
@@ -19,13 +20,17 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-KERNELS = ((3, 3), (4, 4))
-OUTPUTS = 2  # m of `conv`.
-# Where the polynomials are evaluated, beside infinity: all of them by `kernel_gradient`, the first ones by `conv`.
-POINTS = tuple(map(fractions.Fraction, (0, 1, -1, 2, -2)))
+# Where the polynomials are evaluated, beside infinity: the first ones, as many as m and the taps want.
+POINTS = tuple(map(fractions.Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2", "2/3")))
+# Both gradients: kernels of (3, 3) and (4, 4), m of the input's, points with infinity of the kernel's.
+GRADIENT_TAPS = (3, 4)
+INPUT_OUTPUTS = 2
+KERNEL_POINTS = 6
 # Times on two cores of an AMD EPYC with 32 MiB of L3 cache; docs/speed_log.md.
-LEAST_DEPTH = 38  # channel * features / (channel + features): products for each number transformed.
+LEAST_SAVED = 58  # Products saved for each number that the transforms read or write.
+LEAST_DEPTH = 38  # Of a gradient: channel * features / (channel + features).
 LEAST_ROWS = 512  # Output positions over the batch; with fewer, transforming the kernel takes longest.
+LEAST_SIZE = 7
 CACHED = 12e6  # Bytes of maps that are transformed at a time.
 
 
@@ -33,7 +38,7 @@ CACHED = 12e6  # Bytes of maps that are transformed at a time.
 def transforms(m, taps):
     """B^T, G and A^T of m outputs of a kernel of `taps` taps, by Toom and Cook's construction."""
     points = POINTS[: m + taps - 2]
-    product = lambda roots: functools.reduce(lambda p, root: _times(p, root), roots, (1,))
+    product = lambda roots: functools.reduce(_times, roots, (1,))
     others = [[q for q in points if q != p] for p in points]
     b = [product(roots) + (0,) for roots in others] + [product(points)]
     scales = [math.prod(p - q for q in roots) for p, roots in zip(points, others)]
@@ -47,63 +52,133 @@ def _times(polynomial, root):
     return tuple(a - root * b for a, b in zip((0, *polynomial), (*polynomial, 0)))
 
 
-def pays(batch, size, channel, features, *, split=True):
-    """Whether a convolution of maps of this size, stride 1, is faster this way.
+def pays(batch, size, kernel):
+    """Whether `conv` is faster this way.
 
     Args:
       batch: images.
       size: (height, width) of the output.
-      channel, features: of what comes in and goes out.
+      kernel: its shape, [height, width, channel, features].
+    """
+    axis = _axis(kernel)
+    taps, n, (channel, features) = kernel[axis], size[axis], kernel[2:]
+    if not 3 <= taps < len(POINTS) or batch * math.prod(size) < LEAST_ROWS or min(size) < LEAST_SIZE:
+        return False
+    done = _products(n, taps, _outputs(n, taps)) / n
+    saved = math.prod(kernel) * (1 - done / taps)
+    return saved >= LEAST_SAVED * (channel + features) * (1 + done)
+
+
+def gradient_pays(batch, size, kernel, *, split):
+    """Whether a gradient of `conv` is faster this way.
+
+    Args:
+      batch, size, kernel: as of `pays`; of the adjoint, the size of the map that goes out.
       split: a few images at a time will do.
     """
+    height, width, channel, features = kernel
     return (
-        channel * features >= LEAST_DEPTH * (channel + features)
-        and min(size) >= 7
-        and batch * size[0] * size[1] >= LEAST_ROWS
-        and _bytes(1 if split else batch, size, channel, features) <= CACHED
+        height == width
+        and height in GRADIENT_TAPS
+        and channel * features >= LEAST_DEPTH * (channel + features)
+        and batch * math.prod(size) >= LEAST_ROWS
+        and min(size) >= LEAST_SIZE
+        and _bytes(1 if split else batch, size, kernel) <= CACHED
     )
 
 
-def _bytes(batch, size, channel, features):
-    return 4 * batch * size[0] * size[1] * (channel + features)
+def _axis(kernel):
+    return int(kernel[1] >= kernel[0])
 
 
-def conv(x, w, padding, *, adjoint=False):
+def _outputs(n, taps):
+    """m with the fewest products for n outputs; more than eight products at a time lose accuracy."""
+    return min(range(2, max(3, 9 - taps) + 1), key=lambda m: _products(n, taps, m))
+
+
+def _products(n, taps, m):
+    return -(-n // m) * (m + taps - 1)
+
+
+def _bytes(batch, size, kernel):
+    return 4 * batch * math.prod(size) * sum(kernel[2:])
+
+
+def conv(x, w, padding):
     """Convolution, stride 1.
 
     Args:
       x: [batch, height, width, channel].
-      w: [taps, taps, channel, features].
+      w: [kernel_height, kernel_width, channel, features].
       padding: ((top, bottom), (left, right)).
-      adjoint: with the kernel of the adjoint: `w` turned by half a turn, its channels what goes out.
 
     Returns:
-      [batch, height + top + bottom - taps + 1, likewise width, features].
+      [batch, height + top + bottom - kernel_height + 1, likewise width, features].
     """
-    taps, m = len(w), OUTPUTS
+    size = tuple(n + sum(p) - k + 1 for n, p, k in zip(x.shape[1:3], padding, w.shape))
+    axis = _axis(w.shape)
+    taps, n, before = w.shape[axis], size[axis], padding[axis][0]
+    across = [(0, 0) if i == axis else p for i, p in enumerate(padding)]
+    m = _outputs(n, taps)
     b, g, a = transforms(m, taps)
-    batch, (channel, features) = x.shape[0], w.shape[2:][:: -1 if adjoint else 1]
-    size = tuple(n + sum(p) - taps + 1 for n, p in zip(x.shape[1:3], padding))
-    order = range(taps)[:: -1 if adjoint else 1]
+    kernels = [_combine(row, jnp.split(w, taps, axis)) for row in g]
+
+    def part(x, kernels):
+        count = -(-n // m)
+        edges = [(0, 0, 0)] * 4
+        edges[axis + 1] = (before, m * count + taps - 1 - x.shape[axis + 1] - before, 0)
+        x = lax.pad(x, jnp.zeros((), x.dtype), edges)
+        tiles = [lax.slice_in_dim(x, i, i + m * (count - 1) + 1, m, axis + 1) for i in range(m + taps - 1)]
+        products = [
+            lax.conv_general_dilated(
+                _combine(row, tiles), kernel, (1, 1), across, dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+            for row, kernel in zip(b, kernels)
+        ]
+        y = jnp.stack([_combine(row, products) for row in a], axis + 2)
+        y = y.reshape(*y.shape[: axis + 1], m * count, *y.shape[axis + 3 :])
+        return lax.slice_in_dim(y, 0, n, 1, axis + 1)
+
+    return _in_parts(part, x, kernels, _bytes(1, size, w.shape))
+
+
+def adjoint(y, w, padding):
+    """Convolution with the adjoint kernel, stride 1: `w` turned by half a turn, its channels what goes out.
+
+    Args:
+      y: [batch, height, width, features].
+      w: [taps, taps, channel, features].
+      padding: ((top, bottom), (left, right)).
+
+    Returns:
+      [batch, height + top + bottom - taps + 1, likewise width, channel].
+    """
+    taps, m = len(w), INPUT_OUTPUTS
+    b, g, a = transforms(m, taps)
+    size = tuple(n + sum(p) - taps + 1 for n, p in zip(y.shape[1:3], padding))
+    order = range(taps)[::-1]
     kernels = _transform(g, [[w[i, j] for j in order] for i in order])
 
-    def part(x):
+    def part(y, kernels):
         products = [
-            [window @ (kernel.T if adjoint else kernel) for window, kernel in zip(*rows)]
-            for rows in zip(_transform(b, _tiles(x, m, taps, size, padding)), kernels)
+            [window @ kernel.T for window, kernel in zip(*rows)]
+            for rows in zip(_transform(b, _tiles(y, m, taps, size, padding)), kernels)
         ]
-        y = jnp.stack([jnp.stack(row, 3) for row in _transform(a, products)], 2)
-        y = y.reshape(x.shape[0], m * y.shape[1], m * y.shape[3], features)
-        return y[:, : size[0], : size[1]]
+        x = jnp.stack([jnp.stack(row, 3) for row in _transform(a, products)], 2)
+        x = x.reshape(y.shape[0], m * x.shape[1], m * x.shape[3], w.shape[2])
+        return x[:, : size[0], : size[1]]
 
-    images = max(
-        n for n in range(1, batch + 1)
-        if n == 1 or batch % n == 0 and _bytes(n, size, channel, features) <= CACHED
-    )  # fmt: skip
+    return _in_parts(part, y, kernels, _bytes(1, size, w.shape))
+
+
+def _in_parts(part, x, kernels, each):
+    """part(images, kernels), as many images at a time as stay in the cache, `each` so many bytes."""
+    batch = len(x)
+    images = max(n for n in range(1, batch + 1) if n == 1 or batch % n == 0 and n * each <= CACHED)
     if images == batch:
-        return part(x)
+        return part(x, kernels)
     kernels = lax.optimization_barrier(kernels)  # Once, not in the loop.
-    y = lax.map(part, x.reshape(-1, images, *x.shape[1:]))
+    y = lax.map(lambda x: part(x, kernels), x.reshape(-1, images, *x.shape[1:]))
     return y.reshape(batch, *y.shape[2:])
 
 
@@ -119,7 +194,7 @@ def kernel_gradient(x, y, padding):
       [taps, taps, channel, features], where taps = height + top + bottom - out_height + 1.
     """
     taps = x.shape[1] + sum(padding[0]) - y.shape[1] + 1
-    m = len(POINTS) + 2 - taps
+    m = KERNEL_POINTS + 1 - taps
     # The transforms in both directions at once, as matrix products.
     b, g, a = (np.kron(matrix, matrix).astype(x.dtype) for matrix in transforms(m, taps))
     flat = lambda grid: jnp.stack([tile for row in grid for tile in row]).reshape(len(grid) ** 2, -1)
