@@ -257,12 +257,12 @@ def _kernel_gradient_native(x, y, stride, padding, kernel_size):
 # CPU.
 
 
-def _use_gemm(batch, out_size, kernel_size, rows):
+def _use_gemm(batch, out_size, kernel, rows):
     """Also wherever the kernel exceeds the map: XLA's convolution is a naive loop there."""
     return (
-        kernel_size == (1, 1)
-        or batch * math.prod(out_size) <= rows
-        or any(n < k for n, k in zip(out_size, kernel_size))
+        kernel[:2] == (1, 1)
+        or batch * math.prod(out_size) <= rows and kernel[3] > 1
+        or any(n < k for n, k in zip(out_size, kernel))
     )
 
 
@@ -275,7 +275,7 @@ def _conv_cpu(x, w, stride, padding):
     out = _out_size(x.shape[1:3], w.shape[:2], stride, padding)
     if _may_cancel(x, stride) and winograd.pays(x.shape[0], out, w.shape):
         return winograd.conv(x, w, padding)
-    if _use_gemm(x.shape[0], out, w.shape[:2], GEMM_ROWS):
+    if _use_gemm(x.shape[0], out, w.shape, GEMM_ROWS):
         return _patches(x, w.shape[:2], stride, padding) @ w.reshape(-1, w.shape[3])
     return _conv_native(x, w, stride, padding)
 
@@ -286,7 +286,7 @@ def _adjoint_cpu(y, w, stride, padding, size):
     fits = min(map(min, edges)) >= 0
     if fits and _may_cancel(y, stride) and winograd.gradient_pays(y.shape[0], size, w.shape, split=True):
         return winograd.adjoint(y, w, edges)
-    if _use_gemm(y.shape[0], y.shape[1:3], w.shape[:2], GEMM_ROWS):
+    if _use_gemm(y.shape[0], y.shape[1:3], w.shape, GEMM_ROWS):
         patches = y @ w.reshape(-1, w.shape[3]).T
         return _patches_adjoint(patches, w.shape[:2], stride, padding, size)
     if stride == 1:
@@ -299,17 +299,17 @@ def _adjoint_cpu(y, w, stride, padding, size):
 
 
 def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
-    if _use_gemm(x.shape[0], y.shape[1:3], kernel_size, KERNEL_GEMM_ROWS):
+    kernel = (*kernel_size, x.shape[3], y.shape[3])
+    if _use_gemm(x.shape[0], y.shape[1:3], kernel, KERNEL_GEMM_ROWS):
         patches = _patches(x, kernel_size, stride, padding)
         dw = jnp.tensordot(patches, y, ((0, 1, 2), (0, 1, 2)))
-        return dw.reshape(*kernel_size, x.shape[3], y.shape[3])
-    kernel = (*kernel_size, x.shape[3], y.shape[3])
+        return dw.reshape(kernel)
     if _may_cancel(x, stride) and winograd.gradient_pays(x.shape[0], y.shape[1:3], kernel, split=False):
         return winograd.kernel_gradient(x, y, padding)
-    if x.shape[0] <= TAP_BATCH or y.shape[3] == 1:
+    if x.shape[0] <= TAP_BATCH and y.shape[3] > 1:
         taps = _windows(x, kernel_size, stride, padding)
         taps = [jnp.tensordot(tap, y, ((0, 1, 2), (0, 1, 2))) for tap in taps]
-        return jnp.stack(taps).reshape(*kernel_size, x.shape[3], y.shape[3])
+        return jnp.stack(taps).reshape(kernel)
     if any(sum(p) > k - 1 for p, k in zip(padding, kernel_size)):
         # The result exceeds the map: XLA's own padding would make this a naive loop.
         x, padding = _pad(x, padding), ((0, 0), (0, 0))
