@@ -15,7 +15,7 @@ inside this file:
 
 On GPU and TPU a face is XLA's own convolution. On CPU its formulation follows from the shapes:
 a matrix product over gathered patches where the map is tiny, a sub-pixel convolution where a
-stride would dilate the input, a product for each tap for the kernel gradient of one or two images,
+stride would dilate the input, strips instead of whole images for the kernel gradient of one or two,
 Winograd's where kernels of 3 to 7 taps have many channels, and XLA's convolution elsewhere.
 docs/speed_log.md has the measurements behind these rules.
 """
@@ -34,8 +34,9 @@ DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # the kernel costs more than gathering patches, and one GEMM beats XLA's convolution.
 GEMM_ROWS = 1024
 KERNEL_GEMM_ROWS = 256  # For the gradient of the kernel, whose patches are transposed as well.
-# On CPU, with at most this many examples, a product for each tap beats XLA's kernel gradient.
-TAP_BATCH = 2
+# On CPU, XLA's kernel gradient is slow of one or two examples, and fast of their strips.
+STRIPED_BATCH = 2
+STRIPS = 16  # Of an example at most.
 # Of XLA's two libraries on CPU, YNNPACK (the default) has the faster products and reductions, Eigen the
 # faster convolutions. And XLA's quicker copy insertion copies every donated array once a step.
 CPU_COMPILER_OPTIONS = {
@@ -306,14 +307,22 @@ def _kernel_gradient_cpu(x, y, stride, padding, kernel_size):
         return dw.reshape(kernel)
     if _may_cancel(x, stride) and winograd.gradient_pays(x.shape[0], y.shape[1:3], kernel, split=False):
         return winograd.kernel_gradient(x, y, padding)
-    if x.shape[0] <= TAP_BATCH and y.shape[3] > 1:
-        taps = _windows(x, kernel_size, stride, padding)
-        taps = [jnp.tensordot(tap, y, ((0, 1, 2), (0, 1, 2))) for tap in taps]
-        return jnp.stack(taps).reshape(kernel)
-    if any(sum(p) > k - 1 for p, k in zip(padding, kernel_size)):
+    strips = math.gcd(y.shape[1], STRIPS) if x.shape[0] <= STRIPED_BATCH else 1
+    if strips > 1:
+        x, y, padding = _strips(x, y, stride, padding, kernel_size[0], strips)
+    elif any(sum(p) > k - 1 for p, k in zip(padding, kernel_size)):
         # The result exceeds the map: XLA's own padding would make this a naive loop.
         x, padding = _pad(x, padding), ((0, 0), (0, 0))
     return _kernel_gradient_native(x, y, stride, padding, kernel_size)
+
+
+def _strips(x, y, stride, padding, taps, count):
+    """Maps and padding of a kernel gradient that has `count` strips of rows as examples instead of an image."""
+    rows = y.shape[1] // count
+    x = _pad(x, padding)
+    starts = range(0, y.shape[1] * stride, rows * stride)
+    x = jnp.stack([x[:, i : i + (rows - 1) * stride + taps] for i in starts], 1)
+    return x.reshape(-1, *x.shape[2:]), y.reshape(-1, rows, *y.shape[2:]), ((0, 0), (0, 0))
 
 
 def _depthwise_cpu(x, w, stride, padding):
