@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -154,12 +153,16 @@ def _command():
 
 
 def processor():
-    """The name of the CPU."""
+    """The name of the CPU; its family and model as well, as makers sell several by one name."""
     try:
-        found = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+        lines = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
+        lines = []
+    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    if "model name" not in found:
+        return platform.processor() or platform.machine()
+    kind = [f"{key[4:] if key == 'cpu family' else key} {found[key]}" for key in ("cpu family", "model") if key in found]
+    return ", ".join([found["model name"], " ".join(kind)]).rstrip(", ")
 
 
 def short(value):

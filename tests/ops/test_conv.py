@@ -65,7 +65,7 @@ def test_conv_is_the_sum_over_taps_in_values_and_gradients(case):
 @pytest.mark.parametrize("stride,kernel,padding", [(1, 3, 1), (2, 4, 1), (2, 3, 1), (3, 5, 2), (1, 2, 1)])
 def test_each_cpu_formulation_is_exact(monkeypatch, face, stride, kernel, padding):
     """The property test's maps are small; here both formulations run on each shape."""
-    for name in ("GEMM_ROWS", "KERNEL_GEMM_ROWS"):
+    for name in ("GEMM_ROWS", "ADJOINT_GEMM_ROWS", "KERNEL_GEMM_ROWS"):
         monkeypatch.setattr(conv, name, 10**9 if face == "tiny" else 0)
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, 13, 14, 3)), jnp.float32)
@@ -82,8 +82,8 @@ def test_each_cpu_formulation_is_exact(monkeypatch, face, stride, kernel, paddin
 @pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((0, 2), (1, 0))])
 @pytest.mark.parametrize("size", [(3, 3), (4, 4), (5, 5), (1, 7), (7, 1)], ids=str)
 def test_winograds_formulation_is_exact(monkeypatch, size, padding, cached):
-    monkeypatch.setattr(conv, "GEMM_ROWS", 0)
-    monkeypatch.setattr(conv, "KERNEL_GEMM_ROWS", 0)
+    for name in ("GEMM_ROWS", "ADJOINT_GEMM_ROWS", "KERNEL_GEMM_ROWS"):
+        monkeypatch.setattr(conv, name, 0)
     monkeypatch.setattr(winograd, "CACHED", cached)
     calls = []
     for name in ("conv", "adjoint", "kernel_gradient"):

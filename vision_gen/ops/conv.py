@@ -30,10 +30,11 @@ import jax.numpy as jnp
 from vision_gen.ops import winograd
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-# On CPU, with at most this many output positions (batch x height x width), reading and rearranging
-# the kernel costs more than gathering patches, and one GEMM beats XLA's convolution.
-GEMM_ROWS = 1024
-KERNEL_GEMM_ROWS = 256  # For the gradient of the kernel, whose patches are transposed as well.
+# On CPU, with at most this many output positions (batch x height x width), gathering patches for one GEMM
+# costs less than XLA's convolution: for outputs, for gradients of the input and of the kernel.
+GEMM_ROWS = 64
+ADJOINT_GEMM_ROWS = 1024
+KERNEL_GEMM_ROWS = 256
 # On CPU, XLA's kernel gradient is slow of one or two examples, and fast of their strips.
 STRIPED_BATCH = 2
 STRIPS = 16  # Of an example at most.
@@ -259,7 +260,7 @@ def _kernel_gradient_native(x, y, stride, padding, kernel_size):
 
 
 def _use_gemm(batch, out_size, kernel, rows):
-    """Also wherever the kernel exceeds the map: XLA's convolution is a naive loop there."""
+    """Also wherever the kernel exceeds the map, where XLA's convolution is a naive loop; not to a single channel."""
     return (
         kernel[:2] == (1, 1)
         or batch * math.prod(out_size) <= rows and kernel[3] > 1
@@ -287,7 +288,7 @@ def _adjoint_cpu(y, w, stride, padding, size):
     fits = min(map(min, edges)) >= 0
     if fits and _may_cancel(y, stride) and winograd.gradient_pays(y.shape[0], size, w.shape, split=True):
         return winograd.adjoint(y, w, edges)
-    if _use_gemm(y.shape[0], y.shape[1:3], w.shape, GEMM_ROWS):
+    if _use_gemm(y.shape[0], y.shape[1:3], w.shape, ADJOINT_GEMM_ROWS):
         patches = y @ w.reshape(-1, w.shape[3]).T
         return _patches_adjoint(patches, w.shape[:2], stride, padding, size)
     if stride == 1:
