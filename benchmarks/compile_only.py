@@ -63,6 +63,7 @@ class Compiled:
         self.devices = len(devices)
         self.seconds = step.compile_seconds
         self.flops = step.flops / self.devices
+        self.product_bytes = step.product_bytes / self.devices
         memory = step.compiled.memory_analysis()
         self.arguments = memory.argument_size_in_bytes
         self.outputs = memory.output_size_in_bytes - memory.alias_size_in_bytes
@@ -102,6 +103,7 @@ def figures(compiled, chip, dtype):
         "memory: needed": f(compiled.needed, "bytes", better="lower"),
         "model flops": f(compiled.flops, "flop"),
         "memory traffic, from the HLO": f(compiled.moved, "bytes", better="lower"),
+        "memory traffic, of products alone": f(compiled.product_bytes, "bytes"),
     }
     if "bytes accessed" in compiled.cost:
         found["bytes accessed, XLA's count, loops once"] = f(compiled.cost["bytes accessed"], "bytes")
@@ -123,6 +125,8 @@ def figures(compiled, chip, dtype):
         found[f"roofline: {name}"] = f(seconds, "s")
     found["roofline: step at least"] = f(least, "s", better="lower")
     found["roofline: utilisation at most"] = f(limits["compute"] / least, "1", better="higher")
+    fused = max(limits["compute"], compiled.product_bytes / chip.bandwidth)
+    found["roofline: utilisation at most, all but products fused away"] = f(limits["compute"] / fused, "1")
     found["roofline: throughput a chip at most"] = f(
         compiled.count / compiled.devices / least, f"{compiled.unit}/s", better="higher"
     )

@@ -27,7 +27,8 @@ class Step:
       state: where the next call begins; None if the devices do not exist.
       batches: what is fed in turn.
       compile_seconds: tracing, lowering and compiling.
-      flops: model flops of one step, all devices together; see `matrix_flops`.
+      flops: model flops of one step, all devices together.
+      product_bytes: what its products and convolutions read and write; both see `matrix_work`.
       unit, count: what throughput is counted in, and how many of them a step is.
     """
 
@@ -37,6 +38,7 @@ class Step:
     batches: list
     compile_seconds: float
     flops: float
+    product_bytes: float
     unit: str
     count: int
     _turn: int = 0
@@ -77,13 +79,15 @@ def build(config, devices, *, abstract=False):
     compiled = parallel.compile(make_step, state, batches[0])
     seconds = time.perf_counter() - begun
     unit, each = systems.load_class(config.system).units(config)
+    flops, product_bytes = step_work(config, graphdef, state, batches[0])
     return Step(
         compiled=compiled,
         parallel=parallel,
         state=None if abstract else state,
         batches=batches,
         compile_seconds=seconds,
-        flops=step_flops(config, graphdef, state, batches[0]),
+        flops=flops,
+        product_bytes=product_bytes,
         unit=unit,
         count=config.train.batch_size * each,
     )
@@ -96,8 +100,8 @@ def random_batch(config, seed=0):
     return sources.stack([sources.example(config, rng) for _ in range(local)])
 
 
-def step_flops(config, graphdef, state, batch):
-    """Model flops of one step on the whole batch."""
+def step_work(config, graphdef, state, batch):
+    """`matrix_work` of one step on the whole batch."""
     whole = lambda x, count: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype)
     if config.parallel.style == "pmap":
         # State and batch are stacked over devices: take one replica, and the batch as it was.
@@ -106,37 +110,44 @@ def step_flops(config, graphdef, state, batch):
             lambda x: jax.ShapeDtypeStruct((x.shape[0] * x.shape[1], *x.shape[2:]), x.dtype), batch
         )
     batch = jax.tree.map(lambda x: whole(x, config.train.batch_size), batch)
-    return matrix_flops(jax.make_jaxpr(step_lib.make_step(config, graphdef))(state, batch).jaxpr)
+    return matrix_work(jax.make_jaxpr(step_lib.make_step(config, graphdef))(state, batch).jaxpr)
 
 
-def matrix_flops(jaxpr):
-    """Flops of the matrix products and convolutions of a jaxpr, loops as often as they turn.
+def matrix_work(jaxpr):
+    """Flops of the matrix products and convolutions of a jaxpr, and bytes that each reads and writes, loops as they turn.
 
+    The bytes are the least traffic of a program that fuses everything else into its products, but no two products.
     What no output needs does not count: gradients that no player takes are traced, but never computed.
     Multiplications by the zeros of a dilated input do not count. Of formulations for several platforms
     the default counts, of other choices the costliest. XLA's own count takes the body of a loop once.
+
+    Returns:
+      (flops, bytes).
     """
     needed, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
-    return _matrix_flops(needed)
+    return tuple(map(float, _matrix_work(needed)))
 
 
-def _matrix_flops(jaxpr):
-    total = 0.0
+def _matrix_work(jaxpr):
+    total = np.zeros(2)
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        inner = [_matrix_flops(j) for j in jax.extend.core.jaxprs_in_params(equation.params)]
+        inner = [_matrix_work(j) for j in jax.extend.core.jaxprs_in_params(equation.params)]
         if name == "cond":
             platforms = equation.params.get("branches_platforms")
-            total += inner[platforms.index(None)] if platforms else max(inner, default=0)
+            total += inner[platforms.index(None)] if platforms else max(inner, key=lambda work: work[0])
         else:
             total += sum(inner) * (equation.params.get("length", 1) if name == "scan" else 1)
+        if name not in ("dot_general", "conv_general_dilated"):
+            continue
+        left, right = (x.aval for x in equation.invars)
+        out = equation.outvars[0].aval
         if name == "dot_general":
             (contract, _), _ = equation.params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
-            total += 2 * equation.outvars[0].aval.size * np.prod([left[i] for i in contract], dtype=float)
-        elif name == "conv_general_dilated":
-            kernel = equation.invars[1].aval
-            features = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
+            flops = 2 * out.size * np.prod([left.shape[i] for i in contract], dtype=float)
+        else:
+            features = right.shape[equation.params["dimension_numbers"].rhs_spec[0]]
             dilation = np.prod(equation.params["lhs_dilation"], dtype=float)
-            total += 2 * equation.outvars[0].aval.size * kernel.size / features / dilation
+            flops = 2 * out.size * right.size / features / dilation
+        total += flops, sum(x.size * x.dtype.itemsize for x in (left, right, out))
     return total

@@ -154,14 +154,11 @@ def inception(batch):
     from benchmarks.peers.inception import Inception
 
     network = features.Inception(rngs=nnx.Rngs(0))
-    apply, params = pretrained.apply(network)
+    apply, params = pretrained.apply(network, ("features",))
     images = np.random.default_rng(0).uniform(-1, 1, (batch, 299, 299, 3)).astype(np.float32)
 
     def here():
-        function = jax.jit(
-            lambda params, images: apply(params, images)["features"],
-            compiler_options=conv.compiler_options(),
-        )
+        function = jax.jit(apply, compiler_options=conv.compiler_options())
         x = jax.device_put(images)
         return lambda: jax.block_until_ready(function(params, x))
 

@@ -48,10 +48,10 @@ class Extractor:
         mesh = Mesh(np.array(devices), "data")
         self._sharding = NamedSharding(mesh, PartitionSpec("data"))
         self._batch = -(-batch_size // len(devices)) * len(devices)
-        apply, params = pretrained.apply(network)
-        self._params = jax.device_put(params, NamedSharding(mesh, PartitionSpec()))
         size = network.size
         logits = "logits_unbiased" if name == "inception-2015" else "logits"
+        apply, params = pretrained.apply(network, ("features", logits))
+        self._params = jax.device_put(params, NamedSharding(mesh, PartitionSpec()))
 
         def function(params, images):
             found = apply(params, images / 127.5 - 1)

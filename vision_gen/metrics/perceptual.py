@@ -30,7 +30,7 @@ def load_lpips(name="alexnet", trunk=None, linear=None):
     """
     if name not in LPIPS_LAYERS:
         raise InputError(f"LPIPS's network must be one of {sorted(LPIPS_LAYERS)}, got {name!r}")
-    apply, params = features.apply(features.load(name, trunk, classes=0)[0])
+    apply, params = features.apply(features.load(name, trunk, classes=0)[0], LPIPS_LAYERS[name])
     path = weights.find(f"lpips-{name}") if linear is None else linear
     state = torch_file.read_state_dict(path)
     layers = LPIPS_LAYERS[name]

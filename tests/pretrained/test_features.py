@@ -1,0 +1,35 @@
+"""Feature networks as functions."""
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vision_gen.nets import layers
+from vision_gen.pretrained import features
+
+
+class Two(nnx.Module):
+    def __init__(self, rngs):
+        self.conv = layers.Conv(3, 5, rngs=rngs)
+
+    def __call__(self, x):
+        y = self.conv(x)
+        return {"map": y, "features": y.mean((1, 2)), "unwanted": y**2}
+
+
+@pytest.mark.parametrize("count", [3, 8, 24])
+def test_images_in_parts_give_what_all_of_them_give_in_their_order(monkeypatch, count):
+    turns = []
+    original = features.lax.map
+    monkeypatch.setattr(features.lax, "map", lambda f, x: turns.append(x.shape[:2]) or original(f, x))
+    network = Two(nnx.Rngs(0))
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(count, 6, 7, 3)), jnp.float32)
+    apply, params = features.apply(network, ("map", "features"))
+    found = jax.jit(apply)(params, images)
+    assert turns == ([(3, 8)] if count == 24 else [])
+    whole = network(images)
+    assert sorted(found) == ["features", "map"]
+    for name, value in found.items():
+        np.testing.assert_allclose(value, whole[name], atol=1e-5)
