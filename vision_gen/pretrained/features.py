@@ -107,18 +107,18 @@ def names(network, conv):
     return f"{conv}.weight", None
 
 
-def apply(network, activations):
+def apply(network, activations=None):
     """A function (params, images) -> {name: activation} to be jitted, and the params.
 
     Args:
       network: of `nets.features`.
-      activations: the names that are wanted.
+      activations: the names that are wanted; by default all.
     """
     graphdef, params = nnx.split(network)
 
     def whole(params, images):
         found = nnx.merge(graphdef, params)(images)
-        return {name: found[name] for name in activations}
+        return {name: found[name] for name in activations or found}
 
     def in_parts(params, images):
         if len(images) <= PART or len(images) % PART:
