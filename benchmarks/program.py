@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import math
 import re
 
@@ -113,20 +114,24 @@ class Program:
     def _bytes(self, instruction):
         if instruction.opcode in FREE or instruction.opcode.endswith("-done"):
             return 0.0
-        results = _results(instruction)
-        fused = instruction.opcode == "fusion"
         callee = re.search(r"calls=%?([\w.\-]+)", instruction.rest)
-        body = self._computations[callee[1]] if fused else [instruction]
+        body = self._computations[callee[1]] if instruction.opcode == "fusion" else None
         read = 0.0
         for number, name in enumerate(instruction.operands):
             whole = _in_main_memory(_SHAPE.findall(self._shapes.get(name, "")))
             if whole:
-                read += min(whole, _part_read(body, number, fused))
-        written = _in_main_memory(results)
-        if body[-1].opcode == "dynamic-update-slice" and written:  # In place: only the new part is written.
-            shapes = {i.name: i.shape for i in body} if fused else self._shapes
-            new = shapes.get(body[-1].operands[1], "")
-            written = sum(_one(*part) for part in _SHAPE.findall(new))
+                own = f"{number})"
+                inside = [i.name for i in body or () if i.opcode == "parameter" and i.rest.startswith(own)]
+                read += min(whole, _part_read(body or [instruction], inside[0] if inside else name))
+        shapes = {i.name: i.shape for i in body} if body else self._shapes
+        made = _made(body) if body else [instruction]
+        written = 0.0
+        for part, root in itertools.zip_longest(_results(instruction), made):
+            if root and root.opcode == "dynamic-update-slice":  # In place: only the new part is written.
+                new = _SHAPE.findall(shapes.get(root.operands[1], ""))
+                written += sum(_one(*p) for p in new) if part and _in_main_memory([part]) else 0.0
+            elif part:
+                written += _in_main_memory([part])
         return instruction.times * (written + read)
 
     def collectives(self, axes=None):
@@ -150,26 +155,35 @@ def _in_main_memory(parts):
     return sum(_one(*part) for part in parts if "S(" not in part[2] or "S(0)" in part[2])
 
 
-def _part_read(body, number, fused):
-    """Bytes at most that the instructions of `body` read of operand `number`: infinite unless all take parts of it."""
-    if fused:
-        own = [i.name for i in body if i.opcode == "parameter" and i.rest.startswith(f"{number})")]
-        users = [i for i in body if own and own[0] in i.operands]
-        place = lambda i: i.operands.index(own[0])
-    else:
-        users, place = body, lambda i: number
+def _part_read(body, name):
+    """Bytes at most that the instructions of `body` read of `name`: infinite unless all take parts of it."""
     total = 0.0
-    for user in users:
-        if user.opcode in PARTIAL and place(user) == 0:
+    for user in (i for i in body if name in i.operands):
+        if user.opcode == "bitcast":
+            total += _part_read(body, user.name)
+        elif user.opcode in PARTIAL and user.operands[0] == name:
             total += sum(_one(*part) for part in _results(user))
-        elif not (user.opcode == "dynamic-update-slice" and place(user) == 0):
+        elif not (user.opcode == "dynamic-update-slice" and user.operands.index(name) == 0):
             return math.inf
     return total
+
+
+def _made(body):
+    """The instructions that make what a fusion gives, behind bitcasts."""
+    named = {i.name: i for i in body}
+
+    def behind(i):
+        return behind(named[i.operands[0]]) if i.opcode == "bitcast" and i.operands[0] in named else i
+
+    root = behind(body[-1])
+    return [behind(named[name]) for name in root.operands] if root.opcode == "tuple" else [root]
 
 
 def _results(instruction):
     """Parts of an instruction's shape that it gives; the start of an asynchronous one holds its operands as well."""
     parts = _SHAPE.findall(instruction.shape)
+    if instruction.opcode == "custom-call":  # A GPU library's work space comes last.
+        return [p for p in parts if p[0] not in ("s8", "u8")] or parts
     if not instruction.rest.startswith("start ") or len(parts) == 1 or instruction.opcode == "all-reduce":
         return parts
     if instruction.opcode == "copy":  # (to, from, context)

@@ -1,6 +1,8 @@
 """One device, eight devices, three styles, sharded state: the same numbers."""
 
+from flax import nnx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from tests.conftest import tiny
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import step as step_lib
 from vision_gen.errors import InputError
+from vision_gen.nets import layers
 
 STEPS = 5
 
@@ -125,3 +128,21 @@ def test_batch_size_must_fit_the_devices(config):
     config.train.batch_size = 12
     with pytest.raises(InputError, match="train.batch_size is 12.*multiple of 8"):
         parallel_lib.Parallel(config, jax.devices())
+
+
+def test_under_fsdp_kernels_are_gathered_and_not_activations():
+    mesh = jax.sharding.Mesh(np.array(jax.devices()).reshape(2, 4), ("data", "fsdp"))
+    place = lambda shape, *spec: jax.ShapeDtypeStruct(
+        shape, jnp.float32, sharding=jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
+    )
+    graphdef, params = nnx.split(layers.Linear(64, 128, bias=False, rngs=nnx.Rngs(0)))
+
+    def function(x, kernel):
+        return nnx.merge(graphdef, jax.tree.map(lambda _: kernel, params))(x)
+
+    x, kernel = place((16, 7, 64), ("data", "fsdp")), place((64, 128), None, "fsdp")
+    with jax.set_mesh(mesh):
+        compiled = jax.jit(function).lower(x, kernel).compile()
+    assert compiled.output_shardings.spec[0] == ("data", "fsdp")
+    gathers = [line for line in compiled.as_text().splitlines() if " all-gather(" in line]
+    assert gathers and all("f32[64,128]" in line for line in gathers), gathers

@@ -5,6 +5,8 @@ communication in. "shard_map": the same mesh, data parallel only, communication 
 step. "pmap": one replica of the state a device, as older code does it. All give the same numbers.
 """
 
+import contextlib
+
 import jax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -97,7 +99,9 @@ class Parallel:
             step = make_step(None)
         states = jax.tree.map(lambda x: x.sharding, state)
         step = jax.jit(step, out_shardings=(states, self.replicated), donate_argnums=0)
-        return step.lower(state, batch).compile(compiler_options=self.compiler_options)
+        with jax.set_mesh(self.mesh) if self.fsdp > 1 else contextlib.nullcontext():  # For `layers.spread`.
+            lowered = step.lower(state, batch)
+        return lowered.compile(compiler_options=self.compiler_options)
 
     @property
     def compiler_options(self):

@@ -47,6 +47,18 @@ def across_devices(x):
         return x
 
 
+def spread(x):
+    """`x` with its leading axis, the batch, over all devices of the engine's mesh.
+
+    Where kernels are sharded (`config.parallel.fsdp`), XLA's partitioner is free to gather activations instead of
+    kernels, and does. Nothing without a mesh, or where the devices do not divide the axis.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or x.shape[0] % mesh.size:
+        return x
+    return lax.with_sharding_constraint(x, jax.sharding.PartitionSpec(mesh.axis_names))
+
+
 class Conv(nnx.Module):
     """Convolution with zero padding; `kernel` [height, width, channel, features].
 
@@ -68,7 +80,7 @@ class Conv(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(features)) if bias else None
 
     def __call__(self, x):
-        x = conv_ops.conv(x, self.kernel[...], stride=self.stride, padding=self.padding)
+        x = spread(conv_ops.conv(x, self.kernel[...], stride=self.stride, padding=self.padding))
         return x if self.bias is None else x + self.bias[...]
 
 
@@ -98,7 +110,7 @@ class ConvTranspose(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(features)) if bias else None
 
     def __call__(self, x):
-        x = conv_ops.conv_transpose(x, self.kernel[...], stride=2, padding=1)
+        x = spread(conv_ops.conv_transpose(x, self.kernel[...], stride=2, padding=1))
         return x if self.bias is None else x + self.bias[...]
 
 
@@ -111,7 +123,7 @@ class Linear(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(features)) if bias else None
 
     def __call__(self, x):
-        x = x.astype(self.kernel.dtype) @ self.kernel[...]
+        x = spread(x.astype(self.kernel.dtype) @ self.kernel[...])
         return x if self.bias is None else x + self.bias[...]
 
 
