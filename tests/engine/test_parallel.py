@@ -146,3 +146,18 @@ def test_under_fsdp_kernels_are_gathered_and_not_activations():
     assert compiled.output_shardings.spec[0] == ("data", "fsdp")
     gathers = [line for line in compiled.as_text().splitlines() if " all-gather(" in line]
     assert gathers and all("f32[64,128]" in line for line in gathers), gathers
+
+
+@pytest.mark.parametrize("style", ["shard_map", "pmap"])
+def test_layers_leave_mapped_batches_alone_that_the_devices_would_divide(style):
+    graphdef, params = nnx.split(layers.Linear(4, 6, rngs=nnx.Rngs(0)))
+    apply = lambda x: nnx.merge(graphdef, params)(x)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 8, 4)), jnp.float32)
+    if style == "pmap":
+        found = jax.pmap(apply)(x)
+    else:
+        mesh = jax.sharding.Mesh(np.array(jax.devices()).reshape(8, 1), ("data", "fsdp"))
+        spec = jax.sharding.PartitionSpec(("data", "fsdp"))
+        mapped = jax.shard_map(apply, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+        found = jax.jit(mapped)(x.reshape(64, 4)).reshape(8, 8, 6)
+    np.testing.assert_allclose(found, apply(x), atol=1e-6)

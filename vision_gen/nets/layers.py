@@ -51,10 +51,10 @@ def spread(x):
     """`x` with its leading axis, the batch, over all devices of the engine's mesh.
 
     Where kernels are sharded (`config.parallel.fsdp`), XLA's partitioner is free to gather activations instead of
-    kernels, and does. Nothing without a mesh, or where the devices do not divide the axis.
+    kernels, and does. Nothing without a mesh, inside `shard_map`, or where the devices do not divide the axis.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or x.shape[0] % mesh.size:
+    if mesh.empty or mesh.manual_axes or x.shape[0] % mesh.size:
         return x
     return lax.with_sharding_constraint(x, jax.sharding.PartitionSpec(mesh.axis_names))
 
