@@ -161,8 +161,8 @@ def processor():
     found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     if "model name" not in found:
         return platform.processor() or platform.machine()
-    kind = [f"{key[4:] if key == 'cpu family' else key} {found[key]}" for key in ("cpu family", "model") if key in found]
-    return ", ".join([found["model name"], " ".join(kind)]).rstrip(", ")
+    kind = [f"{key.removeprefix('cpu ')} {found[key]}" for key in ("cpu family", "model") if key in found]
+    return found["model name"] + (f", {' '.join(kind)}" if kind else "")
 
 
 def short(value):

@@ -150,7 +150,7 @@ def nerf(rays):
 
 
 def inception(batch):
-    """Features of FID's network, random weights."""
+    """Features of FID's network, random weights; ours takes the batch in parts, as `pretrained.features.apply` does."""
     from benchmarks.peers.inception import Inception
 
     network = features.Inception(rngs=nnx.Rngs(0))

@@ -123,6 +123,32 @@ def test_parts_of_large_arrays_count_as_parts():
     assert 2 * once <= read.bytes_moved() < 12 * once  # Each turn reading all of it would be 50 times.
 
 
+def test_parts_behind_bitcasts_count_as_parts_and_work_space_not_at_all():
+    text = """HloModule m
+
+%put (p: f32[9,8], q: f32[8], i: s32[]) -> f32[9,2,4] {
+  %p = f32[9,8]{1,0} parameter(0)
+  %q = f32[8]{0} parameter(1)
+  %i = s32[] parameter(2)
+  %whole = f32[9,2,4]{2,1,0} bitcast(%p)
+  %new = f32[1,2,4]{2,1,0} bitcast(%q)
+  %zero = s32[] constant(0)
+  ROOT %put = f32[9,2,4]{2,1,0} dynamic-update-slice(%whole, %new, %i, %zero, %zero)
+}
+
+ENTRY %main (a: f32[9,8], b: f32[8], i: s32[]) -> f32[9,2,4] {
+  %a = f32[9,8]{1,0} parameter(0)
+  %b = f32[8]{0} parameter(1)
+  %i = s32[] parameter(2)
+  %made = (f32[8]{0}, s8[1000]{0}) custom-call(%b), custom_call_target="library"
+  %c = f32[8]{0} get-tuple-element(%made), index=0
+  ROOT %f = f32[9,2,4]{2,1,0} fusion(%a, %c, %i), kind=kLoop, calls=%put
+}
+"""
+    # The library reads and writes 8 numbers; the fusion reads them and an index, and writes them.
+    assert program.Program(text).bytes_moved() == 4 * (8 + 8 + 8 + 1 + 8)
+
+
 def test_a_step_is_compiled_for_devices_that_are_only_described():
     """Here for the CPU, so that the test needs no plugin."""
     config = tiny("pix2pix_openmoji")

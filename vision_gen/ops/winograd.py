@@ -22,10 +22,9 @@ import numpy as np
 
 # Where the polynomials are evaluated, beside infinity: the first ones, as many as m and the taps want.
 POINTS = tuple(map(fractions.Fraction, ("0", "1", "-1", "2", "-2", "1/2", "-1/2", "2/3")))
-# Both gradients: kernels of (3, 3) and (4, 4), m of the input's, points with infinity of the kernel's.
-GRADIENT_TAPS = (3, 4)
-INPUT_OUTPUTS = 2
-KERNEL_POINTS = 6
+GRADIENT_TAPS = (3, 4)  # Of square kernels, for both gradients.
+ADJOINT_OUTPUTS = 2  # m of `adjoint`, along each axis.
+GRADIENT_PRODUCTS = 6  # m + taps - 1 of `kernel_gradient`, along each axis.
 # Times on two cores of an AMD EPYC with 32 MiB of L3 cache; docs/speed_log.md.
 LEAST_SAVED = 58  # Products saved for each number that the transforms read or write.
 LEAST_DEPTH = 38  # Of a gradient: channel * features / (channel + features).
@@ -92,7 +91,7 @@ def _axis(kernel):
 
 
 def _outputs(n, taps):
-    """m with the fewest products for n outputs; more than eight products at a time lose accuracy."""
+    """m with the fewest products for n outputs; above eight at a time they lose accuracy, which 7 taps bear once."""
     return min(range(2, max(3, 9 - taps) + 1), key=lambda m: _products(n, taps, m))
 
 
@@ -153,7 +152,7 @@ def adjoint(y, w, padding):
     Returns:
       [batch, height + top + bottom - taps + 1, likewise width, channel].
     """
-    taps, m = len(w), INPUT_OUTPUTS
+    taps, m = len(w), ADJOINT_OUTPUTS
     b, g, a = transforms(m, taps)
     size = tuple(n + sum(p) - taps + 1 for n, p in zip(y.shape[1:3], padding))
     order = range(taps)[::-1]
@@ -194,7 +193,7 @@ def kernel_gradient(x, y, padding):
       [taps, taps, channel, features], where taps = height + top + bottom - out_height + 1.
     """
     taps = x.shape[1] + sum(padding[0]) - y.shape[1] + 1
-    m = KERNEL_POINTS + 1 - taps
+    m = GRADIENT_PRODUCTS + 1 - taps
     # The transforms in both directions at once, as matrix products.
     b, g, a = (np.kron(matrix, matrix).astype(x.dtype) for matrix in transforms(m, taps))
     flat = lambda grid: jnp.stack([tile for row in grid for tile in row]).reshape(len(grid) ** 2, -1)
