@@ -34,3 +34,16 @@ def test_memory_of_the_gradient_is_that_of_a_chunk():
     pairs = n * n * 4
     assert temporary(n) >= pairs
     assert temporary(chunk) < pairs / 2
+
+
+def test_sixteen_bits_are_exact_to_their_rounding_and_keep_no_float32_scores():
+    rng = np.random.default_rng(0)
+    shape = (2, 64, 2, 16)
+    *inputs, dout = (jnp.asarray(rng.normal(size=shape), jnp.bfloat16) for _ in range(4))
+    out, pull = jax.vjp(attention.multi_head, *inputs)
+    wide, wide_pull = jax.vjp(attention.multi_head, *(x.astype(jnp.float32) for x in inputs))
+    for got, want in zip((out, *pull(dout)), (wide, *wide_pull(dout.astype(jnp.float32)))):
+        assert got.dtype == jnp.bfloat16
+        np.testing.assert_allclose(np.float32(got), want, rtol=0.02, atol=0.02)
+    scores = 2 * 2 * 64 * 64
+    assert max(x.nbytes for x in jax.tree.leaves(pull)) <= 2 * scores

@@ -41,6 +41,15 @@ def test_grid_sample_at_the_identity_returns_the_image():
     np.testing.assert_allclose(resample.grid_sample(image, grid), image, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(5, 8), (1, 3)])
+def test_double_is_jaxs_bilinear_resize_with_its_gradient(size):
+    x, dy = (jnp.asarray(RNG.normal(size=(2, n * size[0], n * size[1], 3)), jnp.float32) for n in (1, 2))
+    out, pull = jax.vjp(resample.double, x)
+    expected, expected_pull = jax.vjp(lambda x: jax.image.resize(x, dy.shape, "bilinear"), x)
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+    np.testing.assert_allclose(pull(dy)[0], expected_pull(dy)[0], atol=1e-5)
+
+
 def test_spline_takes_controls_to_targets_and_reproduces_affine_maps():
     control = jnp.asarray(RNG.uniform(-1, 1, (3, 8, 2)), jnp.float32)
     target = jnp.asarray(RNG.uniform(-1, 1, (3, 8, 2)), jnp.float32)

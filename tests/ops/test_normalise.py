@@ -29,3 +29,13 @@ def test_sixteen_bits_are_normalised_in_float32():
     expected = (wide - wide.mean(-1, keepdims=True)) / wide.std(-1, keepdims=True)
     assert y.dtype == jnp.bfloat16
     np.testing.assert_allclose(np.float64(y), expected, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("offset, channel", [(0, 16), (1000, 16), (-30, 384)])
+def test_moments_from_one_reading_are_those_from_two(offset, channel):
+    x = jnp.asarray(np.random.default_rng(0).normal(offset, 1, (64, channel)), jnp.float32)
+    exact = np.asarray(x, np.float64)
+    for moments in (normalise._moments, normalise._moments_in_one):
+        mean, variance = moments(x)
+        np.testing.assert_allclose(mean[:, 0], exact.mean(-1), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(variance[:, 0], exact.var(-1), rtol=2e-3)

@@ -34,9 +34,25 @@ def _leaky_relu_forward(x):
 leaky_relu.defvjp(_leaky_relu_forward, lambda y, dy: (jnp.where(y >= 0, dy, 0.2 * dy),))
 
 
+@jax.custom_vjp
 def gelu(x):
-    """x Phi(x) (Hendrycks & Gimpel 2016), exactly; by erf, which XLA computes faster than erfc."""
-    return 0.5 * x * (1 + lax.erf(x * 0.5**0.5))
+    """x Phi(x) (Hendrycks & Gimpel 2016), exactly; by erf, which XLA computes faster than erfc.
+
+    Its backward pass keeps x alone, where JAX would keep what leads from x to the result as well.
+    """
+    return x * _normal_cdf(x)
+
+
+def _normal_cdf(x):
+    return 0.5 * (1 + lax.erf(x * 0.5**0.5))
+
+
+def _gelu_backward(x, dy):
+    density = jnp.exp(-0.5 * x * x) * (2 * jnp.pi) ** -0.5
+    return (dy * (_normal_cdf(x) + x * density),)
+
+
+gelu.defvjp(lambda x: (gelu(x), x), _gelu_backward)
 
 
 def across_devices(x):

@@ -190,13 +190,13 @@ class ViT(nnx.Module):
         self.head = layers.Linear(width, classes, init=zeros, rngs=rngs) if classes else None
 
     def _position_table(self, rows, columns):
-        """[1, tokens, width] for a grid of patches, interpolated from the table's own grid."""
+        """[tokens, width] for a grid of patches, interpolated from the table's own grid."""
         if self.positions is None:
             table = sincos(rows, columns, self.size.width)
             if self.pool == "token":
                 table = jnp.concatenate([jnp.zeros_like(table[:1]), table])
-            return table[None]
-        return interpolate_positions(self.positions[...], self.grid, (rows, columns))[None]
+            return table
+        return interpolate_positions(self.positions[...], self.grid, (rows, columns))
 
     def __call__(self, images, keys=None, *, intermediates=False):
         """Logits of images.
@@ -223,7 +223,7 @@ class ViT(nnx.Module):
         if self.token is not None:
             token = jnp.broadcast_to(self.token[...], (batch, 1, x.shape[-1]))
             x = jnp.concatenate([token, x], 1)
-        x = x + self._position_table(rows, columns).astype(x.dtype)
+        x = add_table(x, self._position_table(rows, columns).astype(x.dtype))
         if keys is not None and dropout:
             x = layers.dropout(x, random.fold(keys, self.size.depth), dropout)
 
@@ -240,13 +240,12 @@ class ViT(nnx.Module):
         if self.remat != "none":
             block = jax.checkpoint(block, policy=REMAT[self.remat])
         x, (attention, outputs) = lax.scan(block, x, (state, jnp.arange(depth)), unroll=self.unroll)
-        x = self.norm(x)
         if self.pool == "token":
-            pooled = x[:, 0]
+            pooled = self.norm(x[:, 0])
         elif self.pool == "gap":
-            pooled = x.mean(1)
+            pooled = self.norm(x).mean(1)
         else:
-            pooled = self.pooling(x)
+            pooled = self.pooling(self.norm(x))
         logits = pooled if self.head is None else self.head(pooled)
         if intermediates:
             return logits, {"attention": attention, "block": outputs, "pooled": pooled}
@@ -277,6 +276,22 @@ class AttentionPool(nnx.Module):
         x = self.out(out.reshape(x.shape[0], -1))
         hidden = layers.gelu(self.expand(self.norm(x)))
         return x + self.contract(hidden)
+
+
+@jax.custom_vjp
+def add_table(x, table):
+    """x + table: [batch, tokens, width] and [tokens, width].
+
+    The table's gradient is a product: for a sum over the batch XLA:GPU lays all activations out with the batch last, and
+    turns them round at every product.
+    """
+    return x + table
+
+
+add_table.defvjp(
+    lambda x, table: (x + table, None),
+    lambda _, dy: (dy, jnp.einsum("b,bnd->nd", jnp.ones(len(dy), dy.dtype), dy)),
+)
 
 
 def sincos(rows, columns, width, temperature=10_000.0):

@@ -1,10 +1,11 @@
 """Scaled dot-product attention over many positions, in bounded memory."""
 
+import functools
+
 import jax
-from jax import lax
 import jax.numpy as jnp
 
-from vision_gen.ops import chunks
+from vision_gen.ops import chunks, fusion
 
 
 def attention_map(query, key):
@@ -21,8 +22,7 @@ def attention_map(query, key):
 def multi_head(query, key, value):
     """softmax(q k^T / sqrt(d)) v of every head.
 
-    The weights are normalised after they have met the values, as in FlashAttention (Dao et al. 2022): a division of
-    [queries, d] instead of [queries, keys], and no sum over [queries, keys] in the backward pass.
+    The backward pass keeps the weights, in the values' dtype.
 
     Args:
       query: [batch, queries, heads, d].
@@ -32,14 +32,41 @@ def multi_head(query, key, value):
     Returns:
       [batch, queries, heads, d], of the values' dtype; scores and sums are float32.
     """
+    # A GPU's matrix units take 16 bits in eights; XLA would pad, and so copy, every array of [queries, keys].
+    multiple = 8 if value.dtype.itemsize == 2 else 1
+    whole = lambda x: jnp.pad(x, ((0, 0), (0, -x.shape[1] % multiple), (0, 0), (0, 0)))
+    return _multi_head(whole(query), whole(key), whole(value), key.shape[1])[:, : query.shape[1]]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _multi_head(query, key, value, keys):
+    """`multi_head` over the first `keys` keys."""
+    return _multi_head_forward(query, key, value, keys)[0]
+
+
+def _multi_head_forward(query, key, value, keys):
     query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
     scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
-    weights = jnp.exp(scores - lax.stop_gradient(scores.max(-1, keepdims=True)))
-    total = weights.sum(-1).swapaxes(1, 2)[..., None]
-    out = jnp.einsum(
-        "bhqk,bkhd->bqhd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32
-    )
-    return (out / total).astype(value.dtype)
+    if keys < key.shape[1]:
+        scores = jnp.where(jnp.arange(key.shape[1]) < keys, scores, -jnp.inf)
+    (weights,) = fusion.apart(jax.nn.softmax(scores, -1).astype(value.dtype))
+    out = jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+    return out, (query, key, value, weights, out)
+
+
+def _multi_head_backward(keys, residuals, dout):
+    query, key, value, weights, out = residuals
+    (dout,) = fusion.apart(dout)
+    # What softmax's backward pass sums over keys, from out and dout (FlashAttention, Dao et al. 2022, appendix B.4).
+    along = jnp.sum(dout.astype(jnp.float32) * out.astype(jnp.float32), -1).swapaxes(1, 2)[..., None]
+    dweights = jnp.einsum("bqhd,bkhd->bhqk", dout, value, preferred_element_type=jnp.float32)
+    dscores = (weights * (dweights - along)).astype(query.dtype)
+    dquery = jnp.einsum("bhqk,bkhd->bqhd", dscores, key) * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
+    dkey = jnp.einsum("bhqk,bqhd->bkhd", dscores, query)
+    return dquery, dkey, jnp.einsum("bhqk,bqhd->bkhd", weights, dout)
+
+
+_multi_head.defvjp(_multi_head_forward, _multi_head_backward)
 
 
 def attend(query, key, value, *, chunk=1024):

@@ -6,6 +6,8 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from vision_gen.ops import fusion
+
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def layer_norm(x, scale, bias, epsilon):
@@ -23,23 +25,39 @@ def layer_norm(x, scale, bias, epsilon):
 
 
 def _forward(x, scale, bias, epsilon):
-    mean = _mean(x.astype(jnp.float32))
-    centred = x.astype(jnp.float32) - mean
-    factor = lax.rsqrt(_mean(centred * centred) + epsilon)
-    y = centred * factor * scale.astype(jnp.float32) + bias.astype(jnp.float32)
-    return y.astype(x.dtype), (x, scale, mean, factor)
+    mean, variance = lax.platform_dependent(x.astype(jnp.float32), cuda=_moments_in_one, default=_moments)
+    factor = lax.rsqrt(variance + epsilon)
+    y = (x.astype(jnp.float32) - mean) * factor * scale.astype(jnp.float32) + bias.astype(jnp.float32)
+    return y.astype(x.dtype), (x, scale, *fusion.apart(mean, factor))
 
 
 def _backward(epsilon, residuals, dy):
     x, scale, mean, factor = residuals
-    dy = dy.astype(jnp.float32)
     normal = (x.astype(jnp.float32) - mean) * factor
-    scaled = dy * scale.astype(jnp.float32)
+    scaled = dy.astype(jnp.float32) * scale.astype(jnp.float32)
     dx = factor * (scaled - _mean(scaled) - normal * _mean(scaled * normal))
+    (x,) = fusion.apart(x)  # The sums below would share `normal` with those above, as a float32 map.
+    normal = (x.astype(jnp.float32) - mean) * factor
+    dy = dy.astype(jnp.float32)
     return dx.astype(x.dtype), _total(dy * normal).astype(scale.dtype), _total(dy).astype(scale.dtype)
 
 
 layer_norm.defvjp(_forward, _backward)
+
+
+def _moments(x):
+    """(mean, variance) over the last axis, which stays."""
+    mean = _mean(x)
+    centred = x - mean
+    return mean, _mean(centred * centred)
+
+
+def _moments_in_one(x):
+    """The same from one reading of `x`, about its first channel so that large terms do not cancel."""
+    base = x[..., :1]
+    centred = x - base
+    mean = centred.mean(-1, keepdims=True)
+    return base + mean, jnp.maximum((centred * centred).mean(-1, keepdims=True) - mean * mean, 0)
 
 
 # XLA:CPU reduces few channels with scalar instructions; as products with ones they are several times faster.

@@ -87,13 +87,13 @@ def _geometry(image, which, amount):
 
 
 def _equalize(channel):
-    """Flattens the histogram of [height, width] in [0, 1]."""
-    values = jnp.sort(channel.ravel())
-    below = jnp.searchsorted(values, channel, side="right") - jnp.searchsorted(
-        values, values[0], side="right"
-    )
-    total = values.size - jnp.searchsorted(values, values[0], side="right")
-    return jnp.where(total > 0, below / jnp.maximum(total, 1), channel)
+    """Flattens the histogram of [height, width] in [0, 1], in 256 levels as PIL does."""
+    level = jnp.round(channel * 255).astype(jnp.int32)
+    counts = (level.ravel()[:, None] == jnp.arange(256)).sum(0)
+    upto = counts.cumsum()
+    lowest = counts[jnp.argmax(counts > 0)]
+    total = channel.size - lowest
+    return jnp.where(total > 0, ((upto - lowest) / jnp.maximum(total, 1))[level], channel)
 
 
 def _smooth(unit):

@@ -1,6 +1,9 @@
 """Resizing, bilinear sampling and warping of images [batch, height, width, channel]."""
 
+import functools
+
 import jax
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,7 +16,22 @@ def resize(x, size, method="bilinear", antialias=True):
     if tuple(x.shape[1:3]) == tuple(size):
         return x
     shape = (x.shape[0], *size, x.shape[3])
-    return jax.image.resize(x, shape, method, antialias=antialias).astype(x.dtype)
+    whole = lambda x: jax.image.resize(x, shape, method, antialias=antialias).astype(x.dtype)
+    if method == "bilinear" and tuple(size) == (2 * x.shape[1], 2 * x.shape[2]):
+        return lax.platform_dependent(x, cuda=double, default=whole)
+    return whole(x)
+
+
+def double(x):
+    """`resize` to twice the size, as sums that XLA:GPU fuses; its products write and transpose maps on the way."""
+    for axis in (1, 2):
+        count = x.shape[axis]
+        part = functools.partial(lax.slice_in_dim, x, axis=axis)
+        before = jnp.concatenate([part(0, 1), part(0, count - 1)], axis)
+        after = jnp.concatenate([part(1, count), part(count - 1, count)], axis)
+        shape = [n * (1 + (i == axis)) for i, n in enumerate(x.shape)]
+        x = jnp.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis + 1).reshape(shape)
+    return x
 
 
 def resize_cubic(x, size):
