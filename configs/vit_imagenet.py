@@ -27,7 +27,7 @@ def get_config():
                 dropout=0.1,
                 drop_path=0.1,
                 remat="none",
-                unroll=1,  # On CPU the number of blocks is faster.
+                unroll=1,  # The number of blocks is faster on CPU, and moves less memory on GPU.
                 label_smoothing=0.0,
                 crop_area=0.05,
                 flip=True,

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import types
 
 from clu import parameter_overview
 import jax
@@ -159,7 +160,7 @@ def train(config, workdir):
             sheets.save(workdir / "samples" / f"{number:07d}.png", image)
         writer.write_images(number, {"samples": image[None]})
 
-    train_config = config.train
+    train_config = types.SimpleNamespace(**config.train)  # A ConfigDict takes microseconds for an attribute.
     due = lambda every: every and (number % every == 0 or number == train_config.steps)
     try:
         while number < train_config.steps:
@@ -350,15 +351,16 @@ class _StopRequest:
     def __init__(self):
         self._asked = threading.Event()
         self._previous = None
-        if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
+        self._alone = jax.process_count() == 1
+        if self._alone and threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGTERM, lambda *_: self._asked.set())
 
     def requested(self, number):
-        if jax.process_count() > 1:
-            from jax.experimental import multihost_utils
+        if self._alone:
+            return self._asked.is_set()
+        from jax.experimental import multihost_utils
 
-            return multihost_utils.reached_preemption_sync_point(number)
-        return self._asked.is_set()
+        return multihost_utils.reached_preemption_sync_point(number)
 
     def restore(self):
         if self._previous is not None:

@@ -134,8 +134,8 @@ class ViT(nnx.Module):
       dropout: of the sums with positions, of attention's and the MLP's outputs.
       drop_path: stochastic depth of the last block; linearly less before.
       remat: "none", "full" (keep only the blocks' inputs) or "dots" (keep matrix products).
-      unroll: blocks that are written out in one turn of the loop over blocks. All of them is faster on CPU, where
-        the loop copies what it keeps for the backward pass, and takes longer to compile.
+      unroll: blocks that are written out in one turn of the loop over blocks. All of them is faster on CPU and moves
+        less memory on GPU, where the loop copies what it keeps for the backward pass, and takes longer to compile.
     """
 
     def __init__(
