@@ -250,10 +250,10 @@ def together(folder, workdir, *more):
 
 
 def test_two_processes_train_save_and_resume(straight, tmp_path):
-    """As one process of two devices would: the same parameters in the end."""
+    """Parameters sharded over both; the same in the end as of one process."""
     folder, workdir = straight
-    together(folder, tmp_path / "run", "--config.train.steps=3")
-    outputs = together(folder, tmp_path / "run", "--config.train.steps=6")
+    together(folder, tmp_path / "run", "--config.parallel.fsdp=2", "--config.train.steps=3")
+    outputs = together(folder, tmp_path / "run", "--config.parallel.fsdp=2", "--config.train.steps=6")
     assert all("going on from the checkpoint of step 3" in out for out in outputs)
     got, want = state_of(tmp_path / "run", 6), state_of(workdir, 6)
     for name in ("kernel", "bias"):

@@ -223,7 +223,9 @@ def claim(workdir, config):
     if jax.process_index() == 0:
         try:
             workdir.mkdir(parents=True, exist_ok=True)
-            path.write_text(config.to_json(indent=2) + "\n")
+            part = workdir / "config.json.part"  # Other processes may be reading the old one.
+            part.write_text(config.to_json(indent=2) + "\n")
+            part.replace(path)
         except OSError as error:
             raise InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})") from error
 

@@ -122,7 +122,7 @@ def train(config, workdir):
     inference = inference_lib.Inference(config, graphdef, parallel)
     stop = _StopRequest()
     example = parallel.batch(_peek(source, config))
-    log.debug("%s", parameter_overview.get_parameter_overview(ckpt.named(state["params"])))
+    log.debug("%s", parameter_overview.get_parameter_overview(ckpt.named(state["params"]), include_stats=False))
     log.info("compiling (once for each config and machine)")
     step = parallel.compile(
         lambda axis: step_lib.make_step(config, graphdef, axis), state, example
