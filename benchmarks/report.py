@@ -83,7 +83,7 @@ def _figure(height=3.2):
     return Figure(figsize=(8, height), dpi=110, layout="constrained")
 
 
-def _bars(results, name, title, *, line=None):
+def _bars(results, name, title, *, line=None, scale="linear"):
     kept = [(r["name"], r["figures"][name]) for r in results if name in r["figures"]]
     if not kept:
         return None
@@ -96,6 +96,7 @@ def _bars(results, name, title, *, line=None):
     if line is not None:
         axes.axvline(line, color="gray", linestyle="--", linewidth=1)
     axes.invert_yaxis()
+    axes.set_xscale(scale)
     axes.tick_params(axis="y", labelsize=8)
     axes.set(xlabel=f"{title} ({kept[0][1]['unit']})" if kept[0][1]["unit"] != "1" else title)
     axes.spines[["top", "right"]].set_visible(False)
@@ -123,7 +124,7 @@ def plot_throughput(results):
 
 
 def plot_compile_time(results):
-    return _bars(results, "compile", "compile time")
+    return _bars(results, "compile", "compile time", scale="log")
 
 
 def plot_scaling(results):
