@@ -25,16 +25,16 @@ def multi_head(query, key, value):
     The backward pass keeps the weights, in the values' dtype.
 
     Args:
-      query: [batch, queries, heads, d].
-      key: [batch, keys, heads, d].
-      value: [batch, keys, heads, d].
+      query: [batch, queries, heads, d]; of one head [batch, queries, d], for which XLA:CPU copies less.
+      key: [batch, keys, heads, d], or without heads.
+      value: [batch, keys, heads, d], or without heads.
 
     Returns:
-      [batch, queries, heads, d], of the values' dtype; scores and sums are float32.
+      [batch, queries, heads, d], or without heads, of the values' dtype; scores and sums are float32.
     """
     # A GPU's matrix units take 16 bits in eights; XLA would pad, and so copy, every array of [queries, keys].
     multiple = 8 if value.dtype.itemsize == 2 else 1
-    whole = lambda x: jnp.pad(x, ((0, 0), (0, -x.shape[1] % multiple), (0, 0), (0, 0)))
+    whole = lambda x: jnp.pad(x, ((0, 0), (0, -x.shape[1] % multiple), *((0, 0),) * (x.ndim - 2)))
     return _multi_head(whole(query), whole(key), whole(value), key.shape[1])[:, : query.shape[1]]
 
 
@@ -45,25 +45,27 @@ def _multi_head(query, key, value, keys):
 
 
 def _multi_head_forward(query, key, value, keys):
+    h = "h" * (query.ndim - 3)
     query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
-    scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+    scores = jnp.einsum(f"bq{h}d,bk{h}d->b{h}qk", query, key, preferred_element_type=jnp.float32)
     if keys < key.shape[1]:
         scores = jnp.where(jnp.arange(key.shape[1]) < keys, scores, -jnp.inf)
     (weights,) = fusion.apart(jax.nn.softmax(scores, -1).astype(value.dtype))
-    out = jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+    out = jnp.einsum(f"b{h}qk,bk{h}d->bq{h}d", weights, value)
     return out, (query, key, value, weights, out)
 
 
 def _multi_head_backward(keys, residuals, dout):
     query, key, value, weights, out = residuals
+    h = "h" * (query.ndim - 3)
     (dout,) = fusion.apart(dout)
     # What softmax's backward pass sums over keys, from out and dout (FlashAttention, Dao et al. 2022, appendix B.4).
-    along = jnp.sum(dout.astype(jnp.float32) * out.astype(jnp.float32), -1).swapaxes(1, 2)[..., None]
-    dweights = jnp.einsum("bqhd,bkhd->bhqk", dout, value, preferred_element_type=jnp.float32)
+    along = jnp.moveaxis(jnp.sum(dout.astype(jnp.float32) * out.astype(jnp.float32), -1), 1, -1)[..., None]
+    dweights = jnp.einsum(f"bq{h}d,bk{h}d->b{h}qk", dout, value, preferred_element_type=jnp.float32)
     dscores = (weights * (dweights - along)).astype(query.dtype)
-    dquery = jnp.einsum("bhqk,bkhd->bqhd", dscores, key) * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
-    dkey = jnp.einsum("bhqk,bqhd->bkhd", dscores, query)
-    return dquery, dkey, jnp.einsum("bhqk,bqhd->bkhd", weights, dout)
+    dquery = jnp.einsum(f"b{h}qk,bk{h}d->bq{h}d", dscores, key) * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
+    dkey = jnp.einsum(f"b{h}qk,bq{h}d->bk{h}d", dscores, query)
+    return dquery, dkey, jnp.einsum(f"b{h}qk,bq{h}d->bk{h}d", weights, dout)
 
 
 _multi_head.defvjp(_multi_head_forward, _multi_head_backward)
@@ -84,8 +86,4 @@ def attend(query, key, value, *, chunk=1024):
     Returns:
       [batch, queries, d].
     """
-    return chunks.in_chunks(
-        lambda q: multi_head(q[:, :, None], key[:, :, None], value[:, :, None])[:, :, 0],
-        query,
-        chunk,
-    )
+    return chunks.in_chunks(lambda q: multi_head(q, key, value), query, chunk)
