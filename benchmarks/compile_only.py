@@ -20,11 +20,10 @@ import sys
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-if "xla_gpu_autotune_level" not in os.environ.get("XLA_FLAGS", ""):
-    # Choosing kernels, and the tiles of Triton's products, by timing them needs the chip.
-    os.environ["XLA_FLAGS"] = (
-        os.environ.get("XLA_FLAGS", "") + " --xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"
-    )
+# Choosing kernels, and the tiles of Triton's products, by timing them needs the chip. Flags that are given come later and win.
+os.environ["XLA_FLAGS"] = (
+    "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false " + os.environ.get("XLA_FLAGS", "")
+)
 
 from absl import flags
 import jax

@@ -89,7 +89,7 @@ def _geometry(image, which, amount):
 def _equalize(channel):
     """Flattens the histogram of [height, width] in [0, 1], in 256 levels as PIL does."""
     level = jnp.round(channel * 255).astype(jnp.int32)
-    counts = (level.ravel()[:, None] == jnp.arange(256)).sum(0)
+    counts = jnp.bincount(level.ravel(), length=256)
     upto = counts.cumsum()
     lowest = counts[jnp.argmax(counts > 0)]
     total = channel.size - lowest

@@ -18,7 +18,7 @@ def resize(x, size, method="bilinear", antialias=True):
     shape = (x.shape[0], *size, x.shape[3])
     whole = lambda x: jax.image.resize(x, shape, method, antialias=antialias).astype(x.dtype)
     if method == "bilinear" and tuple(size) == (2 * x.shape[1], 2 * x.shape[2]):
-        return lax.platform_dependent(x, cuda=double, default=whole)
+        return lax.platform_dependent(x, cuda=lambda x: double(x).astype(x.dtype), default=whole)
     return whole(x)
 
 
