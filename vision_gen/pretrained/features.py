@@ -123,9 +123,10 @@ def apply(network, activations=None):
     def in_parts(params, images):
         if len(images) <= PART or len(images) % PART:
             return whole(params, images)
-        # Every part has images of all devices.
-        parts = images.reshape(PART, -1, *images.shape[1:]).swapaxes(0, 1)
-        found = lax.map(functools.partial(whole, params), parts)
+        # Every part has images of all devices; `lax.map` over parts would copy them all first.
+        parts = images.reshape(PART, -1, *images.shape[1:])
+        part = lambda i: whole(params, lax.dynamic_index_in_dim(parts, i, 1, keepdims=False))
+        found = lax.map(part, jnp.arange(parts.shape[1]))
         return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(len(images), *x.shape[2:]), found)
 
     function = lambda params, images: lax.platform_dependent(params, images, cpu=in_parts, default=whole)
