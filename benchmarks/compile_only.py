@@ -1,7 +1,7 @@
 """What XLA's TPU and GPU compilers make of a training step, without the chip.
 
-    pip install -e '.[tpu-compiler]'        # libtpu
-    pip install -e '.[gpu-compiler]'        # XLA's CUDA plugin, without CUDA's libraries
+    pip install -e '.[tpu]'             # libtpu, of JAX's own version: a newer one's programs cannot all be read
+    pip install -e '.[gpu-compiler]'    # XLA's CUDA plugin, without CUDA's libraries
     python -m benchmarks.compile_only --scale=paper --target=tpu:v5e:4x4 --target=gpu:h100:8
     python -m benchmarks.compile_only --config=configs/vit_imagenet.py --target=tpu:v5e:16x16 \\
         --config.model.size=L --config.dtype=bfloat16 --config.parallel.fsdp=16
@@ -193,8 +193,8 @@ def compile_one(name, config, target, record):
         compiled = Compiled(config, devices)
     except jax.errors.JaxRuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        found = re.search(r"Used ([\d.]+[KMGT]?) of ([\d.]+[KMGT]?) hbm", str(error))
-        note = f"does not fit: {found[0]}" if found else f"does not compile: {lines[0][:300]}"
+        found = re.search(r"Used [\d.]+\w? of [\d.]+\w? hbm|[^,\n]* exceeds available HBM \([^)]*\)", str(error))
+        note = f"does not fit: {found[0].strip()}" if found else f"does not compile: {lines[0][:300]}"
         result = record.add(title, {}, nature=records.COMPILE_TIME, settings=settings, note=note)
         records.show(result)
     else:

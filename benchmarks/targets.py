@@ -101,7 +101,7 @@ def devices(target):
             f"1x1x{shape}", platform="cuda", target_config=found.description, topology=f"1x1x{shape}"
         ).devices
     except Exception as error:
-        extra = "tpu-compiler" if platform == "tpu" else "gpu-compiler"
+        extra = "tpu" if platform == "tpu" else "gpu-compiler"
         reason = str(error).splitlines()[0]
         raise InputError(
             f"--target={target}: {reason}. If its compiler is missing: pip install -e '.[{extra}]'"
