@@ -7,6 +7,7 @@ one device and on a thousand, under `jit`, `shard_map` and `pmap` alike.
 import math
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 
 
@@ -26,20 +27,27 @@ def bernoulli(keys, probability, shape=()):
 
 
 def bernoulli16(keys, probability, shape=()):
-    """Like `bernoulli` with a quarter of the random bits: `probability` to 1 part in 65,536."""
+    """Like `bernoulli` with fewer random bits: `probability` to 1 part in 65,536. CPU draws others than GPU and TPU."""
     threshold = round(probability * 2**16)
     if not 0 < threshold < 2**16:
         return jnp.full((len(keys), *shape), threshold > 0)
     number = math.prod(shape)
 
-    def draw(key):
+    def whole(key):
+        return jax.random.bits(key, shape, jnp.uint16) < threshold
+
+    def halves(key):
         bits = jax.random.bits(key, (-(-number // 2),))
-        # Halves one after the other: XLA copies that, and does not compute it again where the draw is used.
+        # One after the other: XLA copies that, and does not compute it again where the draw is used.
         return (jnp.concatenate([bits & 0xFFFF, bits >> 16])[:number] < threshold).reshape(shape)
 
-    # JAX's Threefry takes 64 bits for each 32, so that one draw may be split over devices; here the batch is.
-    with jax.threefry_partitionable(False):
-        return jax.vmap(draw)(keys)
+    def cpu(keys):
+        # So that one draw may be split over devices, Threefry gives 16 or 32 bits for every 64 that it computes. GPU and
+        # TPU compute within the fusion that uses them; on CPU it is the time that counts, and a batch that is split.
+        with jax.threefry_partitionable(False):
+            return jax.vmap(halves)(keys)
+
+    return lax.platform_dependent(keys, cpu=cpu, default=jax.vmap(whole))
 
 
 def integers(keys, low, high, shape=()):
