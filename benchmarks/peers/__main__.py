@@ -7,8 +7,8 @@
 Torch runs eager and, where it works, compiled, each with NCHW and channels_last: the ratio is to the fastest of
 them. Each lives in a process of its own, so that neither finds the other's threads and memory, and they step
 alternately, so that a drift of the machine's speed meets both. In its turn each steps for two seconds untimed,
-then three steps count. A ratio is torch's time over ours of one round; above
-1 we are faster. Writes benchmarks/results/peers.json.
+then for two seconds, three steps at least, of which the median counts. A ratio is torch's time over ours of one
+round; above 1 we are faster. Writes benchmarks/results/peers.json.
 """
 
 import os
