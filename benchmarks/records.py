@@ -142,14 +142,14 @@ def environment():
 
 
 def _command():
-    """The command line as a user would type it, without where the file went."""
+    """The command line as a user would type it, without where files went."""
     program = pathlib.Path(sys.argv[0])
     try:
         module = str(program.resolve().relative_to(ROOT).with_suffix("")).replace("/", ".")
         program = f"python -m {module.removesuffix('.__main__')}"
     except ValueError:
         program = str(program)
-    return f"{program} {subprocess.list2cmdline(a for a in sys.argv[1:] if not a.startswith('--output='))}".strip()
+    return f"{program} {subprocess.list2cmdline(a for a in sys.argv[1:] if not a.startswith(('--output=', '--hlo=')))}".strip()
 
 
 def processor():

@@ -95,6 +95,7 @@ def _bars(results, name, title, *, line=None, scale="linear"):
     axes.barh([n for n, _ in kept], values, xerr=around, color="#4878a8", error_kw=dict(linewidth=1))
     if line is not None:
         axes.axvline(line, color="gray", linestyle="--", linewidth=1)
+    axes.margins(y=0.5 / max(len(kept), 1))  # Half a bar.
     axes.invert_yaxis()
     axes.set_xscale(scale)
     axes.tick_params(axis="y", labelsize=8)
