@@ -10,7 +10,8 @@ from vision_gen.ops import random
 @pytest.mark.parametrize("probability", [0.0, 0.1, 0.5, 1.0])
 def test_sixteen_bits_hold_their_probability_and_the_examples_their_keys(probability):
     keys = jax.random.split(jax.random.key(0), 4)
-    drawn = np.asarray(random.bernoulli16(keys, probability, (50_000,)))
-    # Five standard deviations of 200,000 draws.
+    shape = (125, 401)  # An odd number.
+    drawn = np.asarray(random.bernoulli16(keys, probability, shape))
+    # Five standard deviations of 200,500 draws.
     assert abs(drawn.mean() - probability) <= 5 * (probability * (1 - probability) / drawn.size) ** 0.5
-    np.testing.assert_array_equal(random.bernoulli16(keys[2:], probability, (50_000,)), drawn[2:])
+    np.testing.assert_array_equal(random.bernoulli16(keys[2:], probability, shape), drawn[2:])
