@@ -7,8 +7,10 @@ import pytest
 from vision_gen.ops import random
 
 
+@pytest.mark.parametrize("platform", ["cpu", "default"])
 @pytest.mark.parametrize("probability", [0.0, 0.1, 0.5, 1.0])
-def test_sixteen_bits_hold_their_probability_and_the_examples_their_keys(probability):
+def test_sixteen_bits_hold_their_probability_and_the_examples_their_keys(monkeypatch, probability, platform):
+    monkeypatch.setattr(random.lax, "platform_dependent", lambda keys, **branches: branches[platform](keys))
     keys = jax.random.split(jax.random.key(0), 4)
     shape = (125, 401)  # An odd number.
     drawn = np.asarray(random.bernoulli16(keys, probability, shape))

@@ -42,8 +42,8 @@ def bernoulli16(keys, probability, shape=()):
         return (jnp.concatenate([bits & 0xFFFF, bits >> 16])[:number] < threshold).reshape(shape)
 
     def cpu(keys):
-        # So that one draw may be split over devices, Threefry gives 16 or 32 bits for every 64 that it computes. GPU and
-        # TPU compute within the fusion that uses them; on CPU it is the time that counts, and a batch that is split.
+        # A draw that may be split over devices takes 64 bits of Threefry for every 16 or 32; here the batch is split.
+        # GPU and TPU compute them where they are used, and would store these.
         with jax.threefry_partitionable(False):
             return jax.vmap(halves)(keys)
 
