@@ -10,7 +10,7 @@ from vision_gen.engine import defaults
 from vision_gen.pretrained import weights
 
 # What differs at the paper's full size, as benchmarks.compile_only --scale=paper compiles it for accelerators.
-PAPER = {"dtype": "bfloat16"}
+PAPER = {"dtype": "bfloat16", "model.perceptual": "vgg19"}
 
 
 def get_config():

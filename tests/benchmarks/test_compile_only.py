@@ -180,6 +180,7 @@ def test_every_system_says_what_the_papers_size_is():
     names = {p.stem for p in systems.glob("*.py")} - {"__init__"}
     configs = {n: compile_only.paper(m) for n, m in compile_only.paper_configs().items()}
     assert {c.system.split(".")[0] for c in configs.values()} == names
+    assert configs["scft_openmoji"].model.perceptual == "vgg19"  # Whether or not its weights are here.
 
 
 def test_unknown_targets_are_named():

@@ -102,6 +102,17 @@ def test_pooling_is_torchs():
     np.testing.assert_allclose(pool.average_pool(x, 3, padding=1), back(expected), atol=1e-6)
 
 
+@pytest.mark.parametrize("window, stride, padding", [(2, 2, 0), (3, 2, 0), (3, 1, 1)])
+def test_both_forms_of_pooling_by_maxima_are_the_same_with_their_gradients(window, stride, padding):
+    x = jax.random.normal(jax.random.key(0), (2, 9, 8, 3))
+    ours = lambda x: pool.max_pool(x, window, stride=stride, padding=padding)
+    native = lambda x: pool.native_max_pool(x, window, stride, padding)
+    np.testing.assert_array_equal(native(x), ours(x))
+    weight = jax.random.normal(jax.random.key(1), ours(x).shape)
+    gradient = lambda f: jax.grad(lambda x: (f(x) * weight).sum())(x)
+    np.testing.assert_allclose(gradient(native), gradient(ours), atol=1e-5)
+
+
 def test_a_missing_or_wrong_file_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("VISION_GEN_WEIGHTS", str(tmp_path))
     published = weights.FILES["alexnet"]

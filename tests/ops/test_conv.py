@@ -207,3 +207,18 @@ def test_depthwise_is_xlas_convolution_by_groups():
         )
         for f in (lambda f: f(x, w), lambda f: jax.grad(lambda x: (f(x, w) ** 2).sum())(x)):
             np.testing.assert_allclose(f(ours), f(theirs), rtol=1e-4, atol=1e-3)
+
+
+def test_a_convolution_of_joined_maps_is_the_sum_of_each_ones():
+    maps = [jax.random.normal(jax.random.key(i), (2, 7, 6, channel)) for i, channel in enumerate((3, 1, 4))]
+    w = jax.random.normal(jax.random.key(3), (3, 3, 8, 5))
+    settings = dict(stride=2, padding=1)
+    whole = lambda maps, w: conv.conv(jnp.concatenate(maps, -1), w, **settings)
+    gradients = lambda f: jax.grad(lambda maps, w: (f(maps, w) ** 2).sum(), (0, 1))(maps, w)
+    for f in (conv.conv_joined, conv.conv_each):
+        ours = lambda maps, w: f(maps, w, **settings)
+        close(ours(maps, w), whole(maps, w))
+        jax.tree.map(close, gradients(ours), gradients(whole))
+    for f in (conv.conv_joined, conv.conv_each):
+        with pytest.raises(ValueError, match="same number of channels"):
+            f(maps, w[:, :, :7], **settings)

@@ -41,13 +41,23 @@ def test_grid_sample_at_the_identity_returns_the_image():
     np.testing.assert_allclose(resample.grid_sample(image, grid), image, atol=1e-6)
 
 
+@pytest.mark.parametrize("double", [resample.double, resample.double_by_convolution])
 @pytest.mark.parametrize("size", [(5, 8), (1, 3)])
-def test_double_is_jaxs_bilinear_resize_with_its_gradient(size):
+def test_double_is_jaxs_bilinear_resize_with_its_gradient(double, size):
     x, dy = (jnp.asarray(RNG.normal(size=(2, n * size[0], n * size[1], 3)), jnp.float32) for n in (1, 2))
-    out, pull = jax.vjp(resample.double, x)
+    out, pull = jax.vjp(double, x)
     expected, expected_pull = jax.vjp(lambda x: jax.image.resize(x, dy.shape, "bilinear"), x)
     np.testing.assert_allclose(out, expected, atol=1e-6)
     np.testing.assert_allclose(pull(dy)[0], expected_pull(dy)[0], atol=1e-5)
+
+
+def test_mean_by_convolution_is_the_mean_of_each_window_with_its_gradient():
+    x, dy = (jnp.asarray(RNG.normal(size=(2, *size, 3)), jnp.float32) for size in ((6, 12), (2, 3)))
+    out, pull = jax.vjp(lambda x: resample.mean_by_convolution(x, (3, 4)), x)
+    expected, expected_pull = jax.vjp(lambda x: resample.average_pool(x, (2, 3)), x)
+    np.testing.assert_allclose(expected, x.reshape(2, 2, 3, 3, 4, 3).mean((2, 4)), atol=1e-6)
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+    np.testing.assert_allclose(pull(dy)[0], expected_pull(dy)[0], atol=1e-6)
 
 
 def test_spline_takes_controls_to_targets_and_reproduces_affine_maps():

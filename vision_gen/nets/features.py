@@ -183,10 +183,11 @@ class VGG(nnx.Module):
         x, found, index = _normalise(x), {}, 0
         for block, count in enumerate(VGG_BLOCKS[self.depth], 1):
             for i in range(1, count + 1):
-                x = jax.nn.relu(self.convs[f"features.{index}"](x))
-                found[f"relu{block}_{i}"] = x
+                before = self.convs[f"features.{index}"](x)
+                x = found[f"relu{block}_{i}"] = jax.nn.relu(before)
                 index += 2
-            x = pool.max_pool(x, 2, stride=2)
+            # The largest first and then ReLU gives the same, and a backward pass needs but the map before both.
+            x = jax.nn.relu(pool.max_pool(before, 2, stride=2))
             index += 1
         if self.linears:
             linears = [self.linears[f"classifier.{i}"] for i in (0, 3, 6)]

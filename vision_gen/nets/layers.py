@@ -95,8 +95,10 @@ class Conv(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), (*size, channel, features)))
         self.bias = nnx.Param(jnp.zeros(features)) if bias else None
 
-    def __call__(self, x):
-        x = spread(conv_ops.conv(x, self.kernel[...], stride=self.stride, padding=self.padding))
+    def __call__(self, *maps):
+        """Of one map, or of several joined by their channels."""
+        x = conv_ops.conv_joined(maps, self.kernel[...], stride=self.stride, padding=self.padding)
+        x = spread(x)
         return x if self.bias is None else x + self.bias[...]
 
 

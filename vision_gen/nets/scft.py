@@ -24,8 +24,8 @@ class Block(nnx.Module):
         self.conv = layers.Conv(channel, features, 3, stride=stride, rngs=rngs)
         self.norm = NORMS[norm](features, rngs=rngs) if NORMS[norm] else None
 
-    def __call__(self, x):
-        x = self.conv(x)
+    def __call__(self, *maps):
+        x = self.conv(*maps)
         return layers.leaky_relu(x if self.norm is None else self.norm(x))
 
 
@@ -136,11 +136,11 @@ class SCFTGenerator(nnx.Module):
         x = vectors + transferred.reshape(vectors.shape)
         for block in self.residual:
             x = block(x)
-        x = self.bottom(jnp.concatenate([x, vectors], -1))
+        x = self.bottom(x, vectors)
         skips = maps[1::2][-2::-1]
         for merge, refine, skip in zip(self.merge, self.refine, skips):
             x = resample.resize(x, skip.shape[1:3])
-            x = refine(merge(jnp.concatenate([x, skip], -1)))
+            x = refine(merge(x, skip))
         return {"image": jnp.tanh(self.out(x)), "query": query, "key": key}
 
 

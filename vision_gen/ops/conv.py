@@ -26,6 +26,7 @@ import math
 import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 
 from vision_gen.ops import winograd
 
@@ -95,6 +96,31 @@ def conv(x, kernel, *, stride=1, padding=0):
             f"conv: kernel {kernel.shape[:2]} does not fit into map {x.shape[1:3]} padded by {padding}"
         )
     return _conv(x.astype(kernel.dtype), kernel, stride, padding)
+
+
+def conv_joined(maps, kernel, **settings):
+    """`conv` of maps joined by their channels.
+
+    On TPU the sum of each map's convolution: what joins maps writes them to memory, and their gradients again.
+
+    Args:
+      maps: each [batch, height, width, *]; together they have the kernel's channels.
+      kernel, **settings: as of `conv`.
+    """
+    if len(maps) == 1:
+        return conv(*maps, kernel, **settings)
+    return lax.platform_dependent(
+        *maps,
+        kernel,
+        tpu=lambda *args: conv_each(args[:-1], args[-1], **settings),
+        default=lambda *args: conv(jnp.concatenate(args[:-1], -1), args[-1], **settings),
+    )
+
+
+def conv_each(maps, kernel, **settings):
+    """`conv_joined` as a sum of convolutions."""
+    starts = np.cumsum([x.shape[-1] for x in maps])[:-1]
+    return sum(conv(x, part, **settings) for x, part in zip(maps, jnp.split(kernel, starts, 2), strict=True))
 
 
 def depthwise(x, kernel, *, stride=1, padding=0):

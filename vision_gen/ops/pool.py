@@ -2,6 +2,7 @@
 
 import functools
 
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
@@ -9,13 +10,32 @@ import numpy as np
 def max_pool(x, window, *, stride, padding=0):
     """Largest value of every window; windows hang over the edge by `padding`, where nothing counts.
 
+    Of equal largest values the first gets the gradient on TPU, elsewhere they share it.
+
     Args:
       x: [batch, height, width, channel].
       window: height and width of the window.
       stride: its step.
       padding: on every side.
     """
-    return _pool(x, window, stride, padding, jnp.maximum, -jnp.inf)
+    return lax.platform_dependent(
+        x,
+        tpu=lambda x: native_max_pool(x, window, stride, padding),
+        default=lambda x: _pool(x, window, stride, padding, jnp.maximum, -jnp.inf),
+    )
+
+
+def native_max_pool(x, window, stride, padding):
+    """`max_pool` for TPU, which has a window's maximum and its gradient; shifted maps are written to memory there."""
+    edge = (padding, padding)
+    return lax.reduce_window(
+        x,
+        np.array(-np.inf, x.dtype),
+        lax.max,
+        (1, window, window, 1),
+        (1, stride, stride, 1),
+        ((0, 0), edge, edge, (0, 0)),
+    )
 
 
 def average_pool(x, window, *, stride=1, padding=0):

@@ -18,8 +18,34 @@ def resize(x, size, method="bilinear", antialias=True):
     shape = (x.shape[0], *size, x.shape[3])
     whole = lambda x: jax.image.resize(x, shape, method, antialias=antialias).astype(x.dtype)
     if method == "bilinear" and tuple(size) == (2 * x.shape[1], 2 * x.shape[2]):
-        return lax.platform_dependent(x, cuda=lambda x: double(x).astype(x.dtype), default=whole)
+        return lax.platform_dependent(
+            x, cuda=lambda x: double(x).astype(x.dtype), tpu=double_by_convolution, default=whole
+        )
     return whole(x)
+
+
+def double_by_convolution(x):
+    """`resize` to twice the size for TPU, where its products lay maps out anew, as do what joins and reads them."""
+    taps, (height, width) = np.array([0.25, 0.75, 0.75, 0.25]), x.shape[1:3]
+    # At the edges only one of two weights lies inside the map.
+    edge = lambda n: np.where(np.isin(np.arange(2 * n), (0, 2 * n - 1)), 4 / 3, 1)
+    y = _filter(x, np.outer(taps, taps), lhs_dilation=(2, 2), padding=((2, 2), (2, 2)))
+    return (y * np.outer(edge(height), edge(width))[..., None].astype(np.float32)).astype(x.dtype)
+
+
+def _filter(x, taps, *, stride=(1, 1), padding="VALID", lhs_dilation=(1, 1)):
+    """Every channel of `x` convolved with `taps` [height, width]."""
+    kernel = jnp.broadcast_to(jnp.asarray(taps, x.dtype)[..., None, None], (*taps.shape, 1, x.shape[3]))
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        stride,
+        padding,
+        lhs_dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[3],
+        precision="highest",
+    )
 
 
 def double(x):
@@ -70,8 +96,17 @@ def average_pool(x, size):
     batch, height, width, channel = x.shape
     if height % size[0] or width % size[1]:
         raise ValueError(f"average_pool: {size} does not divide the map's {(height, width)}")
-    x = x.reshape(batch, size[0], height // size[0], size[1], width // size[1], channel)
-    return x.mean((2, 4))
+    window = (height // size[0], width // size[1])
+    return lax.platform_dependent(
+        x,
+        tpu=lambda x: mean_by_convolution(x, window),
+        default=lambda x: x.reshape(batch, size[0], window[0], size[1], window[1], channel).mean((2, 4)),
+    )
+
+
+def mean_by_convolution(x, window):
+    """`average_pool` for TPU, whose compiler writes a float32 map for a mean of bfloat16."""
+    return _filter(x, np.ones(window), stride=window) / (window[0] * window[1])
 
 
 def identity_grid(height, width):
