@@ -1,9 +1,10 @@
+from flax import nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vision_gen.nets import layers
+from vision_gen.nets import layers, scft
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,15 @@ def test_activations_gradients_of_every_order_are_jaxs(ours, theirs, tolerance):
     penalty = lambda f: lambda x: jnp.sum(jax.grad(lambda x: jnp.sum(f(x) ** 2))(x) ** 2)
     for function in (lambda f: f, lambda f: jax.grad(lambda x: f(x).sum()), lambda f: jax.grad(penalty(f))):
         np.testing.assert_allclose(function(ours)(x), function(theirs)(x), rtol=tolerance, atol=tolerance)
+
+
+def test_a_block_normalises_what_its_convolution_gives():
+    block = scft.Block(5, 8, norm="layer", rngs=nnx.Rngs(0))
+    block.conv.bias[...] = jnp.arange(8.0)
+    maps = [jax.random.normal(jax.random.key(i), (2, 6, 6, channel)) for i, channel in enumerate((2, 3))]
+    weight = jax.random.normal(jax.random.key(2), (2, 6, 6, 8))
+    plain = lambda block: layers.leaky_relu(block.norm(block.conv(jnp.concatenate(maps, -1))))
+    np.testing.assert_allclose(block(*maps), plain(block), atol=1e-5)
+    gradients = lambda f: nnx.grad(lambda block: (f(block) * weight).sum())(block)
+    close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4)
+    jax.tree.map(close, gradients(lambda block: block(*maps)), gradients(plain))

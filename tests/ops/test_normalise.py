@@ -21,6 +21,20 @@ def test_values_and_gradients_equal_flax(shape):
         np.testing.assert_allclose(got, want, atol=2e-5)
 
 
+def test_centred_maps_have_the_values_and_gradients_of_all_others():
+    rng = np.random.default_rng(0)
+    array = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
+    x, scale, bias, dy = array(9, 16), array(16), array(16), array(9, 16)
+    centre = lambda x: x - x.mean(-1, keepdims=True)
+    values = []
+    for centred in (False, True):
+        f = lambda x, *rest: normalise.layer_norm(centre(x), *rest, 1e-5, centred)
+        y, pull = jax.vjp(f, x, scale, bias)
+        values.append((y, *pull(dy)))
+    for got, want in zip(*values):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+
+
 def test_sixteen_bits_are_normalised_in_float32():
     x = jnp.asarray(np.random.default_rng(0).normal(100, 1, (4, 64)), jnp.bfloat16)
     scale, bias = jnp.ones(64, jnp.bfloat16), jnp.zeros(64, jnp.bfloat16)

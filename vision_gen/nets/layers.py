@@ -95,11 +95,14 @@ class Conv(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), (*size, channel, features)))
         self.bias = nnx.Param(jnp.zeros(features)) if bias else None
 
-    def __call__(self, *maps):
-        """Of one map, or of several joined by their channels."""
-        x = conv_ops.conv_joined(maps, self.kernel[...], stride=self.stride, padding=self.padding)
-        x = spread(x)
-        return x if self.bias is None else x + self.bias[...]
+    def __call__(self, *maps, centred=False):
+        """Of one map, or of several joined by their channels; `centred`: less the mean over the features."""
+        kernel, bias = self.kernel[...], None if self.bias is None else self.bias[...]
+        if centred:
+            kernel = kernel - kernel.mean(-1, keepdims=True)
+            bias = None if bias is None else bias - bias.mean()
+        x = spread(conv_ops.conv_joined(maps, kernel, stride=self.stride, padding=self.padding))
+        return x if bias is None else x + bias
 
 
 class DepthwiseConv(nnx.Module):
@@ -213,8 +216,9 @@ class LayerNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(features))
         self.epsilon = epsilon
 
-    def __call__(self, x):
-        return normalise.layer_norm(x, self.scale[...], self.bias[...], self.epsilon)
+    def __call__(self, x, *, centred=False):
+        """`centred`: as of `ops.normalise.layer_norm`."""
+        return normalise.layer_norm(x, self.scale[...], self.bias[...], self.epsilon, centred)
 
 
 def dropout(x, keys, rate=0.5):

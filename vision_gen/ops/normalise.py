@@ -9,35 +9,47 @@ import jax.numpy as jnp
 from vision_gen.ops import fusion
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def layer_norm(x, scale, bias, epsilon):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def layer_norm(x, scale, bias, epsilon, centred=False):
     """Normalisation over the last axis, with scale and bias (Ba et al. 2016), computed in float32.
 
     Args:
       x: [..., channel].
       scale, bias: [channel].
       epsilon: added to the variance.
+      centred: the mean over channels is zero by the way `x` was made, so it is not computed. Its gradient is zero
+        there too, so none is taken from that of `x`.
 
     Returns:
       [..., channel], the dtype of `x`.
     """
-    return _forward(x, scale, bias, epsilon)[0]
+    return _forward(x, scale, bias, epsilon, centred)[0]
 
 
-def _forward(x, scale, bias, epsilon):
-    mean, variance = lax.platform_dependent(x.astype(jnp.float32), cuda=_moments_in_one, default=_moments)
+def _forward(x, scale, bias, epsilon, centred):
+    if centred:
+        mean, variance = None, _mean(jnp.square(x.astype(jnp.float32)))
+    else:
+        mean, variance = lax.platform_dependent(x.astype(jnp.float32), cuda=_moments_in_one, default=_moments)
     factor = lax.rsqrt(variance + epsilon)
-    y = (x.astype(jnp.float32) - mean) * factor * scale.astype(jnp.float32) + bias.astype(jnp.float32)
-    return y.astype(x.dtype), (x, scale, *fusion.apart(mean, factor))
+    y = _normal(x, mean, factor) * scale.astype(jnp.float32) + bias.astype(jnp.float32)
+    mean, factor = (None, *fusion.apart(factor)) if centred else fusion.apart(mean, factor)
+    return y.astype(x.dtype), (x, scale, mean, factor)
 
 
-def _backward(epsilon, residuals, dy):
+def _normal(x, mean, factor):
+    x = x.astype(jnp.float32)
+    return (x if mean is None else x - mean) * factor
+
+
+def _backward(epsilon, centred, residuals, dy):
     x, scale, mean, factor = residuals
-    normal = (x.astype(jnp.float32) - mean) * factor
+    normal = _normal(x, mean, factor)
     scaled = dy.astype(jnp.float32) * scale.astype(jnp.float32)
-    dx = factor * (scaled - _mean(scaled) - normal * _mean(scaled * normal))
+    off_centre = 0 if centred else _mean(scaled)
+    dx = factor * (scaled - off_centre - normal * _mean(scaled * normal))
     (x,) = fusion.apart(x)  # The sums below would share `normal` with those above, as a float32 map.
-    normal = (x.astype(jnp.float32) - mean) * factor
+    normal = _normal(x, mean, factor)
     dy = dy.astype(jnp.float32)
     return dx.astype(x.dtype), _total(dy * normal).astype(scale.dtype), _total(dy).astype(scale.dtype)
 

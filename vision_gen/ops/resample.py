@@ -44,7 +44,7 @@ def _filter(x, taps, *, stride=(1, 1), padding="VALID", lhs_dilation=(1, 1)):
         lhs_dilation,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=x.shape[3],
-        precision="highest",
+        precision="highest" if x.dtype == jnp.float32 else None,
     )
 
 
