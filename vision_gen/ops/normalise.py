@@ -17,8 +17,8 @@ def layer_norm(x, scale, bias, epsilon, centred=False):
       x: [..., channel].
       scale, bias: [channel].
       epsilon: added to the variance.
-      centred: the mean over channels is zero by the way `x` was made, so it is not computed. Its gradient is zero
-        there too, so none is taken from that of `x`.
+      centred: what made `x` has taken away its mean over the channels, and will that of its gradient; neither is
+        computed here.
 
     Returns:
       [..., channel], the dtype of `x`.
