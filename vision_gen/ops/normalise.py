@@ -33,8 +33,7 @@ def _forward(x, scale, bias, epsilon, centred):
         mean, variance = lax.platform_dependent(x.astype(jnp.float32), cuda=_moments_in_one, default=_moments)
     factor = lax.rsqrt(variance + epsilon)
     y = _normal(x, mean, factor) * scale.astype(jnp.float32) + bias.astype(jnp.float32)
-    mean, factor = (None, *fusion.apart(factor)) if centred else fusion.apart(mean, factor)
-    return y.astype(x.dtype), (x, scale, mean, factor)
+    return y.astype(x.dtype), (x, scale, *fusion.apart(mean, factor))
 
 
 def _normal(x, mean, factor):

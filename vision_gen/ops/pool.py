@@ -1,4 +1,4 @@
-"""Pooling over small windows, as sums and maxima of shifted maps: XLA:CPU's own loop is naive."""
+"""Pooling over small windows, of shifted maps (maxima on TPU apart): XLA:CPU's own loop is naive."""
 
 import functools
 

@@ -7,6 +7,8 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from vision_gen.ops import conv
+
 
 def resize(x, size, method="bilinear", antialias=True):
     """Resizes to `size` = (height, width); a wrapper of `jax.image.resize` for batches.
@@ -25,7 +27,7 @@ def resize(x, size, method="bilinear", antialias=True):
 
 
 def double_by_convolution(x):
-    """`resize` to twice the size for TPU, where its products lay maps out anew, as do what joins and reads them."""
+    """`resize` to twice the size for TPU, where maps would be laid out anew between its products and convolutions."""
     taps, (height, width) = np.array([0.25, 0.75, 0.75, 0.25]), x.shape[1:3]
     # At the edges only one of two weights lies inside the map.
     edge = lambda n: np.where(np.isin(np.arange(2 * n), (0, 2 * n - 1)), 4 / 3, 1)
@@ -42,7 +44,7 @@ def _filter(x, taps, *, stride=(1, 1), padding="VALID", lhs_dilation=(1, 1)):
         stride,
         padding,
         lhs_dilation,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=conv.DIMENSIONS,
         feature_group_count=x.shape[3],
         precision="highest" if x.dtype == jnp.float32 else None,
     )
