@@ -13,6 +13,8 @@ from vision_gen.data import images, pipeline, sources
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import sheets
+from vision_gen.engine import experiment as experiments
+from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
 from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
@@ -22,8 +24,8 @@ from vision_gen.ops import colour
 class Inference:
     """Jitted `sample` and `evaluate` of a system with the averaged parameters."""
 
-    def __init__(self, config, graphdef, parallel):
-        self._config, self._parallel = config, parallel
+    def __init__(self, experiment, graphdef, parallel):
+        self._experiment, self._parallel = experiment, parallel
         self._graphdef = graphdef
         self._functions = {}
 
@@ -37,7 +39,7 @@ class Inference:
                 compiler_options=self._parallel.compiler_options,
             )
         batch = self._parallel.inference_batch(batch)
-        params = step_lib.ema_params(state)
+        params = states.ema_params(state)
         return jax.device_get(self._functions[method](params, state["rest"], batch, keys_seed))
 
     def _function(self, method):
@@ -50,7 +52,7 @@ class Inference:
 
     def shapes(self, method, state, batch):
         """Shapes of `method`'s result, without computing it."""
-        params = step_lib.ema_params(state)
+        params = states.ema_params(state)
         return jax.eval_shape(self._function(method), params, state["rest"], batch, 0)
 
     def translate(self, state, inputs):
@@ -64,7 +66,7 @@ class Inference:
             self._functions["translate"] = jax.jit(
                 function, compiler_options=self._parallel.compiler_options
             )
-        return self._functions["translate"](step_lib.ema_params(state), state["rest"], inputs)
+        return self._functions["translate"](states.ema_params(state), state["rest"], inputs)
 
     def evaluate(self, state, source, *, limit=None, progress=None):
         """Means of `System.evaluate` over a source.
@@ -89,7 +91,7 @@ class Inference:
     def each(self, method, state, source, *, limit=None, progress=None):
         """`method`'s results for every example of a source, once and in order, a batch at a time."""
         devices = self._parallel.mesh.size
-        together = systems.load_class(self._config.system).evaluation_batch
+        together = self._experiment.system.evaluation_batch
         size = devices * max(1, together // devices)
         total = min(len(source), limit or len(source))
         batches = pipeline.evaluation_batches(
@@ -117,7 +119,7 @@ class Inference:
     def sheet(self, state, source, count):
         """The sample sheet of `count` examples spread evenly over a source, uint8."""
         columns = self.spread("sample", state, source, count)
-        order = systems.load_class(self._config.system).columns
+        order = self._experiment.system.columns
         return sheets.sheet({name: columns[name] for name in order})
 
 
@@ -130,10 +132,11 @@ class Model:
       inputs: names of the images that a call takes, in order.
     """
 
-    def __init__(self, config, step, state, inference):
-        self.config, self.step, self.state = config, step, state
+    def __init__(self, experiment, step, state, inference):
+        self.experiment, self.step, self.state = experiment, step, state
+        self.config = experiment.config
         self._inference = inference
-        self._system = systems.load_class(config.system)
+        self._system = experiment.system
         self.inputs = tuple(self._system.inputs)
 
     def apply(self, method, source, count):
@@ -234,29 +237,19 @@ def load(workdir, checkpoint="best"):
     Raises:
       InputError: there is no such run or checkpoint, or it does not fit the config in it.
     """
+    workdir = ckpt.folder(workdir)
     config = ckpt.load_config(workdir)
     # Whatever the run was trained on, this is one process with what devices it has.
     config.parallel.update(style="jit", fsdp=1, processes=1)
-    config.train.update(accumulate=1, batch_size=len(jax.devices()))
-    parallel = parallel_lib.Parallel(config)
-    if not (pathlib.Path(workdir) / "checkpoints").is_dir():
+    shrink = max([player.shrink for player in config.players.values()], default=1)
+    config.train.update(accumulate=1, batch_size=len(jax.devices()) * shrink)
+    experiment = experiments.Experiment(config)
+    parallel = parallel_lib.Parallel(experiment)
+    if not (workdir / "checkpoints").is_dir():
         raise InputError(f"{workdir} has no checkpoints yet")
-    manager = ckpt.Checkpoints(workdir, config, read_only=True)
-    steps = manager.steps()
-    if not steps:
-        raise InputError(f"{workdir} has no finished checkpoint yet")
-    if checkpoint == "last":
-        step = steps[-1]
-    elif checkpoint == "best":
-        step = manager.best()
-        step = steps[-1] if step is None else step
-    elif str(checkpoint).isdigit() and int(checkpoint) in steps:
-        step = int(checkpoint)
-    else:
-        raise InputError(
-            f'checkpoint must be "best", "last" or one of the steps {steps}, got {checkpoint!r}'
-        )
-    graphdef, target = step_lib.place_state(config, parallel, abstract=True)
+    manager = ckpt.Checkpoints(workdir, experiment, read_only=True)
+    step = manager.chosen(checkpoint)
+    graphdef, target = states.place_state(experiment, parallel, abstract=True)
     state = manager.restore(step, target)
     manager.close()
-    return Model(config, step, state, Inference(config, graphdef, parallel))
+    return Model(experiment, step, state, Inference(experiment, graphdef, parallel))

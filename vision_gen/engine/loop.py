@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-import types
 
 from clu import parameter_overview
 import jax
@@ -17,11 +16,13 @@ import numpy as np
 
 from vision_gen.data import pipeline, sources
 from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import experiment as experiments
 from vision_gen.engine import inference as inference_lib
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import sheets
+from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
-from vision_gen.engine import system as systems
+from vision_gen.engine import weights as weights_lib
 from vision_gen.errors import InputError, LostProcessError, NonFiniteError
 
 log = logging.getLogger("vision_gen")
@@ -34,42 +35,6 @@ def use_compilation_cache():
     folder = os.environ.get("VISION_GEN_CACHE", "~/.cache/vision_gen/xla")
     jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def check(config):
-    """Refuses settings that cannot work, before any long work starts.
-
-    Raises:
-      InputError: names the field, its value and what would be right.
-    """
-    systems_class = systems.load_class(config.system)
-    if config.seed < 0:
-        raise InputError(f"config.seed must be at least 0, got {config.seed}")
-    if config.dtype not in ("float32", "bfloat16"):
-        raise InputError(f'config.dtype must be "float32" or "bfloat16", got {config.dtype!r}')
-    for name, low in (
-        ("batch_size", 1),
-        ("steps", 1),
-        ("accumulate", 1),
-        ("log_every", 1),
-        ("sample_every", 0),
-        ("eval_every", 0),
-        ("checkpoint_every", 1),
-        ("sample_images", 0),
-        ("eval_images", 1),
-    ):
-        if config.train[name] < low:
-            raise InputError(f"config.train.{name} must be at least {low}, got {config.train[name]}")
-    named = [player.name for player in systems.players_of(systems_class)]
-    if sorted(config.players) != sorted(named):
-        raise InputError(f"config.players must be {named}, got {sorted(config.players)}")
-    for name in named:
-        player = config.players[name]
-        step_lib.learning_rate(player, config.train.steps)
-        if player.every < 1:
-            raise InputError(f"config.players.{name}.every must be at least 1, got {player.every}")
-        if not 0 <= player.ema < 1:
-            raise InputError(f"config.players.{name}.ema must be in [0, 1), got {player.ema}")
 
 
 def train(config, workdir):
@@ -89,20 +54,31 @@ def train(config, workdir):
       LostProcessError: another process is gone.
     """
     started = time.time()
-    check(config)
-    workdir = pathlib.Path(workdir)
-    parallel_lib.initialize(config)
+    experiment = experiments.Experiment(config)
+    if not experiment.players:
+        raise InputError(f"{config.system} has no players, so nothing to train; eval.py --config uses it")
+    workdir = ckpt.folder(workdir)
+    parallel_lib.initialize(experiment.parallel)
     use_compilation_cache()
-    parallel = parallel_lib.Parallel(config)
-    ckpt.claim(workdir, config)
+    parallel = parallel_lib.Parallel(experiment)
+    experiment = weights_lib.with_origins(experiment, workdir)
+    ckpt.refuse_another(workdir, experiment)
+    config = experiment.config
+    source = sources.open_source(config, "train")
+    validation = sources.open_source(config, "val")
+    experiment.system.check(experiment, source)
+    fresh = not ckpt.finished(workdir / "checkpoints")
+    weights, notes = weights_lib.load(experiment) if fresh else ({}, ())
+    graphdef, state = states.place_state(experiment, parallel, weights)
+    # Whatever can be wrong with what was given has been found by now.
+    ckpt.claim(workdir, experiment)
     parallel_lib.barrier("workdir")
     log_file = _log_to(workdir, jax.process_index())
     # Tensorflow, which clu's writers need, takes seconds to import: while XLA compiles.
     executor = concurrent.futures.ThreadPoolExecutor(1)
     observers = executor.submit(_observers, workdir, config)
-
-    source = sources.open_source(config, "train")
-    validation = sources.open_source(config, "val")
+    for note in notes:
+        log.info(note)
     for s in (source, validation):
         if getattr(s, "skipped", None):
             log.warning("left out %d unreadable image(s), the first: %s", len(s.skipped), s.skipped[0])
@@ -110,29 +86,27 @@ def train(config, workdir):
     data = pipeline.training_batches(
         source, config, process=jax.process_index(), processes=jax.process_count()
     )
-    graphdef, state = step_lib.place_state(config, parallel)
-    manager = ckpt.Checkpoints(workdir, config)
-    first = 0
-    if manager.steps():
-        first = manager.steps()[-1]
+    manager = ckpt.Checkpoints(workdir, experiment)
+    first = manager.steps()[-1] if manager.steps() else 0
+    if first:
         log.info("going on from the checkpoint of step %d", first)
         state = parallel.stack(manager.restore(first, parallel.unstack(state), data))
     if first >= config.train.steps:
         log.info("nothing to do: step %d of %d is reached", first, config.train.steps)
-    inference = inference_lib.Inference(config, graphdef, parallel)
+    inference = inference_lib.Inference(experiment, graphdef, parallel)
     stop = _StopRequest()
     example = parallel.batch(_peek(source, config))
     log.debug("%s", parameter_overview.get_parameter_overview(ckpt.named(state["params"]), include_stats=False))
     log.info("compiling (once for each config and machine)")
     step = parallel.compile(
-        lambda axis: step_lib.make_step(config, graphdef, axis), state, example
+        lambda axis: step_lib.make_step(experiment, graphdef, axis), state, example
     )
     writer, actions = observers.result()
     writer.write_hparams(dict(ckpt.fields(config)))
     log.info("ready after %.1f s", time.time() - started)
 
     pending = collections.deque()
-    window = _Window(config, first)
+    window = _Window(experiment, first)
     figures, number, saved = {}, first, first if manager.steps() else -1
 
     def save(metrics=None):
@@ -160,10 +134,10 @@ def train(config, workdir):
             sheets.save(workdir / "samples" / f"{number:07d}.png", image)
         writer.write_images(number, {"samples": image[None]})
 
-    train_config = types.SimpleNamespace(**config.train)  # A ConfigDict takes microseconds for an attribute.
-    due = lambda every: every and (number % every == 0 or number == train_config.steps)
+    settings = experiment.train
+    due = lambda every: every and (number % every == 0 or number == settings.steps)
     try:
-        while number < train_config.steps:
+        while number < settings.steps:
             waited = time.perf_counter()
             batch = parallel.batch(next(data))
             dispatched = time.perf_counter()
@@ -176,17 +150,17 @@ def train(config, workdir):
             _drain(pending, window, IN_FLIGHT)
             for action in actions:
                 action(number)
-            if due(train_config.log_every):
+            if due(settings.log_every):
                 line, scalars = window.report(number)
                 log.info(line)
                 writer.write_scalars(number, scalars)
             pause = time.perf_counter()
-            if due(train_config.sample_every) and train_config.sample_images:
+            if due(settings.sample_every) and settings.sample_images:
                 sample()
-            if due(train_config.eval_every):
+            if due(settings.eval_every):
                 figures = validate()
-            if due(train_config.checkpoint_every):
-                if not due(train_config.eval_every):
+            if due(settings.checkpoint_every):
+                if not due(settings.eval_every):
                     figures = validate()
                 save(figures)
             window.paused += time.perf_counter() - pause
@@ -282,14 +256,20 @@ def _drain(pending, window, leave):
                 f"lower config.players.{player}.learning_rate or a config.players.{player}.clip "
                 "often helps"
             )
+        unequal = [n for n, value in zip(metrics.names, values) if n.startswith(f"{step_lib.UNEQUAL}/") and value]
+        if unequal:
+            raise RuntimeError(
+                f"step {number}: the running state {unequal[0].partition('/')[2]} differs between devices; what is no float "
+                "must follow from what all devices see alike"
+            )
         window.add(metrics.names, values)
 
 
 class _Window:
     """What happened since the last progress line."""
 
-    def __init__(self, config, first):
-        self._config = config
+    def __init__(self, experiment, first):
+        self._experiment = experiment
         self._first, self._begun = first, time.perf_counter()
         self._paused_before = 0.0
         self.paused = 0.0
@@ -313,29 +293,29 @@ class _Window:
         return {
             name: total / acted(name)
             for name, total in columns.items()
-            if acted(name) and not name.endswith("/acted")
+            if acted(name) and not name.endswith("/acted") and not name.startswith(f"{step_lib.UNEQUAL}/")
         }
 
     def report(self, number):
         """-> (progress line, scalars) of the steps since the last report."""
-        config = self._config
+        experiment, train = self._experiment, self._experiment.train
         now = time.perf_counter()
         elapsed = max(now - self._since - self.paused, 1e-9)
         steps = number - self._number
-        unit, each = systems.load_class(config.system).units(config)
-        rate = steps * config.train.batch_size * each / elapsed
-        left = (now - self._begun) / max(number - self._first, 1) * (config.train.steps - number)
+        unit, each = experiment.system.units(experiment)
+        rate = steps * train.batch_size * each / elapsed
+        left = (now - self._begun) / max(number - self._first, 1) * (train.steps - number)
         means = self._means()
         shares = {
             f"{unit}_per_second": rate,
             "data_wait_share": self.waited / elapsed,
         }
-        parts = [f"step {number}/{config.train.steps}"]
-        for player in config.players:
+        parts = [f"step {number}/{train.steps}"]
+        for player in experiment.players:
             terms = [
                 f"{n.split('/')[1]} {v:.3g}"
                 for n, v in means.items()
-                if n.startswith(player + "/") and not n.endswith(("/loss", "/gradient_norm"))
+                if n.startswith(player + "/") and not n.endswith(("/loss", "/gradient_norm", "/learning_rate"))
             ]
             if f"{player}/loss" in means:
                 parts.append(f"{player} {means[f'{player}/loss']:.3g} ({', '.join(terms)})")

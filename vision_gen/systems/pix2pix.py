@@ -4,43 +4,58 @@ Isola, Zhu, Zhou, Efros, CVPR 2017. A U-Net translates line drawings into colour
 a PatchGAN that looks at drawing and image together.
 """
 
+import dataclasses
+from typing import Literal
+
 from flax import nnx
 import jax
 import jax.numpy as jnp
-from ml_collections import FrozenConfigDict
 
 from vision_gen.engine.system import System
 from vision_gen.metrics import image as metrics
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.nets.unet import UNet
 from vision_gen.ops import augment, colour, losses, random
+from vision_gen.pretrained import pix2pix as pretrained
+from vision_gen.settings import Count, NotNegative, Share
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """`config.model` of pix2pix; the defaults are the paper's but for the noise at test time."""
+
+    width: Count = 64  # Channels of the generator's first stage.
+    discriminator_width: Count = 64
+    gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"
+    l1_weight: NotNegative = 100.0
+    jitter: NotNegative = 286 / 256  # Images are enlarged by it, and a window of the old size is cut; 1 is off.
+    flip: bool = True
+    line_share: Share = 0.7  # Of the sketches, those that are the artist's; see `augment.sketches`.
+    xdog_share: Share = 0.8  # Of the others, those by XDoG.
+    noise_at_test: bool = False  # The paper's dropout and batch statistics at test time, which suit its batch of 1.
 
 
 class Pix2Pix(System):
-    """Discriminator, then generator, each step (equations 1 to 4).
+    """Discriminator, then generator, each step (equations 1 to 4)."""
 
-    `config.model`: `width` and `discriminator_width` (64), `gan_loss` ("cross_entropy" or
-    "least_squares"), `l1_weight` (100), `jitter` (286 / 256), `flip`, `line_share` and
-    `xdog_share` (see `augment.sketches`), `noise_at_test` (the paper's dropout and batch
-    statistics at test time).
-    """
-
+    Settings = Settings
     players = ("discriminator", "generator")
+    readers = {"generator": pretrained.read_generator, "discriminator": pretrained.read_discriminator}
     inputs = {"sketch": 1}
     columns = ("sketch", "output", "truth")
 
-    def __init__(self, config, *, rngs):
-        model = config.model
-        self.generator = UNet(size=config.data.size, width=model.width, rngs=rngs)
+    def __init__(self, experiment, *, rngs):
+        model = experiment.model
+        self.generator = UNet(size=experiment.data.size, width=model.width, rngs=rngs)
         self.discriminator = PatchDiscriminator(
             channel=6, width=model.discriminator_width, rngs=rngs
         )
-        self.model = nnx.static(FrozenConfigDict(model))
+        self.model = nnx.static(model)
 
-    def forward(self, batch, keys):
+    def forward(self, batch, now):
         """source, target [batch, height, width, 3] and the generated fake."""
         model = self.model
-        key = lambda i: random.fold(keys, i)
+        key = lambda i: random.fold(now.keys, i)
         source = augment.sketches(
             batch, key(0), line_share=model.line_share, xdog_share=model.xdog_share
         )
@@ -53,7 +68,7 @@ class Pix2Pix(System):
         fake = self.generator(source, key(3), train=True)
         return {"source": source, "target": target, "fake": fake}
 
-    def discriminator_loss(self, out, batch, keys):
+    def discriminator_loss(self, out, batch, now):
         """Equation 1, halved as the paper does to slow the discriminator down."""
         kind = self.model.gan_loss
         fake = self.discriminator(out["source"], out["fake"], train=True)
@@ -63,7 +78,7 @@ class Pix2Pix(System):
             "real": 0.5 * losses.gan(real, True, kind),
         }
 
-    def generator_loss(self, out, batch, keys):
+    def generator_loss(self, out, batch, now):
         """Equation 4: adversarial and L1."""
         logits = self.discriminator(out["source"], out["fake"], train=True)
         return {

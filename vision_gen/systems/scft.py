@@ -6,22 +6,24 @@ the sketch of the image in the changed colours, which only the reference shows, 
 warp is known, so is which region of the reference each region of the sketch should attend to.
 """
 
+import dataclasses
+from typing import Literal
+
 from flax import nnx
 import jax
 from jax import lax
 import jax.numpy as jnp
-from ml_collections import FrozenConfigDict
 import numpy as np
 from PIL import ImageDraw
 
 from vision_gen.engine import sheets
 from vision_gen.engine.system import System
-from vision_gen.errors import InputError
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import scft as net
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.ops import attention, augment, chunks, colour, losses, random, resample, tps
 from vision_gen.pretrained import features
+from vision_gen.settings import Count, CountOrNone, NotNegative, Share
 
 # Positions may be off by this share of the image's side to count as found.
 CORRESPONDENCE_RADIUS = 0.1
@@ -33,36 +35,52 @@ PERCEPTUAL = {
 }
 
 
-def _is_perceptual(model):
-    if not (model.perceptual_weight or model.style_weight):
-        return False
-    if model.perceptual not in PERCEPTUAL:
-        raise InputError(
-            f"config.model.perceptual must be one of {sorted(PERCEPTUAL)}, got {model.perceptual!r}; without one, "
-            "perceptual_weight and style_weight must be 0"
-        )
-    return True
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """`config.model` of SCFT; the defaults are the paper's, but for the perceptual network."""
+
+    width: Count = 16  # Channels of the first level.
+    levels: Count = 5  # Resolutions: 5 make 16 x 16 cells of 256 px.
+    residual_blocks: CountOrNone = 4
+    norm: Literal["layer", "instance", "none"] = "layer"  # See `nets.scft.SCFTGenerator`.
+    attention_chunk: Count = 1024  # Queries that attend at a time.
+    discriminator_width: Count = 64
+    discriminator_norm: Literal["batch", "none"] = "batch"
+    gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"
+    gan_weight: NotNegative = 1.0
+    reconstruction_weight: NotNegative = 30.0
+    triplet_weight: NotNegative = 1.0
+    triplet_margin: NotNegative = 12.0
+    perceptual: Literal["efficientnet-lite0", "vgg19"] = "efficientnet-lite0"  # The paper's: "vgg19".
+    perceptual_weight: NotNegative = 0.01
+    style_weight: NotNegative = 50.0
+    jitter_shift: NotNegative = 0.2  # The appearance transform: how far colours shift,
+    jitter_hue: NotNegative = 0.0  # and how far hues turn.
+    tps_points: Count = 3  # The warp: control points along a side,
+    tps_scale: NotNegative = 0.3  # and how far each moves, of half the image's side.
+    flip: bool = True
+    line_share: Share = 0.7  # Of the sketches, those that are the artist's; see `augment.sketches`.
+    xdog_share: Share = 0.8  # Of the others, those by XDoG.
+
+    @property
+    def is_perceptual(self):
+        """Whether features of a classifier are compared."""
+        return bool(self.perceptual_weight or self.style_weight)
 
 
 class SCFT(System):
-    """Discriminator, then generator, each step (section 3.4).
+    """Discriminator, then generator, each step (section 3.4)."""
 
-    `config.model`: `width`, `levels`, `residual_blocks`, `norm`, `attention_chunk` (see
-    `nets.scft.SCFTGenerator`); `discriminator_width` and `discriminator_norm` ("batch" or "none"); `gan_loss`; the weights `gan_weight` (1),
-    `reconstruction_weight` (30), `triplet_weight` (1) and `triplet_margin` (12); `perceptual_weight`
-    (0.01) and `style_weight` (50) of features of `perceptual`, a key of `PERCEPTUAL`; the appearance
-    transform's `jitter_shift` and `jitter_hue`; the warp's `tps_points` and `tps_scale`; `flip`,
-    `line_share`, `xdog_share`.
-    """
-
+    Settings = Settings
     players = ("discriminator", "generator")
+    readers = {"perceptual": features.read}
     inputs = {"sketch": 1, "reference": 3}
     columns = ("sketch", "reference", "output", "truth", "other", "recoloured")
 
-    def __init__(self, config, *, rngs):
-        model = FrozenConfigDict(config.model)
+    def __init__(self, experiment, *, rngs):
+        model = experiment.model
         self.model = nnx.static(model)
-        if _is_perceptual(model):
+        if model.is_perceptual:
             self.perceptual = features.NETWORKS[model.perceptual](
                 **PERCEPTUAL[model.perceptual][0], rngs=rngs
             )
@@ -82,12 +100,8 @@ class SCFT(System):
         )
 
     @classmethod
-    def frozen(cls, config):
-        model = config.model
-        if not _is_perceptual(model):
-            return {}
-        network, _ = features.load(model.perceptual, **PERCEPTUAL[model.perceptual][0])
-        return {"perceptual": nnx.to_pure_dict(nnx.state(network))}
+    def default_init(cls, settings):
+        return {"perceptual": settings.perceptual} if settings.is_perceptual else {}
 
     def references(self, target, keys):
         """The augmented-self reference of images, and the sampling grid that made it.
@@ -100,10 +114,10 @@ class SCFT(System):
         grid = tps.flow(*spline, *target.shape[1:3])
         return resample.grid_sample(target, grid, padding="border"), spline
 
-    def forward(self, batch, keys):
+    def forward(self, batch, now):
         """sketch, target = a(image), reference = s(a(image)), fake, query, key, sampling."""
         model = self.model
-        key = lambda i: random.fold(keys, i)
+        key = lambda i: random.fold(now.keys, i)
         sketch = augment.sketches(
             batch, key(0), line_share=model.line_share, xdog_share=model.xdog_share
         )
@@ -123,14 +137,14 @@ class SCFT(System):
             "sampling": tps.flow(*spline, *painted["key"].shape[1:3]),
         }
 
-    def discriminator_loss(self, out, batch, keys):
+    def discriminator_loss(self, out, batch, now):
         """The adversarial game of equation 6, conditioned on the sketch."""
         kind = self.model.gan_loss
         fake = self.discriminator(out["sketch"], out["fake"], train=True)
         real = self.discriminator(out["sketch"], out["target"], train=True)
         return {"fake": losses.gan(fake, False, kind), "real": losses.gan(real, True, kind)}
 
-    def generator_loss(self, out, batch, keys):
+    def generator_loss(self, out, batch, now):
         """Equation 9: adversarial, reconstruction, triplet, perceptual, style."""
         model = self.model
         logits = self.discriminator(out["sketch"], out["fake"], train=True)
@@ -143,11 +157,11 @@ class SCFT(System):
                 out["query"],
                 out["key"],
                 out["sampling"],
-                random.fold(keys, 4),
+                random.fold(now.keys, 4),
                 margin=model.triplet_margin,
                 chunk=model.attention_chunk,
             )
-        if _is_perceptual(model):
+        if model.is_perceptual:
             fakes, targets = self.perceptual(out["fake"]), self.perceptual(out["target"])
             _, layers = PERCEPTUAL[model.perceptual]
             terms["perceptual"] = model.perceptual_weight * sum(
