@@ -47,18 +47,19 @@ class Experiment:
         put("seed", run.seed)
         put("dtype", run.dtype)
         put("system", systems.load_class(run.system))
-        for name, cls in (("data", Data), ("model", self.system.Settings), ("train", defaults.Train), ("parallel", defaults.Parallel)):
+        typed = dict(data=Data, model=self.system.Settings, train=defaults.Train, parallel=defaults.Parallel)
+        for name, cls in typed.items():
             put(name, settings.read(cls, config[name], f"config.{name}"))
+        if self.train.batch_size % self.train.accumulate:
+            raise InputError(
+                f"config.train.batch_size is {self.train.batch_size}; it must be a multiple of config.train.accumulate, "
+                f"{self.train.accumulate}"
+            )
         put("players", self._players())
         put("init", self._init())
         put("allow", tuple(config.init.get("allow", ())))
         put("origin", config.get("origin", {}))
         put("evaluations", {name: section.to_dict() for name, section in config.evaluations.items()})
-        if self.train.steps and self.train.batch_size % self.train.accumulate:
-            raise InputError(
-                f"config.train.batch_size is {self.train.batch_size}; it must be a multiple of config.train.accumulate, "
-                f"{self.train.accumulate}"
-            )
 
     def _players(self):
         declared, section = systems.players_of(self.system), self.config.players

@@ -53,8 +53,6 @@ def check(players, train):
                         f'{field}.{given} is of "adam"; write what {settings.optimizer!r} takes as its arguments, '
                         f'such as "sgd(momentum=0.9)"'
                     )
-        if settings.warmup > train.steps:
-            raise InputError(f"{field}.warmup is {settings.warmup}, more than config.train.steps, {train.steps}")
         part = train.accumulate * settings.shrink
         if train.batch_size % part:
             raise InputError(

@@ -111,9 +111,11 @@ def _read(experiment, attribute, source, network):
         raise InputError(f"{source!r} is neither a file nor a run, nor published weights{nearest(source, published.FILES)}")
     if reader is None:
         raise InputError(f"no published format of this network is read; give a run instead of {source!r}")
+    file = path if path.exists() else pathlib.Path(str(path).rpartition(":")[0])  # Behind a colon: how to read it.
+    if not file.is_file():
+        raise InputError(f"{path}: no such file")
     found = reader(path, network)
-    checksum = published.checksum(str(path).removesuffix(":legacy"))
-    found.origin = f"{found.origin} (SHA-256 {checksum[:16]}...)"
+    found.origin = f"{found.origin} (SHA-256 {published.checksum(file)[:16]}...)"
     return found
 
 
