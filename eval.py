@@ -51,7 +51,8 @@ def main(argv):
         raise InputError("--generated goes with --reference, a folder or an .npz of statistics")
     if not (_WORKDIR.value or _GENERATED.value or runs):
         raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR or --compare RUN RUN")
-    from vision_gen.engine import evaluation, inference, loop, sheets
+    from vision_gen.engine import evaluation, inference, loop
+    from vision_gen.figures import sheets
 
     loop.use_compilation_cache()
     settings = dict(

@@ -12,12 +12,12 @@ from PIL import Image, ImageOps
 from vision_gen.data import images, pipeline, sources
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import parallel as parallel_lib
-from vision_gen.engine import sheets
 from vision_gen.engine import experiment as experiments
 from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
 from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
+from vision_gen.figures import sheets
 from vision_gen.ops import colour
 
 
