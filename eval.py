@@ -23,7 +23,7 @@ from vision_gen.errors import InputError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", '"best", "last" or a step.')
-_SPLIT = flags.DEFINE_string("split", "test", '"test", "val" or "train".')
+_SPLIT = flags.DEFINE_string("split", "test", '"test", "val", "train" or a name in config.evaluations.')
 _METRICS = flags.DEFINE_list("metrics", [], "Such as fd,kid,precision,recall,psnr; by default the system's own.")
 _FEATURES = flags.DEFINE_string(
     "features", "efficientnet-lite0", 'Network of fd and kid; "inception-2015" makes fd FID.'
@@ -51,7 +51,7 @@ def main(argv):
         raise InputError("--generated goes with --reference, a folder or an .npz of statistics")
     if not (_WORKDIR.value or _GENERATED.value or runs):
         raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR or --compare RUN RUN")
-    from vision_gen.engine import evaluation, inference, loop
+    from vision_gen.engine import comparison, evaluation, inference, loop
     from vision_gen.figures import sheets
 
     loop.use_compilation_cache()
@@ -63,11 +63,11 @@ def main(argv):
     )
     folder = _OUTPUT.value or "runs/compared"
     if runs:
-        print(commands.columns(evaluation.compare_runs(runs, folder)))
+        print(commands.columns(comparison.compare_runs(runs, folder, _SPLIT.value)))
         print(f"{folder}/report.html")
     elif _GENERATED.value:
         metrics = _METRICS.value or ["fid" if _FEATURES.value == "inception-2015" else "fd"]
-        found = evaluation.compare_folders(
+        found = comparison.compare_folders(
             _REFERENCE.value, _GENERATED.value, folder, metrics=metrics, **settings
         )
         print(commands.table(found))
@@ -78,11 +78,11 @@ def main(argv):
         sheets.save(_OUTPUT.value, model(*images))
         print(f"wrote {_OUTPUT.value} (checkpoint of step {model.step})")
     else:
-        found, sheet = evaluation.evaluate_run(
+        found, paths = evaluation.evaluate_run(
             _WORKDIR.value, _CHECKPOINT.value, _SPLIT.value, metrics=_METRICS.value, **settings
         )
         print(commands.table(found))
-        print(f"{_WORKDIR.value}/metrics.json\n{_WORKDIR.value}/report.html\n{sheet}")
+        print(*paths, sep="\n")
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ def tiny(encoding):
 def test_held_out_views_are_learned(encoding, tmp_path):
     config = tiny(encoding)
     loop.train(config, tmp_path)
-    means, sheet = evaluation.evaluate_run(tmp_path)
-    assert sheet.exists() and (tmp_path / "orbit.gif").exists()
+    means, paths = evaluation.evaluate_run(tmp_path)
+    assert paths[-1].exists() and (tmp_path / "orbit.gif").exists()
     assert means["psnr"] > means["psnr_mean_colour"] + 4, means
     with pytest.raises(InputError, match="is not applied to images"):
         inference.load(tmp_path)("anything.png")

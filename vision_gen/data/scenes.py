@@ -56,6 +56,8 @@ class Rays:
     [rays, 4] uint8. Every ray of the scene is in one bundle, but for a remainder smaller than one.
     """
 
+    classes = ()
+
     def __init__(self, scene, rays, seed=0):
         views, self._height, self._width = scene.colour.shape[:3]
         count = views * self._height * self._width
@@ -98,6 +100,8 @@ def example(rays, rng=None):
 
 class Views:
     """A scene's views: `pose` [3, 4], `intrinsics` [8] and `colour` [height, width, 4] uint8."""
+
+    classes = ()
 
     def __init__(self, scene):
         self.scene = scene

@@ -180,7 +180,7 @@ class RadianceField(System):
         }
 
     @classmethod
-    def figures(cls, model, source):
+    def figures(cls, model, source, values):
         """`orbit`: a film around the scene, the depth beside the colour."""
         views = list(scenes.CameraPath(source, model.config.data.film_frames))
         together = jax.device_count()
