@@ -19,7 +19,7 @@ from absl import flags
 from benchmarks import arguments, measure, records, report
 from vision_gen.engine import commands
 from vision_gen.engine import report as page
-from vision_gen.engine import system as systems
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 
 
@@ -82,7 +82,8 @@ def main(argv):
             f"no validation of {metric!r} was logged in {flags.FLAGS.minutes:g} minutes; lower config.train.eval_every, "
             f"{config.train.eval_every}"
         )
-    unit, each = systems.load_class(config.system).units(config)
+    experiment = Experiment(config)
+    unit, each = experiment.system.units(experiment)
     seen = config.train.batch_size * each
     points = [(seconds, step * seen, value) for seconds, step, value in found[metric]]
     # By the project's convention x_NAME is what x is to be compared with.

@@ -59,7 +59,7 @@ class Classifier(System):
 
     @classmethod
     def adapt(cls, attribute, name, value, like):
-        return vit.adapt(name, value, like)
+        return pretrained.adapt(name, value, like)
 
     def forward(self, batch, now):
         """Logits [batch, classes] of the augmented images, and the targets they should have."""
