@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.engine import toy
 from vision_gen.engine import checkpoints as ckpt
-from vision_gen.engine import evaluation, inference, loop
+from vision_gen.engine import evaluation, events, inference, loop
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
 from vision_gen.engine.experiment import Experiment
@@ -51,9 +51,8 @@ def command(folder, workdir, *more):
 
 
 def environment():
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    env["XLA_FLAGS"] = ""
-    return env
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, "XLA_FLAGS": ""}
 
 
 def start(folder, workdir, *more, before=()):
@@ -85,7 +84,11 @@ def test_a_run_leaves_everything_that_it_promises(straight):
     _, workdir = straight
     for name in ("config.json", "train.log", "samples/0000003.png", "samples/0000006.png"):
         assert (workdir / name).is_file(), name
-    assert list(workdir.glob("events.out.tfevents.*"))
+    logged = events.scalars(workdir)
+    for name in ("images_per_second", "steps_per_sec", "uptime"):
+        assert [step for _, step, _ in logged[name]] == [1, 2, 3, 4, 5, 6], name
+    assert logged["train/painter/loss"][-1][1] == 6
+    assert [step for _, step, _ in logged["val/psnr"]] == [3, 6]
     assert sorted(int(p.name) for p in (workdir / "checkpoints").iterdir()) == [3, 6]
     assert "step 6/6" in (workdir / "train.log").read_text()
     assert json.loads((workdir / "config.json").read_text())["train"]["steps"] == 6
@@ -316,12 +319,32 @@ def test_import_is_light():
     code = "import sys, vision_gen; print(sorted({'tensorflow', 'jax'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert out.stdout.strip() == "[]"
-    code = (
-        "import sys; from vision_gen.data import pipeline, sources; "
-        "from vision_gen.engine import loop, inference; print('tensorflow' in sys.modules)"
+
+
+def test_a_run_imports_no_tensorflow_and_is_profiled(straight, tmp_path):
+    folder, _ = straight
+    code = "import runpy, sys; sys.argv = sys.argv[1:]\ntry: runpy.run_path('train.py', run_name='__main__')\n"
+    code += "finally: print([name for name in sys.modules if name.split('.')[0] == 'tensorflow'])"
+    _, *arguments = command(folder, tmp_path / "run", "--config.train.profile_at=2")
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
     )
-    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert out.stdout.strip() == "False", out.stderr
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "[]"
+    assert list((tmp_path / "run").glob("plugins/profile/*/*.xplane.pb"))
+
+
+@pytest.mark.parametrize("first,starts,stops", [(3, 3, 8), (1, 1, 6), (8, 8, "end"), (0, None, None), (20, None, None)])
+def test_a_profile_is_of_five_steps(tmp_path, monkeypatch, first, starts, stops):
+    found = {"start": None, "stop": None}
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: found.update(start=number))
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: found.update(stop=number))
+    profile = loop._Profile(tmp_path, first)
+    for number in range(1, 10):
+        profile.before(number, {})
+    number = "end"
+    profile.close()
+    assert found == {"start": starts, "stop": stops}
 
 
 def test_figures_of_a_run_and_applying_it(straight):

@@ -141,22 +141,17 @@ class TFDS:
       labels: examples have the feature `label`.
 
     Raises:
-      InputError: there is no such dataset, it cannot be downloaded, or has no `image` or `label`.
+      InputError: there is no such dataset, it cannot be downloaded, has no `image` or `label`, or needs tensorflow,
+        which is not installed.
     """
 
     def __init__(self, name, split, size, data_dir="", *, labels=False):
         import tensorflow_datasets as tfds
 
         folder = _tfds_folder(data_dir)
-        with _lock(folder, f"tfds-{name.replace('/', '-')}"):
-            try:
-                builder = tfds.builder(name, data_dir=str(folder), file_format="array_record")
-                builder.download_and_prepare()
-            except Exception as error:  # TFDS raises what its readers, writers and servers raise.
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise InputError(
-                    f"config.data.name: TFDS cannot prepare {name!r} in {str(folder)!r}: {reason}"
-                ) from error
+        with _explained(name, folder), _lock(folder, f"tfds-{name.replace('/', '-')}"):
+            builder = tfds.builder(name, data_dir=str(folder), file_format="array_record")
+            builder.download_and_prepare()
         features = builder.info.features
         needed = ("image", "label") if labels else ("image",)
         missing = [feature for feature in needed if feature not in features]
@@ -165,8 +160,10 @@ class TFDS:
                 f"config.data.name: TFDS dataset {name!r} has no feature {missing[0]!r}, but {sorted(features)}"
             )
         self.classes = tuple(features["label"].names) if labels else ()
-        self._source = builder.as_data_source(_tfds_splits(builder, labels)[split])
         self._size = size
+        with _explained(name, folder):
+            self._source = builder.as_data_source(_tfds_splits(builder, labels)[split])
+            self[0]  # What cannot be decoded is said now.
 
     def __len__(self):
         return len(self._source)
@@ -184,6 +181,23 @@ class TFDS:
     def name(self, index):
         """What example `index` is called: its number."""
         return str(index)
+
+
+@contextlib.contextmanager
+def _explained(name, folder):
+    """Turns whatever TFDS raises, which its readers, writers and servers raise, into one clear error."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        cause = error
+        while cause is not None:
+            if isinstance(cause, ImportError) and (cause.name or "").split(".")[0] == "tensorflow":
+                reason = "it needs tensorflow; pip install -e '.[tfds]'"
+            cause = cause.__cause__
+        raise InputError(f"config.data.name: TFDS cannot prepare or read {name!r} in {str(folder)!r}: {reason}") from error
 
 
 def _tfds_folder(data_dir):
