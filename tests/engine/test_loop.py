@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.engine import toy
 from vision_gen.engine import checkpoints as ckpt
-from vision_gen.engine import evaluation, inference, loop
+from vision_gen.engine import evaluation, loop, use
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import step as step_lib
 from vision_gen.errors import InputError, NonFiniteError
@@ -30,7 +30,7 @@ def config_of(folder, **train):
 
 
 def state_of(workdir, step):
-    return inference.load(workdir, step).state
+    return use.load(workdir, step).state
 
 
 def assert_identical(a, b):
@@ -316,7 +316,7 @@ def test_import_is_light():
     assert out.stdout.strip() == "[]"
     code = (
         "import sys; from vision_gen.data import pipeline, sources; "
-        "from vision_gen.engine import loop, inference; print('tensorflow' in sys.modules)"
+        "from vision_gen.engine import loop, use; print('tensorflow' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert out.stdout.strip() == "False", out.stderr
@@ -333,9 +333,9 @@ def test_figures_of_a_run_and_applying_it(straight):
     model = vision_gen.load(workdir)
     out = model(np.full((30, 50), 255, np.uint8))
     assert out.shape == (30, 50, 3) and out.dtype == np.uint8
-    with pytest.raises(InputError, match="must be uint8"):
+    with pytest.raises(InputError, match="sketch must be a path or an image, or a uint8 array"):
         model(np.zeros((4, 4, 3)))
-    with pytest.raises(InputError, match=r"takes the images \['sketch'\]"):
+    with pytest.raises(InputError, match="sketch is missing: translate takes sketch"):
         model()
     with pytest.raises(InputError, match="one of the steps"):
         vision_gen.load(workdir, 5)

@@ -5,8 +5,11 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from vision_gen import values
 from vision_gen.engine import defaults
+from vision_gen.engine.fitting import WholePicture
 from vision_gen.engine.system import System
+from vision_gen.engine.tools import Tool
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import layers
 from vision_gen.ops import augment, colour, random
@@ -16,7 +19,6 @@ class Toy(System):
     """Paints a drawing by a 1x1 convolution of its lines; noise makes it need its keys."""
 
     players = ("painter",)
-    inputs = {"sketch": 1}
     columns = ("sketch", "output")
 
     def __init__(self, config, *, rngs):
@@ -31,6 +33,12 @@ class Toy(System):
 
     def painter_loss(self, out, batch, keys):
         return {"square": jnp.mean((out["fake"] - out["target"]) ** 2)}
+
+    @classmethod
+    def tools(cls, experiment, facts):
+        sketch = values.Image(channels=1, lines=True)
+        fitting = WholePicture(size=0, tile=256)
+        return [Tool("translate", "Paints a drawing.", {"sketch": sketch}, {"image": values.Image()}, fitting=fitting)]
 
     def translate(self, *, sketch):
         return self.painter(sketch)

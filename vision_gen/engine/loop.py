@@ -17,6 +17,7 @@ import numpy as np
 
 from vision_gen.data import pipeline, sources
 from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import facts
 from vision_gen.engine import inference as inference_lib
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import sheets
@@ -103,6 +104,7 @@ def train(config, workdir):
 
     source = sources.open_source(config, "train")
     validation = sources.open_source(config, "val")
+    facts.keep(workdir, source)
     for s in (source, validation):
         if getattr(s, "skipped", None):
             log.warning("left out %d unreadable image(s), the first: %s", len(s.skipped), s.skipped[0])

@@ -29,11 +29,27 @@ class Player:
         object.__setattr__(self, "modules", self.modules or (self.name,))
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Now:
+    """When in a run, and the draws of this step.
+
+    Attributes:
+      keys: [batch], one random key for each example.
+      step: of the run, int32, from 0.
+      progress: `step` over the run's steps, float32 in [0, 1).
+    """
+
+    keys: jax.Array
+    step: jax.Array
+    progress: jax.Array
+
+
 class System(nnx.Module):
     """A published system: networks, the players that train them, their losses, its samples.
 
-    A subclass has `players`, `inputs`, `columns`, a constructor `(config, *, rngs)` that builds its networks
-    as attributes, `forward`, a `<name>_loss` for each player, `sample`, `evaluate` and `translate`.
+    A subclass has `players`, `columns`, a constructor `(config, *, rngs)` that builds its networks
+    as attributes, `forward`, a `<name>_loss` for each player, `sample`, `evaluate`, and `tools` with their methods.
     Attributes with parameters that are no player's are frozen.
 
     Batches are dicts of arrays with a leading batch axis as the data pipeline makes them (images
@@ -41,8 +57,6 @@ class System(nnx.Module):
     """
 
     players: tuple = ()
-    # What `translate` takes: channels by name, in order.
-    inputs: dict = {}
     # What `sample` returns, in the order of the sheet.
     columns: tuple = ()
     # Examples that are evaluated at a time, over all devices; at least one on each.
@@ -68,9 +82,15 @@ class System(nnx.Module):
         """Named figures [batch] for held-out examples, baselines included; NaN is left out."""
         raise NotImplementedError
 
-    def translate(self, **inputs):
-        """An image [batch, height, width, 3] in [-1, 1] from images named as in `inputs`."""
-        raise NotImplementedError
+    @classmethod
+    def tools(cls, experiment, facts):
+        """What a trained system can be asked to do, the main thing first: a sequence of `engine.tools.Tool`.
+
+        Args:
+          experiment: the run's settings.
+          facts: what is known of the data, such as `classes`; see `engine.facts`.
+        """
+        return ()
 
     @classmethod
     def units(cls, config):
@@ -84,7 +104,7 @@ class System(nnx.Module):
         An array [frames, height, width, 3] is a film.
 
         Args:
-          model: an `engine.inference.Model`.
+          model: an `engine.use.Model`.
           source: held-out examples.
         """
         return {}

@@ -9,7 +9,10 @@ import jax
 import jax.numpy as jnp
 from ml_collections import FrozenConfigDict
 
+from vision_gen import values
+from vision_gen.engine.fitting import CentralSquare
 from vision_gen.engine.system import System
+from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.metrics import accuracy
 from vision_gen.nets import vit
@@ -42,6 +45,22 @@ class Classifier(System):
         except ValueError as error:
             raise InputError(f"config.{error}") from error
         self.model = nnx.static(FrozenConfigDict(model))
+
+    @classmethod
+    def tools(cls, experiment, facts):
+        return [
+            Tool(
+                "classify",
+                "Says what an image shows.",
+                inputs={"image": values.Image()},
+                outputs={"scores": values.Scores(tuple(facts["classes"]))},
+                fitting=CentralSquare(experiment.data.size, multiple=experiment.model.patch),
+            )
+        ]
+
+    def classify(self, *, image):
+        """Probabilities [batch, classes] of images [batch, height, width, 3] in [-1, 1]."""
+        return jax.nn.softmax(self.network(image).astype(jnp.float32))
 
     def forward(self, batch, keys):
         """Logits [batch, classes] of the augmented images, and the targets they should have."""

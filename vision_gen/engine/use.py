@@ -1,0 +1,183 @@
+"""Trained systems in a user's hands: from a run's folder, or from published weights without a run."""
+
+import functools
+import pathlib
+
+import jax
+
+from vision_gen.data import sources
+from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import facts as facts_lib
+from vision_gen.engine import parallel as parallel_lib
+from vision_gen.engine import step as step_lib
+from vision_gen.engine import system as systems
+from vision_gen.engine import tools as tools_lib
+from vision_gen.engine.inference import Inference
+from vision_gen.errors import InputError
+
+
+class Model:
+    """A trained system; `vision_gen.load` makes it.
+
+    Each of its tools is a function of its name: `model.translate("sketch.png", "reference.png")`, with its help;
+    calling the model itself is calling its first tool.
+
+    Attributes:
+      config: the resolved config.
+      step: of the checkpoint.
+      state: as checkpointed.
+      tools: {name: `tools.Tool`}.
+    """
+
+    def __init__(self, config, step, state, tools, inference):
+        self.config, self.step, self.state, self.tools = config, step, state, tools
+        self._inference = inference
+        self._system = systems.load_class(config.system)
+        for name, tool in tools.items():
+            if hasattr(self, name):
+                raise ValueError(f"a tool cannot be called {name!r}: that is an attribute of Model")
+            setattr(self, name, _function(self, tool))
+
+    def run(self, tool, inputs, options, progress=None):
+        """Outputs by name of a tool on checked values; see `tools.Runner`."""
+        return self._runner(tool, inputs, options, progress)
+
+    @functools.cached_property
+    def _runner(self):
+        params = step_lib.ema_params(self.state)
+        return tools_lib.Runner(
+            self._inference.graphdef, params, self.state["rest"], self._inference.compiler_options
+        )
+
+    def __call__(self, *arguments, **named):
+        """Calls the first of `tools`."""
+        if not self.tools:
+            raise InputError(f"{self.config.system} has no tools")
+        return getattr(self, next(iter(self.tools)))(*arguments, **named)
+
+    def apply(self, method, source, count):
+        """A method (batch, keys) of the system for `count` examples spread over a source."""
+        return self._inference.spread(method, self.state, source, count)
+
+    def evaluate(self, source, progress=None):
+        """(means, values) of `System.evaluate` over a source; see `Inference.evaluate`."""
+        return self._inference.evaluate(self.state, source, progress=progress)
+
+    def each(self, method, source, progress=None):
+        """A method (batch, keys) of the system for every example of a source, a batch at a time."""
+        return self._inference.each(method, self.state, source, progress=progress)
+
+    @property
+    def columns(self):
+        """What the system's sample sheet shows, by name."""
+        return tuple(self._system.columns)
+
+    def names(self, method, source):
+        """Names of what a method (batch, keys) of the system gives for examples of a source."""
+        return tuple(self._inference.shapes(method, self.state, sources.stack([source[0]])))
+
+    def sheet(self, source, count):
+        """The sample sheet of `count` examples spread over a source, uint8."""
+        return self._inference.sheet(self.state, source, count)
+
+    def draw(self, source):
+        """The pictures that explain the system: {name: uint8 image or film}; see `System.figures`."""
+        return self._system.figures(self, source)
+
+
+def _function(model, tool):
+    """A tool of a model as a Python function with signature and help."""
+
+    def function(*arguments, progress=None, **named):
+        outputs = model.run(tool, *tool.read(arguments, named), progress)
+        return outputs if len(tool.outputs) > 1 else outputs[next(iter(tool.outputs))]
+
+    function.__name__ = function.__qualname__ = tool.name
+    function.__doc__ = tool.help()
+    function.__signature__ = tool.signature
+    return function
+
+
+def declared(config, facts):
+    """The tools of a system that a config describes: {name: `tools.Tool`}."""
+    return tools_lib.named(systems.load_class(config.system).tools(config, facts))
+
+
+def tools_of_run(workdir):
+    """The tools of a run, without its weights: {name: `tools.Tool`}.
+
+    Raises:
+      InputError: there is no such run.
+    """
+    config = ckpt.load_config(workdir)
+    return declared(config, facts_lib.load(workdir, config))
+
+
+def tools_of_config(config):
+    """The tools of a system that a config describes, without its weights: {name: `tools.Tool`}."""
+    return declared(config, facts_lib.of_data(config))
+
+
+def load(workdir, checkpoint="best"):
+    """A trained system from a run's folder.
+
+    Args:
+      workdir: as given to `train.py`.
+      checkpoint: "best", "last", or the number of a step.
+
+    Returns:
+      A `Model`.
+
+    Raises:
+      InputError: there is no such run or checkpoint, or it does not fit the config in it.
+    """
+    config = _alone(ckpt.load_config(workdir))
+    if not (pathlib.Path(workdir) / "checkpoints").is_dir():
+        raise InputError(f"{workdir} has no checkpoints yet")
+    manager = ckpt.Checkpoints(workdir, config, read_only=True)
+    step = _chosen(manager, checkpoint, workdir)
+    parallel = parallel_lib.Parallel(config)
+    graphdef, target = step_lib.place_state(config, parallel, abstract=True)
+    state = manager.restore(step, target)
+    manager.close()
+    tools = declared(config, facts_lib.load(workdir, config))
+    return Model(config, step, state, tools, Inference(config, graphdef, parallel))
+
+
+def from_config(config):
+    """A system with the weights that its config names, without a run.
+
+    Args:
+      config: an experiment.
+
+    Returns:
+      A `Model`, its step 0.
+    """
+    config = _alone(config)
+    parallel = parallel_lib.Parallel(config)
+    graphdef, state = step_lib.place_state(config, parallel)
+    tools = declared(config, facts_lib.of_data(config))
+    return Model(config, 0, state, tools, Inference(config, graphdef, parallel))
+
+
+def _alone(config):
+    """The config for this one process with what devices it has, whatever the run was trained on."""
+    config = config.copy_and_resolve_references()
+    config.parallel.update(style="jit", fsdp=1, processes=1)
+    config.train.update(accumulate=1, batch_size=len(jax.devices()))
+    return config
+
+
+def _chosen(manager, checkpoint, workdir):
+    """The step that `checkpoint` means."""
+    steps = manager.steps()
+    if not steps:
+        raise InputError(f"{workdir} has no finished checkpoint yet")
+    if checkpoint == "last":
+        return steps[-1]
+    if checkpoint == "best":
+        best = manager.best()
+        return steps[-1] if best is None else best
+    if str(checkpoint).isdigit() and int(checkpoint) in steps:
+        return int(checkpoint)
+    raise InputError(f'checkpoint must be "best", "last" or one of the steps {steps}, got {checkpoint!r}')
