@@ -48,17 +48,23 @@ _COMPARE = flags.DEFINE_bool("compare", False, "Compare the runs that follow.")
 
 def main(argv):
     runs = argv[1:] if _COMPARE.value else []
-    if _TOOLS.value or _INPUT.value or argv[1:] and not runs:
-        return _use(argv[1:])
-    if _CONFIG.value:
+    using = _TOOLS.value or _INPUT.value or bool(argv[1:]) and not runs
+    if (using or _CONFIG.value) and (_WORKDIR.value is None) == (_CONFIG.value is None):
+        raise InputError("a tool goes with --workdir=RUN or --config=FILE, one of them")
+    if _CONFIG.value and not using:
         raise InputError("--config goes with a tool or --tools; a run is evaluated by --workdir")
     if _GENERATED.value and not _REFERENCE.value:
         raise InputError("--generated goes with --reference, a folder or an .npz of statistics")
     if not (_WORKDIR.value or _GENERATED.value or runs):
         raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR or --compare RUN RUN")
-    from vision_gen.engine import evaluation, loop
+    from vision_gen.engine import apply, evaluation, loop, use
 
     loop.use_compilation_cache()
+    if using:
+        named = use.Named(_WORKDIR.value, _CHECKPOINT.value, _CONFIG.value)
+        pictures = [path for path in (_INPUT.value, _REFERENCE.value) if path and _INPUT.value]
+        lines = apply.lines(named, argv[1:], pictures, _OUTPUT.value, listing=_TOOLS.value, progress=commands.progress)
+        return print("\n".join(lines))
     settings = dict(
         features=_FEATURES.value,
         weights=_WEIGHTS.value,
@@ -82,23 +88,6 @@ def main(argv):
         )
         print(commands.table(found))
         print(f"{_WORKDIR.value}/metrics.json\n{_WORKDIR.value}/report.html\n{sheet}")
-
-
-def _use(arguments):
-    """Lists the tools of a run or config, or runs one."""
-    if (_WORKDIR.value is None) == (_CONFIG.value is None):
-        raise InputError("a tool goes with --workdir=RUN or --config=FILE, one of them")
-    from vision_gen.engine import apply, loop, use
-
-    loop.use_compilation_cache()
-    tools = use.tools_of_run(_WORKDIR.value) if _WORKDIR.value else use.tools_of_config(_CONFIG.value)
-    if _TOOLS.value:
-        print("\n".join(apply.described(tools)))
-        return
-    pictures = [path for path in (_INPUT.value, _REFERENCE.value) if path] if _INPUT.value else []
-    job = apply.Job(*apply.choose(tools, arguments, pictures), _OUTPUT.value)
-    model = use.load(_WORKDIR.value, _CHECKPOINT.value) if _WORKDIR.value else use.from_config(_CONFIG.value)
-    print("\n".join(job.run(model, commands.progress)))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def test_held_out_views_are_learned(encoding, tmp_path):
     np.testing.assert_allclose(found["image"], (shown + 1) * 127.5, atol=1)
     assert found["depth"].shape == (24, 24, 1)
     film = model.film([view["pose"], source[1]["pose"]])
-    np.testing.assert_array_equal(film["film"][0], found["image"])
+    np.testing.assert_allclose(film["film"][0], found["image"].astype(int), atol=1)
     assert film["film"].shape == film["depth"].shape == (2, 24, 24, 3)
     assert np.abs(film["film"][1].astype(int) - film["film"][0]).max() > 20
     with pytest.raises(InputError, match="camera: anything.png is not readable as JSON|no such file"):

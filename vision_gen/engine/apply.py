@@ -18,6 +18,26 @@ log = logging.getLogger("vision_gen")
 BETWEEN_PREVIEWS = 5.0
 
 
+def lines(named, arguments, pictures, output, *, listing, progress):
+    """Runs a tool on files, or lists the tools there are.
+
+    Args:
+      named: a `use.Named`.
+      arguments, pictures: see `choose`.
+      output: see `Job`.
+      listing: list the tools.
+      progress: see `Job.run`.
+
+    Returns:
+      Lines that say what was done.
+    """
+    tools = named.tools()
+    if listing:
+        return [line for tool in tools.values() for line in tool.lines()] or ["no tools"]
+    job = Job(*choose(tools, arguments, pictures), output)
+    return job.run(named.model(), progress)
+
+
 def choose(tools, arguments, pictures):
     """The tool that a command line asks for.
 
@@ -247,10 +267,3 @@ def _check_readable(tool, files):
         wrong = [why for why in executor.map(lambda pair: problem(*pair), pairs) if why]
     if wrong:
         raise InputError(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
-
-
-def described(tools):
-    """The list of a system's tools, as lines."""
-    if not tools:
-        return ["no tools"]
-    return [line for tool in tools.values() for line in tool.lines()]

@@ -1,5 +1,6 @@
 """Trained systems in a user's hands: from a run's folder, or from published weights without a run."""
 
+import dataclasses
 import functools
 import pathlib
 
@@ -103,19 +104,28 @@ def declared(config, facts):
     return tools_lib.named(systems.load_class(config.system).tools(config, facts))
 
 
-def tools_of_run(workdir):
-    """The tools of a run, without its weights: {name: `tools.Tool`}.
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A system that a command names, by a run or by a config; its weights are read when they are needed.
 
-    Raises:
-      InputError: there is no such run.
+    Args:
+      workdir: of the run, or None.
+      checkpoint: of the run.
+      config: an experiment, where there is no run.
     """
-    config = ckpt.load_config(workdir)
-    return declared(config, facts_lib.load(workdir, config))
 
+    workdir: str | None
+    checkpoint: str = "best"
+    config: object = None
 
-def tools_of_config(config):
-    """The tools of a system that a config describes, without its weights: {name: `tools.Tool`}."""
-    return declared(config, facts_lib.of_data(config))
+    def tools(self):
+        """Its tools, {name: `tools.Tool`}."""
+        config = self.config if self.workdir is None else ckpt.load_config(self.workdir)
+        return declared(config, facts_lib.of_data(config) if self.workdir is None else facts_lib.load(self.workdir, config))
+
+    def model(self):
+        """The `Model`."""
+        return from_config(self.config) if self.workdir is None else load(self.workdir, self.checkpoint)
 
 
 def load(workdir, checkpoint="best"):
