@@ -9,7 +9,7 @@ from sklearn import linear_model
 
 from configs import vit_digits, vit_openmoji
 from vision_gen.data import pipeline, sources
-from vision_gen.engine import evaluation, inference, loop
+from vision_gen.engine import evaluation, loop, use
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
@@ -35,7 +35,7 @@ def test_openmojis_groups_are_learned_beyond_regression_on_pixels(tmp_path):
     config.train.update(steps=600, log_every=100, eval_every=0, sample_every=0, checkpoint_every=600)
     loop.train(config, tmp_path)
     source = sources.open_source(config, "test")
-    model = inference.load(tmp_path, "last")
+    model = use.load(tmp_path, "last")
     means, _ = model.evaluate(source)
     sets = {}
     for split in ("train", "test"):

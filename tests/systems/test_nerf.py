@@ -8,7 +8,7 @@ import pytest
 
 from configs import nerf_blender, nerf_demo
 from vision_gen.data import scenes, sources
-from vision_gen.engine import evaluation, inference, loop
+from vision_gen.engine import evaluation, loop, use
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
@@ -50,8 +50,20 @@ def test_held_out_views_are_learned(encoding, tmp_path):
     means, sheet = evaluation.evaluate_run(tmp_path)
     assert sheet.exists() and (tmp_path / "orbit.gif").exists()
     assert means["psnr"] > means["psnr_mean_colour"] + 4, means
-    with pytest.raises(InputError, match="is not applied to images"):
-        inference.load(tmp_path)("anything.png")
+    model = use.load(tmp_path)
+    # The cameras that it was trained with are kept: one of them shows what training saw.
+    source = sources.open_source(config, "val")
+    view = source[0]
+    found = model.render(view["pose"])
+    shown = model.apply("sample", [view], 1)["output"][0]
+    np.testing.assert_allclose(found["image"], (shown + 1) * 127.5, atol=1)
+    assert found["depth"].shape == (24, 24, 1)
+    film = model.film([view["pose"], source[1]["pose"]])
+    np.testing.assert_allclose(film["film"][0], found["image"].astype(int), atol=1)
+    assert film["film"].shape == film["depth"].shape == (2, 24, 24, 3)
+    assert np.abs(film["film"][1].astype(int) - film["film"][0]).max() > 20
+    with pytest.raises(InputError, match="camera: anything.png is not readable as JSON|no such file"):
+        model("anything.png")
 
 
 def test_a_view_in_chunks_is_the_view():

@@ -37,6 +37,16 @@ class Scene:
     names: tuple
     path: str = "orbit"
 
+    @property
+    def cameras(self):
+        """The cameras as they are kept with a run, to place others around them; see `values.cameras.Rig`."""
+        return {
+            "pose": self.pose.tolist(),
+            "intrinsics": self.intrinsics[0].tolist(),
+            "size": self.colour.shape[1:3],
+            "path": self.path,
+        }
+
     def part(self, index):
         """The views numbered `index`."""
         names = tuple(self.names[i] for i in index)
@@ -65,6 +75,11 @@ class Rays:
         self._colour = scene.colour.reshape(-1, 4)
         dtype = np.uint32 if count < 2**32 else np.uint64
         self._order = np.random.default_rng(seed).permutation(count).astype(dtype)
+
+    @property
+    def cameras(self):
+        """See `Scene.cameras`."""
+        return self._scene.cameras
 
     def __len__(self):
         return len(self._order) // self._rays
@@ -102,6 +117,11 @@ class Views:
     def __init__(self, scene):
         self.scene = scene
 
+    @property
+    def cameras(self):
+        """See `Scene.cameras`."""
+        return self.scene.cameras
+
     def __len__(self):
         return len(self.scene.names)
 
@@ -116,49 +136,6 @@ class Views:
     def name(self, index):
         """Name of view `index`."""
         return self.scene.names[index]
-
-
-class CameraPath:
-    """Views from where no camera was: a circle around the scene, or a spiral in front of it.
-
-    Args:
-      views: `Views`, whose mean distance and height above the middle the circle has.
-      frames: how many.
-    """
-
-    def __init__(self, views, frames):
-        scene = views.scene
-        self._example = views[0]
-        turns = np.linspace(0, 2 * np.pi, frames, endpoint=False)
-        positions = scene.pose[:, :, 3]
-        if scene.path == "spiral":
-            mean = average_pose(scene.pose)
-            spread = np.percentile(np.abs((positions - mean[:, 3]) @ mean[:, :3]), 90, axis=0)
-            focus = mean[:, 3] - mean[:, 2] * 10 * max(spread.max(), 1e-3)
-            offsets = np.stack([np.cos(turns), -np.sin(turns), -np.sin(turns / 2)], -1) * spread
-            places = mean[:, 3] + offsets @ mean[:, :3].T
-            self._poses = [look_at(place, focus, mean[:, 1]) for place in places]
-        else:
-            centre = scene_centre(scene.pose)
-            up = scene.pose[:, :, 1].mean(0)
-            up = np.eye(3)[np.abs(up).argmax()] * np.sign(up[np.abs(up).argmax()])
-            away = positions - centre
-            height = (away @ up).mean()
-            radius = max(np.linalg.norm(away, axis=1).mean() ** 2 - height**2, 1e-6) ** 0.5
-            first = np.roll(up, 1)
-            second = np.cross(up, first)
-            self._poses = [
-                look_at(
-                    centre + up * height + radius * (np.cos(a) * first + np.sin(a) * second),
-                    centre,
-                    up,
-                )
-                for a in turns
-            ]
-
-    def __iter__(self):
-        for pose in self._poses:
-            yield {**self._example, "pose": pose}
 
 
 def look_at(place, target, up):

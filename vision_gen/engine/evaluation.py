@@ -16,7 +16,7 @@ import numpy as np
 
 from vision_gen.data import images as image_files
 from vision_gen.data import sources
-from vision_gen.engine import inference, report, sheets
+from vision_gen.engine import report, sheets, use
 from vision_gen.errors import InputError
 from vision_gen.metrics import extract
 from vision_gen.metrics import image as image_metrics
@@ -65,7 +65,7 @@ def evaluate_run(
     Raises:
       InputError: a metric is unknown, or the system makes no images to compare.
     """
-    model = inference.load(workdir, checkpoint)
+    model = use.load(workdir, checkpoint)
     source = sources.open_source(model.config, split)
     own, distances, paired = _chosen(model, source, metrics)
     extractor = _extractor(distances, features, weights, resize) if distances else None

@@ -18,6 +18,7 @@ from vision_gen.data import pipeline, sources
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import events
 from vision_gen.engine import experiment as experiments
+from vision_gen.engine import facts
 from vision_gen.engine import inference as inference_lib
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import sheets
@@ -73,6 +74,7 @@ def train(config, workdir):
     graphdef, state = states.place_state(experiment, parallel, weights)
     # Whatever can be wrong with what was given has been found by now.
     ckpt.claim(workdir, experiment)
+    facts.keep(workdir, source)
     parallel_lib.barrier("workdir")
     log_file = _log_to(workdir, jax.process_index())
     for note in notes:

@@ -11,7 +11,10 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from vision_gen import values
+from vision_gen.engine.fitting import CentralSquare
 from vision_gen.engine.system import System
+from vision_gen.engine.tools import Tool
 from vision_gen.metrics import accuracy
 from vision_gen.nets import vit
 from vision_gen.ops import augment, colour, rand_augment, random, resample
@@ -60,6 +63,22 @@ class Classifier(System):
     @classmethod
     def adapt(cls, attribute, name, value, like):
         return pretrained.adapt(name, value, like)
+
+    @classmethod
+    def tools(cls, experiment, facts):
+        return [
+            Tool(
+                "classify",
+                "Says what an image shows.",
+                inputs={"image": values.Image()},
+                outputs={"scores": values.Scores(tuple(facts["classes"]))},
+                fitting=CentralSquare(experiment.data.size, multiple=experiment.model.patch),
+            )
+        ]
+
+    def classify(self, *, image):
+        """Probabilities [batch, classes] of images [batch, height, width, 3] in [-1, 1]."""
+        return jax.nn.softmax(self.network(image).astype(jnp.float32))
 
     def forward(self, batch, now):
         """Logits [batch, classes] of the augmented images, and the targets they should have."""

@@ -16,8 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import ImageDraw
 
+from vision_gen import values
 from vision_gen.engine import sheets
+from vision_gen.engine.fitting import WholePicture
 from vision_gen.engine.system import System
+from vision_gen.engine.tools import Tool
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import scft as net
 from vision_gen.nets.patchgan import PatchDiscriminator
@@ -74,7 +77,6 @@ class SCFT(System):
     Settings = Settings
     players = ("discriminator", "generator")
     readers = {"perceptual": features.read}
-    inputs = {"sketch": 1, "reference": 3}
     columns = ("sketch", "reference", "output", "truth", "other", "recoloured")
 
     def __init__(self, experiment, *, rngs):
@@ -98,6 +100,23 @@ class SCFT(System):
             norm=model.discriminator_norm,
             rngs=rngs,
         )
+
+    @classmethod
+    def tools(cls, experiment, facts):
+        return [
+            Tool(
+                "translate",
+                "Colours a line drawing like a reference.",
+                inputs={"sketch": values.Image(channels=1, lines=True), "reference": values.Image()},
+                outputs={"image": values.Image()},
+                # Every place attends to the whole reference: no tiles, and cells of the size that was trained with.
+                fitting=WholePicture(
+                    stride=2 ** (experiment.model.levels - 1),
+                    size=int(np.min(experiment.data.size)),
+                    apart=("reference",),
+                ),
+            )
+        ]
 
     @classmethod
     def default_init(cls, settings):
