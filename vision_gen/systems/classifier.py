@@ -95,6 +95,11 @@ class Classifier(System):
             )
         targets = jax.nn.one_hot(batch["label"], model.classes)
         targets += model.label_smoothing * (1 / model.classes - targets)
+        if (model.mixup or model.cutmix) and len(images) % 2:
+            raise InputError(
+                f"mixup and CutMix need an even batch on every device, got {len(images)}; change "
+                "config.train.batch_size or set config.model.mixup and config.model.cutmix to 0"
+            )
         images, targets = rand_augment.mix(
             key(3), images, targets, mixup=model.mixup, cutmix=model.cutmix
         )

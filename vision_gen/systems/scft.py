@@ -145,15 +145,15 @@ class SCFT(System):
             sketch, image = augment.flip(key(1), sketch, image)
         target = colour.jitter(image, key(2), shift=model.jitter_shift, hue=model.jitter_hue)
         reference, spline = self.references(target, key(3))
-        painted = self.generator(sketch, reference)
+        fake, inside = self.generator(sketch, reference, intermediates=True)
         return {
             "sketch": sketch,
             "target": target,
             "reference": reference,
-            "fake": painted["image"],
-            "query": painted["query"],
-            "key": painted["key"],
-            "sampling": tps.flow(*spline, *painted["key"].shape[1:3]),
+            "fake": fake,
+            "query": inside["query"],
+            "key": inside["key"],
+            "sampling": tps.flow(*spline, *inside["key"].shape[1:3]),
         }
 
     def discriminator_loss(self, out, batch, now):
@@ -181,7 +181,8 @@ class SCFT(System):
                 chunk=model.attention_chunk,
             )
         if model.is_perceptual:
-            fakes, targets = self.perceptual(out["fake"]), self.perceptual(out["target"])
+            activations = lambda images: self.perceptual(images, intermediates=True)[1]
+            fakes, targets = activations(out["fake"]), activations(out["target"])
             _, layers = PERCEPTUAL[model.perceptual]
             terms["perceptual"] = model.perceptual_weight * sum(
                 losses.l1(fakes[name], targets[name]) for name in layers
@@ -194,12 +195,12 @@ class SCFT(System):
 
     def translate(self, *, sketch, reference):
         """Colours sketches [batch, height, width, 1] like references [..., 3], in [-1, 1]."""
-        return self.generator(sketch, reference)["image"]
+        return self.generator(sketch, reference)
 
     def attention(self, *, sketch, reference):
         """Where each cell of a sketch looks: [batch, h, w, h, w], sums to 1 over the last two."""
-        painted = self.generator(sketch, reference)
-        query, key = painted["query"], painted["key"]
+        _, inside = self.generator(sketch, reference, intermediates=True)
+        query, key = inside["query"], inside["key"]
         flat = lambda x: x.reshape(x.shape[0], -1, x.shape[-1])
         return attention.attention_map(flat(query), flat(key)).reshape(
             *query.shape[:3], *key.shape[1:3]
@@ -233,8 +234,8 @@ class SCFT(System):
         that nothing moved; `_all` counts blank cells too.
         """
         sketch, target, reference, spline = self._held_out(batch, keys)
-        painted = self.generator(sketch, reference)
-        fake, query, key = painted["image"], painted["query"], painted["key"]
+        fake, inside = self.generator(sketch, reference, intermediates=True)
+        query, key = inside["query"], inside["key"]
         inked = resample.average_pool(sketch, query.shape[1:3])[..., 0] < 0.9
         inked = inked.reshape(inked.shape[0], -1)
         found, identity, valid = correspondence(query, key, tps.flow(*spline, *key.shape[1:3]))
