@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps
 
-from vision_gen.data import images, pipeline, sources
+from vision_gen import data
+from vision_gen.data import images, pipeline
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import sheets
@@ -73,7 +74,7 @@ class Inference:
 
         Args:
           state: as checkpointed (not stacked).
-          source: from `sources.open_source`.
+          source: a `data.Source`.
           limit: the first so many examples only.
           progress: called with (done, total) after every batch.
 
@@ -112,7 +113,7 @@ class Inference:
         chosen = np.linspace(0, len(source) - 1, count).astype(int)
         chosen = np.resize(chosen, size)
         local = np.array_split(chosen, jax.process_count())[jax.process_index()]
-        batch = sources.stack([source[int(i)] for i in local])
+        batch = data.stack([source[int(i)] for i in local])
         result = self(method, state, batch, 0)
         return {name: value[:count] for name, value in result.items()}
 
@@ -158,7 +159,7 @@ class Model:
 
     def names(self, method, source):
         """Names of what a method (batch, keys) of the system gives for examples of a source."""
-        return tuple(self._inference.shapes(method, self.state, sources.stack([source[0]])))
+        return tuple(self._inference.shapes(method, self.state, data.stack([source[0]])))
 
     def sheet(self, source, count):
         """The sample sheet of `count` examples spread over a source, uint8."""

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vision_gen.data import scenes
+from vision_gen.data import cameras
 from vision_gen.engine.system import System
 from vision_gen.errors import InputError
 from vision_gen.metrics import image as metrics
@@ -66,7 +66,7 @@ class RadianceField(System):
     """One player, the field, that minimises the squared error of the colours of rays.
 
     An example to train on is a bundle of rays from all over the scene, one to evaluate on a whole
-    view; see `data.scenes`. Subclasses have `_render`.
+    view; see `data.scene`. Subclasses have `_render`.
     """
 
     players = ("field",)
@@ -182,7 +182,7 @@ class RadianceField(System):
     @classmethod
     def figures(cls, model, source):
         """`orbit`: a film around the scene, the depth beside the colour."""
-        views = list(scenes.CameraPath(source, model.config.data.film_frames))
+        views = list(cameras.CameraPath(source, model.config.data.film_frames))
         together = jax.device_count()
         frames = [
             model.apply("film", views[i : i + together], together)["film"]
