@@ -9,8 +9,6 @@ import statistics
 import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 from flax import nnx
 import jax
 import numpy as np

@@ -1,6 +1,7 @@
 """Datasets of TFDS are read by name, and what is missing is said."""
 
 import io
+import sys
 
 import numpy as np
 from PIL import Image
@@ -61,5 +62,19 @@ def test_examples_are_square_labelled_and_split(tmp_path):
 
 
 def test_what_cannot_be_prepared_is_named(tmp_path):
-    with pytest.raises(InputError, match="config.data.name: TFDS cannot prepare 'stripez' in .*not found"):
+    with pytest.raises(InputError, match="config.data.name: TFDS cannot prepare or read 'stripez' in .*not found"):
         open_split(tmp_path, "train", name="tfds:stripez")
+
+
+class Drawn(Stripes):
+    """The same as arrays, which TFDS encodes by tensorflow."""
+
+    def _generate_examples(self, count, labelled):
+        for i in range(count):
+            yield i, {"image": np.full((12, 20, 1), 5 * i, np.uint8), "label": 0}
+
+
+def test_what_needs_tensorflow_says_so(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(InputError, match=r"read 'drawn' in .*: it needs tensorflow; pip install -e '\.\[tfds\]'"):
+        open_split(tmp_path, "train", name="tfds:drawn")

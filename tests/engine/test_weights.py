@@ -164,7 +164,7 @@ def test_every_tensor_is_accounted_for(folder, teacher, norm_file, tmp_path, cha
         (dict(ballast="x.pth"), "config.init.ballast: no published format of this network is read"),
         (dict(norm="{teacher}"), "config.init.norm: .*has no network 'norm'"),
         (dict(norm="{teacher}:pianter"), "has no network 'pianter'; did you mean 'painter'"),
-        (dict(norm="{teacher}:painter"), "no weight 'scale'"),
+        (dict(norm="{teacher}:painter"), "no weight 'mean'; is it of another architecture. .config.init.allow names"),
         (dict(norm="{folder}"), "is a folder without a run"),
     ],
 )

@@ -20,7 +20,7 @@ from tests.golden import features_by_name as golden
 from vision_gen.errors import InputError
 from vision_gen.nets import features
 from vision_gen.ops import pool
-from vision_gen.pretrained import features as reader
+from vision_gen.pretrained import features as reader, named
 from vision_gen.pretrained import torch_file, weights
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "features_reference.npz"
@@ -128,7 +128,7 @@ def test_a_missing_or_wrong_file_is_named(tmp_path, monkeypatch):
         reader.load("alexnot")
     network = nnx.eval_shape(lambda: features.AlexNet(classes=0, rngs=nnx.Rngs(0)))
     with pytest.raises(InputError, match="no weight 'features.0.weight'"):
-        reader.read(weights.find("efficientnet-lite0"), network)
+        named.load(reader.read, weights.find("efficientnet-lite0"), network)
     assert torch_file.read_state_dict(weights.find("efficientnet-lite0"))
 
 

@@ -11,6 +11,7 @@ from configs import vit_digits, vit_openmoji
 from vision_gen.data import pipeline, sources
 from vision_gen.engine import evaluation, inference, loop
 from vision_gen.engine import system as systems
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.ops import augment, rand_augment
 
@@ -54,21 +55,20 @@ def test_openmojis_groups_are_learned_beyond_regression_on_pixels(tmp_path):
 
 def test_every_augmentation_together_gives_a_finite_loss():
     config = vit_openmoji.get_config()
-    with config.ignore_type():
-        config.model.size = (32, 64, 2, 2)
+    config.model.size = (32, 64, 2, 2)
     config.data.size = 32
     config.model.update(patch=8, cutmix=1.0, mixup=0.5, dropout=0.1, drop_path=0.1, operations=2)
-    graphdef, params, rest = systems.build(config)
+    graphdef, params, rest = systems.build(Experiment(config))
     rng = np.random.default_rng(0)
     batch = {
         "colour": rng.integers(0, 256, (8, 32, 32, 3), np.uint8),
         "label": np.arange(8, dtype=np.int32),
     }
-    keys = jax.random.split(jax.random.key(0), 8)
+    now = systems.Now(jax.random.split(jax.random.key(0), 8), 0, 0.0)
 
     def loss(params):
-        out, _ = systems.run(graphdef, params, rest, "forward", batch, keys)
-        return systems.run(graphdef, params, rest, "network_loss", out, batch, keys)[0][
+        out, _ = systems.run(graphdef, params, rest, "forward", batch, now)
+        return systems.run(graphdef, params, rest, "network_loss", out, batch, now)[0][
             "cross_entropy"
         ], out["targets"]
 
@@ -81,7 +81,7 @@ def test_every_augmentation_together_gives_a_finite_loss():
 def test_a_constant_network_is_never_right():
     config = vit_digits.get_config()
     config.model.size = (32, 64, 2, 2)
-    graphdef, params, rest = systems.build(config)  # The head starts at zero.
+    graphdef, params, rest = systems.build(Experiment(config))  # The head starts at zero.
     source = sources.Digits("val", 8, labels=True)
     batch = sources.stack([source[i] for i in range(16)])
     found = systems.run(graphdef, params, rest, "evaluate", batch, None)[0]

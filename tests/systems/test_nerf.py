@@ -10,9 +10,11 @@ from configs import nerf_blender, nerf_demo
 from vision_gen.data import scenes, sources
 from vision_gen.engine import evaluation, inference, loop
 from vision_gen.engine import system as systems
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets import nerf as net
 from vision_gen.ops import volume
+from vision_gen.pretrained import named
 from vision_gen.pretrained import nerf as pretrained
 
 
@@ -35,6 +37,12 @@ def tiny(encoding):
     return config
 
 
+def field_of(path, config):
+    """The parameters of a config's field with the weights of a file."""
+    field = systems.load_class(config.system)(Experiment(config), rngs=nnx.Rngs(0)).field
+    return nnx.to_pure_dict(nnx.state(named.load(pretrained.read, path, field)))
+
+
 @pytest.mark.parametrize("encoding", ["hash", "positional"])
 def test_held_out_views_are_learned(encoding, tmp_path):
     config = tiny(encoding)
@@ -48,13 +56,13 @@ def test_held_out_views_are_learned(encoding, tmp_path):
 
 def test_a_view_in_chunks_is_the_view():
     config = tiny("positional")
-    graphdef, params, rest = systems.build(config)
+    graphdef, params, rest = systems.build(Experiment(config))
     source = sources.open_source(config, "val")
     batch = sources.stack([source[0]])
 
     def view(chunk):
         config.model.chunk = chunk
-        graphdef = systems.build(config)[0]
+        graphdef = systems.build(Experiment(config))[0]
         return systems.run(graphdef, params, rest, "view", batch)[0]
 
     whole, parts = view(24 * 24), view(100)
@@ -66,7 +74,7 @@ def test_a_view_in_chunks_is_the_view():
 def test_empty_space_is_skipped():
     """All samples but the explorers' go where the occupancy grid has seen density."""
     config = tiny("hash")
-    system = systems.load_class(config.system)(config, rngs=nnx.Rngs(0))
+    system = systems.load_class(config.system)(Experiment(config), rngs=nnx.Rngs(0))
     inside = lambda x: (jnp.linalg.norm(x, axis=-1) < 0.5) * 50.0
     for _ in range(60):
         system.occupancy.update(inside)
@@ -105,8 +113,7 @@ def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
     )
     config = nerf_blender.get_config()
     config.model.width = width
-    graphdef, params, _ = systems.build(config)
-    field = pretrained.read_torch(path, params["field"])
+    field = field_of(path, config)
 
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (40, 12, 3)).astype(np.float32)
@@ -141,8 +148,8 @@ def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
         np.testing.assert_allclose(ours["colour"]["kernel"], theirs, atol=1e-3 * np.abs(theirs).max())
 
     config.model.width = 32
-    with pytest.raises(InputError, match=r"pts_linears.0 kernel has shape \[63, 64\]"):
-        pretrained.read_torch(path, systems.build(config)[1]["field"])
+    with pytest.raises(InputError, match=r"pts_linears.0.weight has shape \[63, 64\]"):
+        field_of(path, config)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -167,8 +174,7 @@ def test_jaxnerf_weights_compute_what_jaxnerf_computes(legacy, tmp_path):
     )
     config = nerf_blender.get_config()
     config.model.width = width
-    params = systems.build(config)[1]["field"]
-    params = pretrained.read_jaxnerf(path, params, legacy_posenc_order=legacy)
+    params = field_of(f"{path}{pretrained.LEGACY * legacy}", config)
 
     def encode(x, octaves):
         scaled = [2**k * x for k in range(octaves)]
@@ -200,7 +206,7 @@ def test_bad_settings_are_named(tmp_path):
     config = tiny("hash")
     config.model.entries = 1000
     with pytest.raises(InputError, match="config.model.entries must be a power of two, got 1000"):
-        systems.build(config)
+        Experiment(config)
     config = tiny("hash")
     config.data.rays = 10**9
     with pytest.raises(InputError, match="config.data.rays must be from 1 to"):

@@ -1,7 +1,7 @@
 """The training loop and everything around it: start, logs, samples, checkpoints, stop."""
 
 import collections
-import concurrent.futures
+import contextlib
 import logging
 import os
 import pathlib
@@ -17,6 +17,7 @@ import numpy as np
 from vision_gen import data
 from vision_gen.data import pipeline
 from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import events
 from vision_gen.engine import experiment as experiments
 from vision_gen.engine import inference as inference_lib
 from vision_gen.engine import parallel as parallel_lib
@@ -75,9 +76,6 @@ def train(config, workdir):
     ckpt.claim(workdir, experiment)
     parallel_lib.barrier("workdir")
     log_file = _log_to(workdir, jax.process_index())
-    # Tensorflow, which clu's writers need, takes seconds to import: while XLA compiles.
-    executor = concurrent.futures.ThreadPoolExecutor(1)
-    observers = executor.submit(_observers, workdir, config)
     for note in notes:
         log.info(note)
     for s in (source, validation):
@@ -107,7 +105,8 @@ def train(config, workdir):
     step = parallel.compile(
         lambda axis: step_lib.make_step(experiment, graphdef, axis), state, example
     )
-    writer, actions = observers.result()
+    writer = events.Writer(workdir)
+    profile = _Profile(workdir, config.train.profile_at)
     writer.write_hparams(dict(ckpt.fields(config)))
     log.info("ready after %.1f s", time.time() - started)
 
@@ -144,6 +143,7 @@ def train(config, workdir):
     due = lambda every: every and (number % every == 0 or number == settings.steps)
     try:
         while number < settings.steps:
+            profile.before(number + 1, state)
             waited = time.perf_counter()
             batch = parallel.batch(next(batches))
             dispatched = time.perf_counter()
@@ -154,8 +154,6 @@ def train(config, workdir):
             window.dispatched += done - dispatched
             pending.append((number, metrics))
             _drain(pending, window, IN_FLIGHT)
-            for action in actions:
-                action(number)
             if due(settings.log_every):
                 line, scalars = window.report(number)
                 log.info(line)
@@ -192,12 +190,12 @@ def train(config, workdir):
         ) from error
     finally:
         stop.restore()
-        if not isinstance(sys.exception(), LostProcessError):  # Closing would wait for the lost one.
-            writer.flush()
-            writer.close()
-            executor.shutdown(wait=False)
-            manager.close()
-            log.removeHandler(log_file)
+        with contextlib.ExitStack() as closing:  # All are closed, even where one cannot write.
+            closing.callback(_close_log, log_file)
+            if not isinstance(sys.exception(), LostProcessError):  # Closing would wait for the lost one.
+                closing.callback(writer.close)
+                closing.callback(profile.close)
+                closing.callback(manager.close)
     return figures
 
 
@@ -217,30 +215,39 @@ def _log_to(workdir, process):
     return handler
 
 
-def _observers(workdir, config):
-    """-> (clu metric writer, functions to call with the number of every step)."""
-    from clu import metric_writers, periodic_actions  # Import tensorflow.
+def _close_log(handler):
+    log.removeHandler(handler)
+    handler.close()
 
-    writers = []
-    if jax.process_index() == 0:
-        writers.append(metric_writers.SummaryWriter(str(workdir)))
-    writer = metric_writers.AsyncMultiWriter(writers)
-    train = config.train
-    actions = [
-        periodic_actions.ReportProgress(
-            num_train_steps=train.steps,
-            every_steps=train.log_every,
-            every_secs=None,
-            writer=writer,
-        )
-    ]
-    if train.profile_at:
-        actions.append(
-            periodic_actions.Profile(
-                logdir=str(workdir), num_profile_steps=5, first_profile=train.profile_at
-            )
-        )
-    return writer, actions
+
+class _Profile:
+    """JAX's profiler, during five steps; TensorBoard shows what it found.
+
+    Args:
+      workdir: the run's folder.
+      first: the first of the steps; 0 takes no profile.
+    """
+
+    STEPS = 5
+
+    def __init__(self, workdir, first):
+        self._workdir, self._first = workdir, first
+        self._running = False
+
+    def before(self, number, state):
+        """To be called before each step is dispatched."""
+        if number == self._first and self._first:
+            jax.block_until_ready(state)  # Nor do the steps before belong to it.
+            jax.profiler.start_trace(self._workdir)
+            self._running = True
+        elif self._running and number == self._first + self.STEPS:
+            jax.block_until_ready(state)
+            self.close()
+
+    def close(self):
+        if self._running:
+            self._running = False
+            jax.profiler.stop_trace()
 
 
 def _drain(pending, window, leave):
@@ -315,6 +322,8 @@ class _Window:
         shares = {
             f"{unit}_per_second": rate,
             "data_wait_share": self.waited / elapsed,
+            "steps_per_sec": steps / elapsed,
+            "uptime": now - self._begun,
         }
         parts = [f"step {number}/{train.steps}"]
         for player in experiment.players:

@@ -5,6 +5,8 @@ import html
 import io
 import pathlib
 
+from vision_gen.engine import events
+
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
@@ -102,17 +104,12 @@ def _plot(title, lines):
 
 def curves_of_run(workdir):
     """{title: {"": (steps, values)}} of the validation figures and losses that a run has logged."""
-    from tensorboard.backend.event_processing import event_accumulator
-    from tensorboard.util import tensor_util
-
-    events = event_accumulator.EventAccumulator(str(workdir), size_guidance={"tensors": 500})
-    events.Reload()
     found = {}
-    for tag in events.Tags()["tensors"]:
-        if not (tag.startswith("val/") or tag.endswith("/loss")):
+    for name, points in events.scalars(workdir).items():
+        if not (name.startswith("val/") or name.endswith("/loss")):
             continue
-        points = {e.step: e.tensor_proto for e in events.Tensors(tag)}  # A resumed run logs steps twice.
-        values = [float(tensor_util.make_ndarray(points[step])) for step in sorted(points)]
-        if len(values) > 1:
-            found[tag] = {"": (sorted(points), values)}
+        last = {step: value for _, step, value in points}  # A resumed run logs steps twice.
+        if len(last) > 1:
+            steps = sorted(last)
+            found[name] = {"": (steps, [last[step] for step in steps])}
     return dict(sorted(found.items()))

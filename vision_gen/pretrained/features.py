@@ -61,7 +61,12 @@ def read(path, network):
     return translate(torch_file.read_state_dict(path), network, str(path))
 
 
-def translate(state, network, origin="the state dict"):
+def fill(network, state, origin="the state dict"):
+    """Sets the tensors of `network` from {name: numpy array}; see `read`."""
+    return named.put(network, named.fit(translate(state, network, origin), network)[0])
+
+
+def translate(state, network, origin):
     """{name: numpy array} for a network of `nets.features`; see `read`."""
     file = named.Translation(origin, state)
     file.ignore("*num_batches_tracked", "counters of batches")

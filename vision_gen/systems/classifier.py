@@ -60,7 +60,7 @@ class Classifier(System):
 
     @classmethod
     def adapt(cls, attribute, name, value, like):
-        return vit.adapt(name, value, like)
+        return pretrained.adapt(name, value, like)
 
     @classmethod
     def check(cls, experiment, source):
