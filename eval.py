@@ -17,7 +17,7 @@ from vision_gen import memory
 if __name__ == "__main__":
     memory.restart()
 
-from absl import app, flags
+from absl import flags
 
 from vision_gen.engine import commands
 from vision_gen.errors import InputError

@@ -66,8 +66,13 @@ def _eight_bits(image):
     return image
 
 
-def square(image, size):
-    """The central square of [height, width, 3] uint8, resized; of a `size` (height, width), the central rectangle."""
+def fit(image, size):
+    """The middle of an image in the shape of `size`, resized to it.
+
+    Args:
+      image: [height, width, 3] uint8.
+      size: pixels of a square, or (height, width).
+    """
     height, width = np.broadcast_to(size, 2).tolist()
     return np.asarray(ImageOps.fit(Image.fromarray(image), (width, height), Image.Resampling.LANCZOS))
 
@@ -138,6 +143,26 @@ def checked(folder, field):
             if why:
                 raise InputError(f"{path}: {why}")
     return paths
+
+
+def readable(paths, settings):
+    """Splits files into those that are whole and those that are not, which `settings.skip_unreadable` must allow.
+
+    Returns:
+      (whole, broken): lists of paths.
+
+    Raises:
+      InputError: a file is broken and must not be left out.
+    """
+    # Files to be left out must all be known now: each is decoded once.
+    check = functools.partial(problem, decode=settings.skip_unreadable)
+    with concurrent.futures.ThreadPoolExecutor() as executor:
+        broken = {path: why for path, why in zip(paths, executor.map(check, paths)) if why}
+    if broken and not settings.skip_unreadable:
+        path, why = next(iter(broken.items()))
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        raise InputError(f"{path}: {why}{more}; {settings.section}.skip_unreadable=True leaves such files out")
+    return [path for path in paths if path not in broken], list(broken)
 
 
 def in_order(paths, ahead=64):

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vision_gen import data
 from vision_gen.data import images as image_files
-from vision_gen.data import sources
 from vision_gen.engine import report, sheets, use
 from vision_gen.errors import InputError
 from vision_gen.metrics import extract
@@ -66,7 +66,7 @@ def evaluate_run(
       InputError: a metric is unknown, or the system makes no images to compare.
     """
     model = use.load(workdir, checkpoint)
-    source = sources.open_source(model.config, split)
+    source = data.open(model.experiment.data, split)
     own, distances, paired = _chosen(model, source, metrics)
     extractor = _extractor(distances, features, weights, resize) if distances else None
     compare = {name: _paired(name) for name in paired}
@@ -76,7 +76,7 @@ def evaluate_run(
         "split": split,
         "data": model.config.data.name,
         "images": len(source),
-        "fingerprint": sources.fingerprint(source, progress("fingerprint of the data")),
+        "fingerprint": data.fingerprint(source, progress("fingerprint of the data")),
         "metrics": {},
         **_environment(),
     }

@@ -5,7 +5,7 @@ import pathlib
 
 import jax
 
-from vision_gen.data import scenes, sources
+from vision_gen import data
 from vision_gen.errors import InputError
 
 NAME = "facts.json"
@@ -42,10 +42,8 @@ def load(workdir, experiment):
 
 
 def of_data(experiment):
-    """The facts of the data set of `experiment.data`, where it has some and can be opened; otherwise none."""
-    if experiment.data.labels or experiment.data.name in scenes.NAMES:
-        try:
-            return of_source(sources.open_source(experiment, "train"))
-        except InputError:
-            pass
-    return {"classes": (), "cameras": None}
+    """The facts of the data set of `experiment.data`, where it can be opened; otherwise none."""
+    try:
+        return of_source(data.open(experiment.data, "train"))
+    except InputError:
+        return {"classes": (), "cameras": None}

@@ -19,7 +19,7 @@ import PIL.Image
 from vision_gen import values
 from vision_gen.data import images
 from vision_gen.errors import InputError
-from vision_gen.ops import colour, resample, sketch
+from vision_gen.ops import resample, sketch
 
 log = logging.getLogger("vision_gen")
 # Of the three that training draws from; see `ops.augment.sketches`.

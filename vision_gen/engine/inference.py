@@ -5,9 +5,9 @@ import collections
 import jax
 import numpy as np
 
-from vision_gen.data import pipeline, sources
+from vision_gen import data
+from vision_gen.data import pipeline
 from vision_gen.engine import sheets
-from vision_gen.engine import experiment as experiments
 from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
 from vision_gen.engine import system as systems
@@ -57,7 +57,7 @@ class Inference:
 
         Args:
           state: as checkpointed (not stacked).
-          source: from `sources.open_source`.
+          source: a `data.Source`.
           limit: the first so many examples only.
           progress: called with (done, total) after every batch.
 
@@ -96,7 +96,7 @@ class Inference:
         chosen = np.linspace(0, len(source) - 1, count).astype(int)
         chosen = np.resize(chosen, size)
         local = np.array_split(chosen, jax.process_count())[jax.process_index()]
-        batch = sources.stack([source[int(i)] for i in local])
+        batch = data.stack([source[int(i)] for i in local])
         result = self(method, state, batch, 0)
         return {name: value[:count] for name, value in result.items()}
 

@@ -4,7 +4,6 @@ import collections
 import contextlib
 import logging
 import os
-import pathlib
 import signal
 import sys
 import threading
@@ -14,7 +13,8 @@ from clu import parameter_overview
 import jax
 import numpy as np
 
-from vision_gen.data import pipeline, sources
+from vision_gen import data
+from vision_gen.data import pipeline
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import events
 from vision_gen.engine import experiment as experiments
@@ -66,8 +66,8 @@ def train(config, workdir):
     experiment = weights_lib.with_origins(experiment, workdir)
     ckpt.refuse_another(workdir, experiment)
     config = experiment.config
-    source = sources.open_source(config, "train")
-    validation = sources.open_source(config, "val")
+    source = data.open(experiment.data, "train")
+    validation = data.open(experiment.data, "val")
     experiment.system.check(experiment, source)
     fresh = not ckpt.finished(workdir / "checkpoints")
     weights, notes = weights_lib.load(experiment) if fresh else ({}, ())
@@ -80,17 +80,22 @@ def train(config, workdir):
     for note in notes:
         log.info(note)
     for s in (source, validation):
-        if getattr(s, "skipped", None):
+        if s.skipped:
             log.warning("left out %d unreadable image(s), the first: %s", len(s.skipped), s.skipped[0])
             break
-    data = pipeline.training_batches(
-        source, config, process=jax.process_index(), processes=jax.process_count()
+    batches = pipeline.training_batches(
+        source,
+        batch_size=experiment.train.batch_size,
+        seed=experiment.seed,
+        workers=experiment.data.workers,
+        process=jax.process_index(),
+        processes=jax.process_count(),
     )
     manager = ckpt.Checkpoints(workdir, experiment)
     first = manager.steps()[-1] if manager.steps() else 0
     if first:
         log.info("going on from the checkpoint of step %d", first)
-        state = parallel.stack(manager.restore(first, parallel.unstack(state), data))
+        state = parallel.stack(manager.restore(first, parallel.unstack(state), batches))
     if first >= config.train.steps:
         log.info("nothing to do: step %d of %d is reached", first, config.train.steps)
     inference = inference_lib.Inference(experiment, graphdef, parallel)
@@ -113,7 +118,7 @@ def train(config, workdir):
     def save(metrics=None):
         nonlocal saved
         _drain(pending, window, 0)
-        manager.save(number, parallel.unstack(state), data, metrics)
+        manager.save(number, parallel.unstack(state), batches, metrics)
         saved = number
 
     def validate():
@@ -141,7 +146,7 @@ def train(config, workdir):
         while number < settings.steps:
             profile.before(number + 1, state)
             waited = time.perf_counter()
-            batch = parallel.batch(next(data))
+            batch = parallel.batch(next(batches))
             dispatched = time.perf_counter()
             state, metrics = step(state, batch)
             number += 1

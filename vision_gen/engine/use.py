@@ -6,7 +6,7 @@ import logging
 
 import jax
 
-from vision_gen.data import sources
+from vision_gen import data
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import facts as facts_lib
 from vision_gen.engine import parallel as parallel_lib
@@ -80,7 +80,7 @@ class Model:
 
     def names(self, method, source):
         """Names of what a method (batch, keys) of the system gives for examples of a source."""
-        return tuple(self._inference.shapes(method, self.state, sources.stack([source[0]])))
+        return tuple(self._inference.shapes(method, self.state, data.stack([source[0]])))
 
     def sheet(self, source, count):
         """The sample sheet of `count` examples spread over a source, uint8."""

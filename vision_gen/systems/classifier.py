@@ -15,6 +15,7 @@ from vision_gen import values
 from vision_gen.engine.fitting import CentralSquare
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
+from vision_gen.errors import InputError
 from vision_gen.metrics import accuracy
 from vision_gen.nets import vit
 from vision_gen.ops import augment, colour, rand_augment, random, resample
@@ -63,6 +64,17 @@ class Classifier(System):
     @classmethod
     def adapt(cls, attribute, name, value, like):
         return pretrained.adapt(name, value, like)
+
+    @classmethod
+    def check(cls, experiment, source):
+        """As many classes as the data has."""
+        if not source.classes:
+            raise InputError("config.data.labels must be True to train a classifier, of data that has labels")
+        if len(source.classes) != experiment.model.classes:
+            raise InputError(
+                f"config.model.classes is {experiment.model.classes}, but the data has {len(source.classes)}: "
+                f"{', '.join(source.classes[:12])}"
+            )
 
     @classmethod
     def tools(cls, experiment, facts):

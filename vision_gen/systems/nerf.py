@@ -69,7 +69,7 @@ class RadianceField(System):
     """One player, the field, that minimises the squared error of the colours of rays.
 
     An example to train on is a bundle of rays from all over the scene, one to evaluate on a whole
-    view; see `data.scenes`. Subclasses have `_render`.
+    view; see `data.scene`. Subclasses have `_render`.
     """
 
     players = ("field",)
