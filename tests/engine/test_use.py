@@ -12,7 +12,8 @@ import vision_gen
 from configs import vit_digits
 from tests.conftest import ROOT
 from tests.engine import toy
-from vision_gen.data import sources
+from vision_gen import data
+from vision_gen.engine.experiment import Experiment
 from vision_gen.engine import facts, loop, use
 from vision_gen.errors import InputError
 
@@ -70,7 +71,7 @@ def test_a_system_without_a_run_is_that_of_its_config():
     config = vit_digits.get_config()
     config.model.update(size=(32, 64, 2, 2))
     model = use.from_config(config)
-    source = sources.open_source(config, "test")
+    source = data.open(Experiment(config).data, "test")
     scores = model.classify(source[0]["colour"])
     assert sorted(scores) == sorted("0123456789") and sum(scores.values()) == pytest.approx(1)
     # Before training every class is as likely: the head is zero.

@@ -10,6 +10,7 @@ import pytest
 import safetensors.numpy
 
 from tests.engine import toy
+from vision_gen import data
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import defaults, loop, use, weights
 from vision_gen.engine.experiment import Experiment
@@ -187,9 +188,7 @@ def test_a_run_of_version_0_1_is_used_and_goes_on_as_it_would_have(tmp_path):
     shutil.copytree(ROOT / "tests" / "golden" / "run_0_1", tmp_path / "run")
     model = use.load(tmp_path / "run", "last")
     assert model.config.system == "nerf.HashNeRF" and model.step == 2
-    from vision_gen.data import sources
-
-    means, _ = model._inference.evaluate(model.state, sources.open_source(model.config, "val"), limit=4)
+    means, _ = model._inference.evaluate(model.state, data.open(model.experiment.data, "val"), limit=4)
     assert means["psnr"] == pytest.approx(9.847, abs=6e-4) and means["ssim"] == pytest.approx(0.03822, abs=6e-6)
     loop.train(ckpt.load_config(tmp_path / "run"), tmp_path / "run")
     state = use.load(tmp_path / "run", 3).state

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from configs import nerf_blender, nerf_demo
-from vision_gen.data import scenes, sources
+from vision_gen import data
+from vision_gen.data import analytic_scene
 from vision_gen.engine import evaluation, loop, use
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
@@ -52,7 +53,7 @@ def test_held_out_views_are_learned(encoding, tmp_path):
     assert means["psnr"] > means["psnr_mean_colour"] + 4, means
     model = use.load(tmp_path)
     # The cameras that it was trained with are kept: one of them shows what training saw.
-    source = sources.open_source(config, "val")
+    source = data.open(Experiment(config).data, "val")
     view = source[0]
     found = model.render(view["pose"])
     shown = model.apply("sample", [view], 1)["output"][0]
@@ -69,8 +70,8 @@ def test_held_out_views_are_learned(encoding, tmp_path):
 def test_a_view_in_chunks_is_the_view():
     config = tiny("positional")
     graphdef, params, rest = systems.build(Experiment(config))
-    source = sources.open_source(config, "val")
-    batch = sources.stack([source[0]])
+    source = data.open(Experiment(config).data, "val")
+    batch = data.stack([source[0]])
 
     def view(chunk):
         config.model.chunk = chunk
@@ -222,4 +223,4 @@ def test_bad_settings_are_named(tmp_path):
     config = tiny("hash")
     config.data.rays = 10**9
     with pytest.raises(InputError, match="config.data.rays must be from 1 to"):
-        sources.open_source(config, "train")
+        data.open(Experiment(config).data, "train")
