@@ -8,7 +8,7 @@ import jax.extend
 from jax.interpreters import partial_eval
 import numpy as np
 
-from vision_gen.data import sources
+from vision_gen import data
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
@@ -71,9 +71,9 @@ def build(config, devices, *, abstract=False):
     graphdef, state = states.place_state(experiment, parallel, abstract=abstract)
     if abstract:
         shape = lambda x: jax.ShapeDtypeStruct(
-            (config.train.batch_size, *np.shape(x)), x.dtype, sharding=parallel.batch_sharding
+            (config.train.batch_size, *x.shape), x.dtype, sharding=parallel.batch_sharding
         )
-        batches = [jax.tree.map(shape, sources.example(config))]
+        batches = [{name: shape(x) for name, x in data.shapes(experiment.data).items()}]
     else:
         batches = [parallel.batch(random_batch(config, seed)) for seed in range(BATCHES)]
     make_step = lambda axis: step_lib.make_step(experiment, graphdef, axis)
@@ -97,9 +97,11 @@ def build(config, devices, *, abstract=False):
 
 def random_batch(config, seed=0):
     """This process's part of a batch of noise, as numpy."""
+    experiment = Experiment(config)
     rng = np.random.default_rng([seed, jax.process_index()])
-    local = config.train.batch_size // jax.process_count()
-    return sources.stack([sources.example(config, rng) for _ in range(local)])
+    local = experiment.train.batch_size // jax.process_count()
+    classes = getattr(experiment.model, "classes", 1)
+    return data.stack([data.example(experiment.data, rng, classes) for _ in range(local)])
 
 
 def step_work(experiment, graphdef, state, batch):

@@ -60,7 +60,7 @@ def test_efficientnet_knows_photographs(lite):
 
     apply, params = lite
     pictures = [data.chelsea(), data.coffee(), np.stack([data.camera()] * 3, -1), data.rocket()]
-    batch = np.stack([images.square(p, 224) for p in pictures]) / np.float32(127.5) - 1
+    batch = np.stack([images.fit(p, 224) for p in pictures]) / np.float32(127.5) - 1
     best = np.argsort(-jax.jit(apply)(params, batch)["logits"], 1)[:, :5]
     # Egyptian cat, tabby; espresso, cup; tripod; missile or projectile.
     for row, classes in zip(best, ({285, 281}, {967, 968}, {872}, {657, 744})):
