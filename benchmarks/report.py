@@ -29,6 +29,13 @@ TITLES = {
 }
 
 
+def results_of(record):
+    """A file's results, in their names the chip where it is not the machine's processor: no two chips are compared."""
+    processor = record["environment"]["processor"]
+    device = lambda result: result["settings"].get("device", processor)
+    return [r if device(r) == processor else {**r, "name": f"{r['name']}, {device(r)}"} for r in record["results"]]
+
+
 def worse(old, new, noise):
     """What of `new` is worse than in `old` by more than the noise: [(name, figure, old, new)].
 
@@ -265,7 +272,7 @@ def main(argv):
     found = [records.load(path) for path in paths]
     by_benchmark = collections.defaultdict(list)
     for number, record in enumerate(found, 1):
-        for result in record["results"]:
+        for result in results_of(record):
             by_benchmark[record["benchmark"]].append({**result, "_source": number})
     page, text = [], ["# Performance", "", "Generated: `python -m benchmarks.report`. Do not edit.", ""]
     folder = flags.FLAGS.markdown and pathlib.Path(flags.FLAGS.markdown).with_suffix("")
@@ -305,8 +312,8 @@ def main(argv):
         pathlib.Path(flags.FLAGS.markdown).write_text("\n".join(text) + "\n")
         print(f"wrote {flags.FLAGS.markdown}")
     if flags.FLAGS.baseline:
-        new = [result for record in found for result in record["results"]]
-        slower = worse(records.load(flags.FLAGS.baseline)["results"], new, flags.FLAGS.noise)
+        new = [result for record in found for result in results_of(record)]
+        slower = worse(results_of(records.load(flags.FLAGS.baseline)), new, flags.FLAGS.noise)
         for name, figure, was, value in slower:
             print(f"WORSE  {name}: {figure} {records.short(was)} to {records.short(value)}")
         if slower:
