@@ -11,6 +11,7 @@ import collections
 import html
 import pathlib
 import sys
+import textwrap
 
 from absl import flags
 
@@ -99,7 +100,7 @@ def _bars(results, name, title, *, line=None, scale="linear"):
     values = [f["value"] for _, f in kept]
     around = [[f["value"] - f.get("low", f["value"]) for _, f in kept],
               [f.get("high", f["value"]) - f["value"] for _, f in kept]]  # fmt: skip
-    axes.barh([n for n, _ in kept], values, xerr=around, color="#4878a8", error_kw=dict(linewidth=1))
+    axes.barh([textwrap.fill(n, 60) for n, _ in kept], values, xerr=around, color="#4878a8", error_kw=dict(linewidth=1))
     if line is not None:
         axes.axvline(line, color="gray", linestyle="--", linewidth=1)
     axes.margins(y=0.5 / max(len(kept), 1))  # Half a bar.
