@@ -29,7 +29,6 @@ def run(tmp_path_factory):
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(path)
     config = toy.get_config()
     config.data.update(dir=str(folder), labels=True)
-    config.model.classes = 2
     config.train.update(steps=2, checkpoint_every=2, sample_every=0)
     loop.train(config, workdir)
     return workdir
@@ -47,7 +46,7 @@ def test_a_models_tools_are_its_functions(run):
     assert found.shape == (11, 300, 3) and found.dtype == np.uint8
     np.testing.assert_array_equal(model(sketch=drawing, lines="given"), found)
     # A 1 x 1 convolution of the lines.
-    kernel, bias = (np.asarray(model.state["ema"]["painter"]["painter"][k]) for k in ("kernel", "bias"))
+    kernel, bias = (np.asarray(model.state["ema"]["painter"][k]) for k in ("kernel", "bias"))
     expected = (drawing[..., None] / 127.5 - 1) * kernel[0, 0] + bias
     np.testing.assert_allclose(found, np.clip((expected + 1) * 127.5, 0, 255), atol=0.51)
     assert model.translate.__name__ == "translate" and model.translate.__doc__.startswith("Paints a drawing.")
@@ -56,27 +55,26 @@ def test_a_models_tools_are_its_functions(run):
 def test_names_of_classes_are_kept_with_the_run(run, tmp_path):
     config = toy.get_config()
     config.data.labels = True
-    assert facts.load(run, config)["classes"] == ("cat", "dog")
+    assert facts.load(run, Experiment(config))["classes"] == ("cat", "dog")
     # Runs from before have those of their data, where it is there.
     digits = vit_digits.get_config()
-    assert facts.load(tmp_path, digits)["classes"] == tuple("0123456789")
+    assert facts.load(tmp_path, Experiment(digits))["classes"] == tuple("0123456789")
     config.data.dir = str(tmp_path / "gone")
-    assert facts.load(tmp_path, config) == {"classes": (), "cameras": None}
+    assert facts.load(tmp_path, Experiment(config)) == {"classes": (), "cameras": None}
     (tmp_path / "facts.json").write_text("{}")
     with pytest.raises(InputError, match="facts.json: not readable as a run's facts"):
-        facts.load(tmp_path, config)
+        facts.load(tmp_path, Experiment(config))
 
 
-def test_a_system_without_a_run_is_that_of_its_config():
-    config = vit_digits.get_config()
-    config.model.update(size=(32, 64, 2, 2))
-    model = use.from_config(config)
-    source = data.open(Experiment(config).data, "test")
-    scores = model.classify(source[0]["colour"])
-    assert sorted(scores) == sorted("0123456789") and sum(scores.values()) == pytest.approx(1)
-    # Before training every class is as likely: the head is zero.
-    assert list(scores.values()) == pytest.approx([0.1] * 10)
-    assert model.classify(np.zeros((50, 20, 3), np.uint8), size=16)["3"] == pytest.approx(0.1)
+def test_a_system_without_a_run_has_the_weights_of_its_config(run):
+    config = toy.get_config()
+    config.data.dir = "/nowhere"
+    with pytest.raises(InputError, match="without a run, tests.engine.toy.Toy needs weights: set config.init"):
+        use.from_config(config)
+    config.init.painter = str(run)
+    drawing = np.random.default_rng(0).integers(0, 256, (11, 30), np.uint8)
+    found, expected = (m.translate(drawing, lines="given") for m in (use.from_config(config), use.load(run)))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_eval_lists_and_runs_tools(run, tmp_path):

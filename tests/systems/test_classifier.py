@@ -17,10 +17,14 @@ from vision_gen.errors import InputError
 from vision_gen.ops import augment, rand_augment
 
 
+def digits(split):
+    return data.open(data.Settings(name="digits", size=8, labels=True), split)
+
+
 def test_digits_are_learned_beyond_the_commonest_class(tmp_path):
     config = vit_digits.get_config()
     config.model.update(size=(32, 64, 2, 2), drop_path=0.0, mixup=0.0, crop_area=1.0)
-    config.players.network.update(learning_rate=4e-3, warmup=20, ema=0.9)
+    config.players.network.update(learning_rate=4e-3, warmup=20, ema_half_life=420)
     config.train.update(steps=150, eval_every=0, checkpoint_every=150, log_every=50)
     loop.train(config, tmp_path)
     means, sheet = evaluation.evaluate_run(tmp_path)
@@ -177,11 +181,12 @@ def test_labels_come_from_groups_and_folders(image_folder):
     config = vit_digits.get_config()
     config.data.update(name="image_folder", dir=str(image_folder), size=16)
     with pytest.raises(InputError, match="config.model.classes is 10, but the data has 2: cats, dogs"):
-        data.open(Experiment(config).data, "train")
+        experiment = Experiment(config)
+        experiment.system.check(experiment, data.open(experiment.data, "train"))
     config.model.classes = 2
     source = data.open(Experiment(config).data, "train")
     for index in range(len(source)):
         assert source.classes[source[index]["label"]] == source.paths[index].parent.name
-    batch = next(pipeline.training_batches(source, config.copy_and_resolve_references()))
+    batch = next(pipeline.training_batches(source, batch_size=config.train.batch_size, seed=0))
     assert batch["label"].shape == (config.train.batch_size,)
 

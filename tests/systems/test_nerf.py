@@ -9,6 +9,7 @@ import pytest
 from configs import nerf_blender, nerf_demo
 from vision_gen import data
 from vision_gen.data import analytic_scene
+from vision_gen.data.scene import Views
 from vision_gen.engine import evaluation, loop, use
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
@@ -99,8 +100,8 @@ def test_empty_space_is_skipped():
             return inside(x), jnp.ones_like(x)
 
     system.field = Spy()
-    scene = scenes.analytic_scene("val", 24)
-    found = system.view({k: v[None] for k, v in scenes.Views(scene)[0].items()})
+    scene = analytic_scene.render("val", 24)
+    found = system.view({k: v[None] for k, v in Views(scene)[0].items()})
     opaque = np.asarray(found["opacity"])[0, 10:14, 10:14]
     assert (opaque > 0.95).all()
     x = np.concatenate([s.reshape(24, 24, -1, 3)[10:14, 10:14].reshape(-1, 3) for s in seen])

@@ -69,7 +69,7 @@ class RadianceField(System):
     """One player, the field, that minimises the squared error of the colours of rays.
 
     An example to train on is a bundle of rays from all over the scene, one to evaluate on a whole
-    view; see `data.scene`. Subclasses have `_render`.
+    view; see `data.scene`. Subclasses have `_march`.
     """
 
     players = ("field",)
@@ -113,10 +113,10 @@ class RadianceField(System):
         draw = lambda i, n: None if keys is None else random.uniform(
             random.fold(keys, i), (*pixel.shape[1:-1], n)
         )
-        return self._render(origin, direction, view, intrinsics, draw, keys)
+        return self._march(origin, direction, view, intrinsics, draw, keys)
 
-    def _render(self, origin, direction, view, intrinsics, draw, keys):
-        """`render` of rays [batch, rays, 3]; `draw(i, n)` are the i-th draws of n a ray, or None."""
+    def _march(self, origin, direction, view, intrinsics, draw, keys):
+        """`render_rays` of rays [batch, rays, 3]; `draw(i, n)` are the i-th draws of n a ray, or None."""
         raise NotImplementedError
 
     def _background(self):
@@ -255,7 +255,7 @@ class NeRF(RadianceField):
         system = "nerf.HashNeRF" if model.pop("encoding") == "hash" else record["system"]
         return {**record, "system": system, "model": model}
 
-    def _render(self, origin, direction, view, intrinsics, draw, keys):
+    def _march(self, origin, direction, view, intrinsics, draw, keys):
         model = self.model
         if model.ndc:
             origin, direction = rays.ndc(origin, direction, intrinsics)
@@ -303,7 +303,7 @@ class HashNeRF(RadianceField):
         self.occupancy.update(self.field.density)
         return super().forward(batch, now)
 
-    def _render(self, origin, direction, view, intrinsics, draw, keys):
+    def _march(self, origin, direction, view, intrinsics, draw, keys):
         model = self.model
         near, far = rays.through_box(
             origin, direction, -model.bound, model.bound, model.near, model.far
