@@ -19,11 +19,15 @@ import PIL.Image
 from vision_gen import values
 from vision_gen.data import images
 from vision_gen.errors import InputError
-from vision_gen.ops import resample, sketch
+from vision_gen.ops import guided, resample, sketch
 
 log = logging.getLogger("vision_gen")
 # Of the three that training draws from; see `ops.augment.sketches`.
 XDOG_SIGMA = 0.4
+# Pixels of the tiles in which lines are made of a photograph.
+LINES_TILE = 1024
+# A picture with such shares of paper and colours is taken for a line drawing: all of OpenMoji's, few of its coloured.
+LEAST_PAPER, MOST_COLOUR = 0.6, 0.02
 # A picture that is computed at a size of its own is at most so many times as long as that.
 LONGEST = 16
 PICTURES = (values.Image, values.Mask, values.Scribble)
@@ -78,15 +82,20 @@ class Fitting:
 
 def array_of(kind, value, lines):
     """`kind.array`, of the lines that `lines` makes where it is one of "xdog" and "sobel"."""
-    array = kind.array(value)
     if lines == "given":
-        return array
-    image = jnp.asarray(values.Image().array(value))
-    return sketch_xdog(image) if lines == "xdog" else sketch_sobel(image)
+        return kind.array(value)
+    # The blur of XDoG is a product with matrices of a side's length squared: by tiles, large pictures have room.
+    plan = Plan.of(value.shape[:2], stride=1, size=0, tile=LINES_TILE)
+    extended = plan.extended(value)
+    parts = [{"picture": values.Image().array(extended[rows, columns])} for rows, columns in plan.tiles]
+    drawn = _FittedPicture(parts, plan, None).each(lambda arrays: _drawn(arrays["picture"], lines))
+    return np.asarray(drawn)[:, *plan.inner]
 
 
-sketch_xdog = jax.jit(lambda image: sketch.xdog(image, jnp.full(image.shape[:1], XDOG_SIGMA)))
-sketch_sobel = jax.jit(sketch.sobel)
+@functools.partial(jax.jit, static_argnums=1)
+def _drawn(image, lines):
+    """Lines [batch, height, width, 1] of images [..., 3], in [-1, 1]."""
+    return sketch.sobel(image) if lines == "sobel" else sketch.xdog(image, jnp.full(len(image), XDOG_SIGMA))
 
 
 def lines_of(kind, value, name, options):
@@ -96,7 +105,7 @@ def lines_of(kind, value, name, options):
     if options["lines"] != "auto":
         return options["lines"]
     paper, coloured = looks(value)
-    chosen = "given" if paper >= 0.6 and coloured <= 0.1 else "xdog"
+    chosen = "given" if paper >= LEAST_PAPER and coloured <= MOST_COLOUR else "xdog"
     log.info(
         "%s: %s (%.0f%% paper, %.0f%% coloured; lines=given|xdog|sobel chooses)",
         name,
@@ -112,7 +121,7 @@ def looks(picture):
     step = max(1, math.isqrt(picture.shape[0] * picture.shape[1]) // 512)
     some = picture[::step, ::step].astype(np.float32)
     grey = some @ np.float32([0.299, 0.587, 0.114])
-    light = max(float(np.percentile(grey, 90)), 100.0)
+    light = max(float(np.percentile(grey, 90)), 150.0)
     return float((grey > 0.85 * light).mean()), float((np.ptp(some, axis=-1) > 48).mean())
 
 
@@ -178,14 +187,14 @@ class WholePicture(Fitting):
         frame = self._frame(kinds, inputs, together)
         plan = functools.partial(Plan.of, stride=self.stride, size=options["size"], tile=options.get("tile", 0))
         whole = plan(frame)
+        made = {name: lines_of(kind, inputs[name], name, options) for name, kind in kinds.items()}
         fixed, tiled = {}, {}
         for name, kind in kinds.items():
             value, place = inputs[name], whole
             if isinstance(kind, PICTURES):
                 if name in self.apart:
                     place = dataclasses.replace(plan(value.shape[:2]), tile=0)
-                made = lines_of(kind, value, name, options)
-                found = place.computed(kind, value), functools.partial(array_of, kind, lines=made)
+                found = place.computed(kind, value), functools.partial(array_of, kind, lines=made[name])
                 (tiled if name in together else fixed)[name] = found
             else:
                 value = np.float32(place.inside(value)) if isinstance(kind, values.Points) else value
@@ -195,8 +204,14 @@ class WholePicture(Fitting):
             {**fixed, **{name: array(value[rows, columns]) for name, (value, array) in tiled.items()}}
             for rows, columns in whole.tiles
         ]
-        guide = next((inputs[name] for name in together if isinstance(kinds[name], values.Image)), None)
-        return _FittedPicture(parts, whole, guide)
+        return _FittedPicture(parts, whole, self._guide(kinds, inputs, together, made, whole))
+
+    def _guide(self, kinds, inputs, together, made, whole):
+        """Lines at the size of the picture, if there are some and results are brought up to it."""
+        drawn = [name for name in together if getattr(kinds[name], "lines", False)]
+        if not drawn or whole.scale <= 1:
+            return None
+        return array_of(kinds[drawn[0]], whole.extended(inputs[drawn[0]]), made[drawn[0]])
 
     def _frame(self, kinds, inputs, together):
         """(height, width) of the pictures that lie on each other; strokes are drawn on it."""
@@ -281,10 +296,10 @@ class Plan:
         """The inverse of `inside`."""
         return np.asarray(points) * float(self.scale) - self.offset[::-1]
 
-    def cut(self, picture):
-        """The picture out of `full`."""
-        (top, left), (height, width) = self.offset, self.size
-        return picture[top : top + height, left : left + width]
+    @property
+    def inner(self):
+        """(rows, columns) of `full` in which the picture lies, as slices."""
+        return tuple(slice(o, o + n) for o, n in zip(self.offset, self.size))
 
     @functools.cached_property
     def tiles(self):
@@ -341,17 +356,15 @@ class _FittedPicture(Fitted):
         if not isinstance(kind, PICTURES):
             return kind.value(array)
         if self._plan.scale != 1:
-            guide = None
-            if self._guide is not None and isinstance(kind, values.Image):
-                guide = values.Image(channels=1).array(self._plan.extended(self._guide))
-            array = resized(array, guide, self._plan.full)
-        return self._plan.cut(kind.value(array))
+            guide = self._guide if isinstance(kind, values.Image) and kind.channels == 3 else None
+            array = _resized(array, guide, self._plan.full)
+        return kind.value(array)[self._plan.inner]
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def resized(array, guide, size):
-    """Results [1, height, width, channel] brought to `size`, upwards along the edges of `guide` [1, *size, 1]."""
-    return resample.resize(array, size)
+def _resized(array, lines, size):
+    """Results [1, height, width, channel] brought to `size`, colours along the lines [1, *size, 1] if there are some."""
+    return resample.resize(array, size) if lines is None else guided.upsample(array, lines)
 
 
 def _rounded_up(ratio):
