@@ -16,8 +16,9 @@ import textwrap
 from absl import flags
 
 from benchmarks import records
-from vision_gen.engine import commands, report
+from vision_gen.engine import commands
 from vision_gen.errors import InputError
+from vision_gen.figures import page
 
 TITLES = {
     "peers": "Against torch",
@@ -275,39 +276,39 @@ def main(argv):
     for number, record in enumerate(found, 1):
         for result in results_of(record):
             by_benchmark[record["benchmark"]].append({**result, "_source": number})
-    page, text = [], ["# Performance", "", "Generated: `python -m benchmarks.report`. Do not edit.", ""]
+    parts, text = [], ["# Performance", "", "Generated: `python -m benchmarks.report`. Do not edit.", ""]
     folder = flags.FLAGS.markdown and pathlib.Path(flags.FLAGS.markdown).with_suffix("")
     for benchmark in sorted(by_benchmark, key=lambda b: list(TITLES).index(b) if b in TITLES else 99):
         results = by_benchmark[benchmark]
         title = TITLES.get(benchmark, benchmark)
-        page.append(f"<h2>{title}</h2>")
+        parts.append(f"<h2>{title}</h2>")
         text += [f"## {title}", ""]
         for name, plot in PLOTS.get(benchmark, {}).items():
             figure = plot(results)
             if figure:
-                data = report.png(figure)
-                page.append(report.image(data, "png", name))
+                data = page.png(figure)
+                parts.append(page.image(data, "png", name))
                 if folder:
                     folder.mkdir(parents=True, exist_ok=True)
                     (folder / f"{name}.png").write_bytes(data)
                     text += [f"![{name}]({folder.name}/{name}.png)", ""]
         for nature, (header, rows) in tables(results).items():
-            page.append(report.table(header, rows))
+            parts.append(page.table(header, rows))
             text += [markdown_table(header, rows), ""]
         for result in results:
             for key, what, rows in (
                 ("operations", "Costliest operations", operations), ("traffic", "Memory traffic", traffic)
             ):  # fmt: skip
                 if result.get(key):
-                    page += [f"<h3>{what} of {html.escape(result['name'])}</h3>", report.table(*rows(result))]
+                    parts += [f"<h3>{what} of {html.escape(result['name'])}</h3>", page.table(*rows(result))]
                     text += [f"{what} of {result['name']}:", "", markdown_table(*rows(result)), ""]
-    page.append("<h2>Environments</h2>")
+    parts.append("<h2>Environments</h2>")
     text += ["## Environments", ""]
     for number, record in enumerate(found, 1):
-        page += [f"<h3>{number}</h3>", report.definitions(facts(record["environment"]))]
+        parts += [f"<h3>{number}</h3>", page.definitions(facts(record["environment"]))]
         text += [f"{number}. " + "; ".join(f"{k}: `{v}`" for k, v in facts(record["environment"]).items())]
     pathlib.Path(flags.FLAGS.html).parent.mkdir(parents=True, exist_ok=True)
-    report.page(flags.FLAGS.html, "vision_gen: performance", page)
+    page.page(flags.FLAGS.html, "vision_gen: performance", parts)
     print(f"wrote {flags.FLAGS.html}")
     if flags.FLAGS.markdown:
         pathlib.Path(flags.FLAGS.markdown).write_text("\n".join(text) + "\n")

@@ -1,10 +1,9 @@
 """Pictures of any size come back as they were: no pixel off, no border, nothing squeezed."""
 
-import jax
 import numpy as np
 import pytest
 
-from tests.engine.toy_tools import STRIDE, toolbox
+from tests.engine.toy_tools import toolbox
 from vision_gen import values
 from vision_gen.engine import fitting
 from vision_gen.errors import InputError

@@ -1,6 +1,5 @@
 """A trained run in a user's hands: in Python, and by eval.py."""
 
-import json
 import subprocess
 import sys
 
@@ -12,7 +11,6 @@ import vision_gen
 from configs import vit_digits
 from tests.conftest import ROOT
 from tests.engine import toy
-from vision_gen import data
 from vision_gen.engine.experiment import Experiment
 from vision_gen.engine import facts, loop, use
 from vision_gen.errors import InputError

@@ -3,7 +3,6 @@
 import json
 import shutil
 
-from flax import nnx
 import jax
 import numpy as np
 import pytest

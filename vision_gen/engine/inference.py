@@ -7,10 +7,10 @@ import numpy as np
 
 from vision_gen import data
 from vision_gen.data import pipeline
-from vision_gen.engine import sheets
 from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
 from vision_gen.engine import system as systems
+from vision_gen.figures import sheets
 
 
 class Inference:

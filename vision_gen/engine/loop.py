@@ -21,11 +21,11 @@ from vision_gen.engine import experiment as experiments
 from vision_gen.engine import facts
 from vision_gen.engine import inference as inference_lib
 from vision_gen.engine import parallel as parallel_lib
-from vision_gen.engine import sheets
 from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
 from vision_gen.engine import weights as weights_lib
 from vision_gen.errors import InputError, LostProcessError, NonFiniteError
+from vision_gen.figures import sheets
 
 log = logging.getLogger("vision_gen")
 # Steps whose metrics may be on their way back to the host.

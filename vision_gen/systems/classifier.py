@@ -55,9 +55,11 @@ class Classifier(System):
 
     def __init__(self, experiment, *, rngs):
         model = experiment.model
+        if len(set(experiment.data.resolution)) > 1:
+            raise InputError(f"config.data.size must be that of a square for a ViT, got {experiment.data.size}")
         names = ("size", "patch", "classes", "positions", "pool", "dropout", "drop_path", "remat", "unroll")
         self.network = vit.ViT(
-            image=experiment.data.size, **{name: getattr(model, name) for name in names}, rngs=rngs
+            image=experiment.data.resolution[0], **{name: getattr(model, name) for name in names}, rngs=rngs
         )
         self.model = nnx.static(model)
 
@@ -84,7 +86,7 @@ class Classifier(System):
                 "Says what an image shows.",
                 inputs={"image": values.Image()},
                 outputs={"scores": values.Scores(tuple(facts["classes"]))},
-                fitting=CentralSquare(experiment.data.size, multiple=experiment.model.patch),
+                fitting=CentralSquare(experiment.data.resolution[0], multiple=experiment.model.patch),
             )
         ]
 

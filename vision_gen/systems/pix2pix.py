@@ -49,7 +49,7 @@ class Pix2Pix(System):
 
     def __init__(self, experiment, *, rngs):
         model = experiment.model
-        self.generator = UNet(size=experiment.data.size, width=model.width, rngs=rngs)
+        self.generator = UNet(size=min(experiment.data.resolution), width=model.width, rngs=rngs)
         self.discriminator = PatchDiscriminator(
             channel=6, width=model.discriminator_width, rngs=rngs
         )
@@ -58,7 +58,7 @@ class Pix2Pix(System):
     @classmethod
     def tools(cls, experiment, facts):
         # The U-Net's map is one pixel at the size that it was trained at.
-        stride = 2 ** int(math.log2(experiment.data.size))
+        stride = 2 ** int(math.log2(min(experiment.data.resolution)))
         return [
             Tool(
                 "translate",
