@@ -97,7 +97,11 @@ def train(config, workdir):
     parallel = parallel_lib.Parallel(config)
     ckpt.claim(workdir, config)
     parallel_lib.barrier("workdir")
-    log_file = _log_to(workdir, jax.process_index())
+    with _log_to(workdir, jax.process_index()):
+        return _train(config, workdir, parallel, started)
+
+
+def _train(config, workdir, parallel, started):
     source = sources.open_source(config, "train")
     validation = sources.open_source(config, "val")
     for s in (source, validation):
@@ -209,9 +213,8 @@ def train(config, workdir):
         ) from error
     finally:
         stop.restore()
-        with contextlib.ExitStack() as closing:  # All are closed, even where one cannot write.
-            closing.callback(_close_log, log_file)
-            if not isinstance(sys.exception(), LostProcessError):  # Closing would wait for the lost one.
+        if not isinstance(sys.exception(), LostProcessError):  # Closing would wait for the lost one.
+            with contextlib.ExitStack() as closing:  # All are closed, even where one cannot write.
                 closing.callback(writer.close)
                 closing.callback(profile.close)
                 closing.callback(manager.close)
@@ -225,18 +228,18 @@ def _peek(source, config):
     return {k: np.repeat(v[None], local, 0) for k, v in example.items()}
 
 
+@contextlib.contextmanager
 def _log_to(workdir, process):
     """Repeats the log, with times, in a file of the workdir, one a process."""
     handler = logging.FileHandler(workdir / f"train{f'-{process}' if process else ''}.log")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
-    return handler
-
-
-def _close_log(handler):
-    log.removeHandler(handler)
-    handler.close()
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
 
 
 class _Profile:
