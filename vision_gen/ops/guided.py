@@ -25,7 +25,7 @@ def upsample(image, lines):
     """A small colour image at the size of its line drawing.
 
     Where there are no lines it is bilinear. Up to a line, colours are those of the small pixels on that side of it
-    that have least ink; the ink has the colour that is missing in the small image for its mean.
+    that have least ink; the ink has the colour that is missing in the small image around it.
 
     Memory: about a dozen maps of the drawing's size.
 
@@ -55,7 +55,8 @@ def upsample(image, lines):
     found = _spread(_nearest(jnp.concatenate([image * trust, trust], -1), full), ink, small)
     fill = plain * up(image) + (1 - plain) * found[..., :3] / found[..., 3:]
 
-    missing = _mean_around(jnp.concatenate([image - down((1 - ink) * fill), ink_around], -1))
+    missing = jnp.concatenate([image - down((1 - ink) * fill), ink_around], -1)
+    missing = pool.average_pool(missing, 5, padding=2)
     line = up(missing[..., :3]) + LEAST_INK * fill
     line = jnp.clip(line / (up(missing[..., 3:]) + LEAST_INK), -1, 1)
     return (1 - ink) * fill + ink * line
@@ -63,10 +64,6 @@ def upsample(image, lines):
 
 def _nearest(x, size):
     return jax.image.resize(x, (x.shape[0], *size, x.shape[3]), "nearest")
-
-
-def _mean_around(x):
-    return pool.average_pool(x, 3, padding=1)
 
 
 def _spread(x, ink, small):
