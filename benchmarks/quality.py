@@ -18,9 +18,9 @@ from absl import flags
 
 from benchmarks import arguments, measure, records, report
 from vision_gen.engine import commands, events
-from vision_gen.engine import report as page
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
+from vision_gen.figures import page
 
 
 def train(given, workdir, seconds):

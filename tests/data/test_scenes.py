@@ -11,6 +11,7 @@ from configs import nerf_demo
 from vision_gen.data import scenes, sources
 from vision_gen.errors import InputError
 from vision_gen.ops import rays
+from vision_gen.values.cameras import Rig
 
 SIZE = 16
 
@@ -125,16 +126,14 @@ def test_llff_axes_focal_length_and_recentring(tmp_path):
     assert scene.intrinsics[0, 0] == pytest.approx(25)  # 50 for a width of 60, the images have 30.
     everything = np.concatenate([scene.pose, scenes.llff(tmp_path, "test", 1).pose])
     np.testing.assert_allclose(everything[:, :, 3].mean(0), 0, atol=1e-6)
-    film = list(scenes.CameraPath(scenes.Views(scene), 5))
-    assert all(view["pose"][2, 2] > 0.9 for view in film)
+    assert all(view.pose[2, 2] > 0.9 for view in Rig.kept(scene.cameras).spiral(5))
 
 
 def test_the_orbit_looks_at_the_middle_from_the_cameras_distance(truth):
-    film = list(scenes.CameraPath(scenes.Views(truth), 6))
-    for view in film:
+    for view in Rig.kept(truth.cameras).circle(6):
         centre = np.float32([[SIZE / 2, SIZE / 2]])
         origin, direction = rays.camera_rays(
-            jnp.asarray(centre), jnp.asarray(view["pose"]), jnp.asarray(view["intrinsics"])
+            jnp.asarray(centre), jnp.asarray(view.pose), jnp.asarray(view.intrinsics)
         )
         nearest = origin + direction * -(origin * direction).sum() / (direction**2).sum()
         assert np.linalg.norm(nearest) < 0.2 and 3.5 < np.linalg.norm(origin) < 4.5

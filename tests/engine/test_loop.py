@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.engine import toy
 from vision_gen.engine import checkpoints as ckpt
-from vision_gen.engine import evaluation, events, inference, loop
+from vision_gen.engine import evaluation, events, loop, use
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
 from vision_gen.engine.experiment import Experiment
@@ -31,7 +31,7 @@ def config_of(folder, **train):
 
 
 def state_of(workdir, step):
-    return inference.load(workdir, step).state
+    return use.load(workdir, step).state
 
 
 def assert_identical(a, b):
@@ -358,9 +358,9 @@ def test_figures_of_a_run_and_applying_it(straight):
     model = vision_gen.load(workdir)
     out = model(np.full((30, 50), 255, np.uint8))
     assert out.shape == (30, 50, 3) and out.dtype == np.uint8
-    with pytest.raises(InputError, match="must be uint8"):
+    with pytest.raises(InputError, match="sketch must be a path or an image, or a uint8 array"):
         model(np.zeros((4, 4, 3)))
-    with pytest.raises(InputError, match=r"takes the images \['sketch'\]"):
+    with pytest.raises(InputError, match="sketch is missing: translate takes sketch"):
         model()
     with pytest.raises(InputError, match="one of the steps"):
         vision_gen.load(workdir, 5)

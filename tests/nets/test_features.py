@@ -43,6 +43,7 @@ def test_every_activation_is_the_references(name):
     assert compared >= {"inception-2015": 5, "alexnet": 8}.get(name, 16)
     if name == "inception-2015":
         bias = network.fc.bias[...]
+        assert [found[f"mixed{block}"].shape[-1] for block in ("5b", "6a", "7a", "7c")] == [256, 768, 1280, 2048]
         np.testing.assert_allclose(found["logits_unbiased"] + bias, found["logits"], atol=1e-5)
 
 

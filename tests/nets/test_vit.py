@@ -50,6 +50,8 @@ def test_every_position_and_pooling_works_at_other_resolutions(positions, pool):
         images = jax.random.uniform(jax.random.key(1), shape, minval=-1)
         logits, inside = model(images, intermediates=True)
         np.testing.assert_allclose(model(images), logits, atol=1e-5)
+        np.testing.assert_array_equal(inside["logits"], logits)
+        np.testing.assert_allclose(model.head(inside["pooled"]), logits, atol=1e-5)
         tokens = shape[1] * shape[2] // 16 + (pool == "token")
         assert inside["attention"].shape == (3, 2, 2, tokens, tokens)
         assert inside["block"].shape == (3, 2, tokens, 32)
@@ -85,9 +87,9 @@ def test_dropout_and_stochastic_depth_follow_each_examples_key():
 
 def test_bad_settings_are_named():
     for settings, match in (
-        (dict(patch=5), "model.patch 5 does not divide"),
-        (dict(pool="max"), "model.pool must be one of"),
-        (dict(size="XXL"), "model.size must be one of"),
+        (dict(patch=5), "^patch 5 does not divide"),
+        (dict(pool="max"), "^pool must be one of"),
+        (dict(size="XXL"), "^size must be one of"),
     ):
         with pytest.raises(ValueError, match=match):
             tiny(**settings)

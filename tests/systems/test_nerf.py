@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from configs import nerf_blender, nerf_demo
-from vision_gen.data import scenes, sources
-from vision_gen.engine import evaluation, inference, loop
+from vision_gen import data
+from vision_gen.data import analytic_scene
+from vision_gen.data.scene import Views
+from vision_gen.engine import evaluation, loop, use
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
@@ -50,15 +52,27 @@ def test_held_out_views_are_learned(encoding, tmp_path):
     means, sheet = evaluation.evaluate_run(tmp_path)
     assert sheet.exists() and (tmp_path / "orbit.gif").exists()
     assert means["psnr"] > means["psnr_mean_colour"] + 4, means
-    with pytest.raises(InputError, match="is not applied to images"):
-        inference.load(tmp_path)("anything.png")
+    model = use.load(tmp_path)
+    # The cameras that it was trained with are kept: one of them shows what training saw.
+    source = data.open(Experiment(config).data, "val")
+    view = source[0]
+    found = model.render(view["pose"])
+    shown = model.apply("sample", [view], 1)["output"][0]
+    np.testing.assert_allclose(found["image"], (shown + 1) * 127.5, atol=1)
+    assert found["depth"].shape == (24, 24, 1)
+    film = model.film([view["pose"], source[1]["pose"]])
+    np.testing.assert_allclose(film["film"][0], found["image"].astype(int), atol=1)
+    assert film["film"].shape == film["depth"].shape == (2, 24, 24, 3)
+    assert np.abs(film["film"][1].astype(int) - film["film"][0]).max() > 20
+    with pytest.raises(InputError, match="camera: anything.png is not readable as JSON|no such file"):
+        model("anything.png")
 
 
 def test_a_view_in_chunks_is_the_view():
     config = tiny("positional")
     graphdef, params, rest = systems.build(Experiment(config))
-    source = sources.open_source(config, "val")
-    batch = sources.stack([source[0]])
+    source = data.open(Experiment(config).data, "val")
+    batch = data.stack([source[0]])
 
     def view(chunk):
         config.model.chunk = chunk
@@ -86,8 +100,8 @@ def test_empty_space_is_skipped():
             return inside(x), jnp.ones_like(x)
 
     system.field = Spy()
-    scene = scenes.analytic_scene("val", 24)
-    found = system.view({k: v[None] for k, v in scenes.Views(scene)[0].items()})
+    scene = analytic_scene.render("val", 24)
+    found = system.view({k: v[None] for k, v in Views(scene)[0].items()})
     opaque = np.asarray(found["opacity"])[0, 10:14, 10:14]
     assert (opaque > 0.95).all()
     x = np.concatenate([s.reshape(24, 24, -1, 3)[10:14, 10:14].reshape(-1, 3) for s in seen])
@@ -210,4 +224,4 @@ def test_bad_settings_are_named(tmp_path):
     config = tiny("hash")
     config.data.rays = 10**9
     with pytest.raises(InputError, match="config.data.rays must be from 1 to"):
-        sources.open_source(config, "train")
+        data.open(Experiment(config).data, "train")

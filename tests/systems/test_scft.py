@@ -8,7 +8,8 @@ import pytest
 
 from configs import scft_openmoji
 from tests.conftest import tiny
-from vision_gen.data import pipeline, sources
+from vision_gen import data
+from vision_gen.data import pipeline
 from vision_gen.engine import inference, weights
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
@@ -97,7 +98,7 @@ def test_perceptual_and_style_terms_are_of_the_published_network():
         graphdef, state["params"], state["rest"], "generator_loss", out, None, systems.Now(keys, 0, 0.0)
     )[0]
     terms = jax.jit(loss)(out)
-    ours, theirs = published(fake), published(target)
+    ours, theirs = (published(images, intermediates=True)[1] for images in (fake, target))
     layers = ("stage1", "stage2", "stage3", "stage5", "stage7")
     expected = 0.5 * sum(np.abs(ours[n] - theirs[n]).mean() for n in layers)
     np.testing.assert_allclose(terms["perceptual"], expected, rtol=1e-4)
@@ -131,13 +132,15 @@ def trained(config, steps):
     experiment = Experiment(config)
     parallel = parallel_lib.Parallel(experiment, jax.devices()[:1])
     graphdef, state = states.place_state(experiment, parallel, weights.load(experiment)[0])
-    data = pipeline.training_batches(sources.open_source(config, "train"), config)
-    batch = parallel.batch(next(data))
+    batches = pipeline.training_batches(
+        data.open(Experiment(config).data, "train"), batch_size=config.train.batch_size, seed=config.seed
+    )
+    batch = parallel.batch(next(batches))
     step = parallel.compile(lambda axis: step_lib.make_step(experiment, graphdef, axis), state, batch)
     for _ in range(steps):
-        state, _ = step(state, parallel.batch(next(data)))
+        state, _ = step(state, parallel.batch(next(batches)))
     means, _ = inference.Inference(experiment, graphdef, parallel).evaluate(
-        state, sources.open_source(config, "test")
+        state, data.open(Experiment(config).data, "test")
     )
     return means
 

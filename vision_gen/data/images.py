@@ -16,7 +16,12 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 def read(path):
     """An image file as [height, width, 3] uint8 RGB, transparency over white; see `read_rgba`."""
-    image = _open(path)
+    return over_white(_open(path))
+
+
+def over_white(image):
+    """A PIL image as [height, width, 3] uint8 RGB, transparency over white, 16-bit scaled to 8-bit."""
+    image = _eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -50,6 +55,10 @@ def _open(path):
         raise InputError(f"{path}: no such file; expected an image ({', '.join(SUFFIXES)})") from None
     except Exception as error:  # PIL raises many kinds, SyntaxError among them.
         raise InputError(f"{path}: not a readable image ({error})") from error
+    return _eight_bits(image)
+
+
+def _eight_bits(image):
     if image.mode.startswith("I") or image.mode == "F":
         # 16-bit grey: 65535 is white.
         grey = np.clip(np.asarray(image, np.float64) / 257, 0, 255).round().astype(np.uint8)

@@ -33,6 +33,7 @@ def run(main):
     # Libraries raise what goes wrong; what they also log would bury the one line below.
     absl_logging.set_verbosity(absl_logging.FATAL)
     app.define_help_flags()
+    flags.FLAGS.set_gnu_getopt(True)  # Flags may follow what is no flag.
     try:
         argv = flags.FLAGS(sys.argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -56,11 +57,13 @@ def _fail(message, status):
     return status
 
 
-def progress(label):
-    """A progress bar, as a function of (done, total)."""
-    bar = tqdm.tqdm(desc=label, unit="image", leave=False)
+def progress(label, unit="image"):
+    """A progress bar, as a function of (done, total); it appears with the first call."""
+    bar = None
 
     def update(done, total):
+        nonlocal bar
+        bar = bar or tqdm.tqdm(desc=label, unit=unit, leave=False)
         bar.total = total
         bar.update(done - bar.n)
         if done >= total:

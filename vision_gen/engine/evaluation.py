@@ -16,8 +16,9 @@ import numpy as np
 
 from vision_gen import data
 from vision_gen.data import images as image_files
-from vision_gen.engine import inference, report, sheets
+from vision_gen.engine import report, use
 from vision_gen.errors import InputError
+from vision_gen.figures import page, sheets
 from vision_gen.metrics import extract
 from vision_gen.metrics import image as image_metrics
 from vision_gen.metrics import perceptual
@@ -65,7 +66,7 @@ def evaluate_run(
     Raises:
       InputError: a metric is unknown, or the system makes no images to compare.
     """
-    model = inference.load(workdir, checkpoint)
+    model = use.load(workdir, checkpoint)
     source = data.open(model.experiment.data, split)
     own, distances, paired = _chosen(model, source, metrics)
     extractor = _extractor(distances, features, weights, resize) if distances else None
@@ -311,7 +312,7 @@ def compare_runs(workdirs, output):
     rows = [[t, *(found[run].get(t) for run in found)] for t in titles]
     # A curve of one run compares nothing.
     shared = {title: lines for title, lines in curves.items() if len(lines) == len(found)}
-    report.write(output / "report.html", "Runs compared", ["", *found], rows, curves=shared)
+    page.write(output / "report.html", "Runs compared", ["", *found], rows, curves=shared)
     return found
 
 
@@ -342,4 +343,4 @@ def _write(folder, record, pictures, curves, title):
     ]
     facts = {k: v for k, v in record.items() if k != "metrics"}
     header = ["", "value", "standard error", "images", ""]
-    report.write(folder / "report.html", title, header, rows, pictures, curves, facts)
+    page.write(folder / "report.html", title, header, rows, pictures, curves, facts)

@@ -4,7 +4,6 @@ import collections
 import contextlib
 import logging
 import os
-import pathlib
 import signal
 import sys
 import threading
@@ -19,13 +18,14 @@ from vision_gen.data import pipeline
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import events
 from vision_gen.engine import experiment as experiments
+from vision_gen.engine import facts
 from vision_gen.engine import inference as inference_lib
 from vision_gen.engine import parallel as parallel_lib
-from vision_gen.engine import sheets
 from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
 from vision_gen.engine import weights as weights_lib
 from vision_gen.errors import InputError, LostProcessError, NonFiniteError
+from vision_gen.figures import sheets
 
 log = logging.getLogger("vision_gen")
 # Steps whose metrics may be on their way back to the host.
@@ -74,6 +74,7 @@ def train(config, workdir):
     graphdef, state = states.place_state(experiment, parallel, weights)
     # Whatever can be wrong with what was given has been found by now.
     ckpt.claim(workdir, experiment)
+    facts.keep(workdir, source)
     parallel_lib.barrier("workdir")
     log_file = _log_to(workdir, jax.process_index())
     for note in notes:

@@ -106,7 +106,7 @@ def names(network, conv):
 
 
 def apply(network, activations=None):
-    """A function (params, images) -> {name: activation} to be jitted, and the params.
+    """A function (params, images) -> {name: intermediate} to be jitted, and the params.
 
     Args:
       network: of `nets.features`.
@@ -115,7 +115,7 @@ def apply(network, activations=None):
     graphdef, params = nnx.split(network)
 
     def whole(params, images):
-        found = nnx.merge(graphdef, params)(images)
+        _, found = nnx.merge(graphdef, params)(images, intermediates=True)
         return {name: found[name] for name in activations or found}
 
     def in_parts(params, images):

@@ -5,13 +5,17 @@ a PatchGAN that looks at drawing and image together.
 """
 
 import dataclasses
+import math
 from typing import Literal
 
 from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from vision_gen import values
+from vision_gen.engine.fitting import WholePicture
 from vision_gen.engine.system import System
+from vision_gen.engine.tools import Tool
 from vision_gen.metrics import image as metrics
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.nets.unet import UNet
@@ -41,16 +45,30 @@ class Pix2Pix(System):
     Settings = Settings
     players = ("discriminator", "generator")
     readers = {"generator": pretrained.read_generator, "discriminator": pretrained.read_discriminator}
-    inputs = {"sketch": 1}
     columns = ("sketch", "output", "truth")
 
     def __init__(self, experiment, *, rngs):
         model = experiment.model
-        self.generator = UNet(size=experiment.data.size, width=model.width, rngs=rngs)
+        self.generator = UNet(size=min(experiment.data.resolution), width=model.width, rngs=rngs)
         self.discriminator = PatchDiscriminator(
             channel=6, width=model.discriminator_width, rngs=rngs
         )
         self.model = nnx.static(model)
+
+    @classmethod
+    def tools(cls, experiment, facts):
+        # The U-Net's map is one pixel at the size that it was trained at.
+        stride = 2 ** int(math.log2(min(experiment.data.resolution)))
+        return [
+            Tool(
+                "translate",
+                "Colours a line drawing.",
+                inputs={"sketch": values.Image(channels=1, lines=True)},
+                outputs={"image": values.Image()},
+                options={"seed": values.Seed()} if experiment.model.noise_at_test else {},
+                fitting=WholePicture(stride=stride, tile=max(1024, 2 * stride)),
+            )
+        ]
 
     def forward(self, batch, now):
         """source, target [batch, height, width, 3] and the generated fake."""
@@ -86,16 +104,16 @@ class Pix2Pix(System):
             "l1": self.model.l1_weight * losses.l1(out["fake"], out["target"]),
         }
 
-    def translate(self, *, sketch, keys=None):
-        """Colours sketches [batch, height, width, 1] in [-1, 1]; `keys` seed the test-time noise."""
-        noise = self.model.noise_at_test
-        if noise and keys is None:
-            keys = jax.random.split(jax.random.key(0), sketch.shape[0])
-        return self.generator(jnp.repeat(sketch, 3, -1), keys, train=noise)
+    def translate(self, *, sketch, seed=None):
+        """Colours sketches [batch, height, width, 1] in [-1, 1]; `seed` [batch] is that of the test-time noise."""
+        return self._painted(sketch, None if seed is None else jax.vmap(jax.random.key)(seed))
+
+    def _painted(self, sketch, keys):
+        return self.generator(jnp.repeat(sketch, 3, -1), keys, train=self.model.noise_at_test)
 
     def _held_out(self, batch, keys):
         sketch = augment.sketches(batch, keys)
-        return sketch, colour.from_uint8(batch["colour"]), self.translate(sketch=sketch, keys=keys)
+        return sketch, colour.from_uint8(batch["colour"]), self._painted(sketch, keys)
 
     def sample(self, batch, keys):
         sketch, target, fake = self._held_out(batch, keys)

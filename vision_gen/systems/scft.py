@@ -13,11 +13,12 @@ from flax import nnx
 import jax
 from jax import lax
 import jax.numpy as jnp
-import numpy as np
-from PIL import ImageDraw
 
-from vision_gen.engine import sheets
+from vision_gen import values
+from vision_gen.engine.fitting import WholePicture
 from vision_gen.engine.system import System
+from vision_gen.engine.tools import Tool
+from vision_gen.figures.correspondence import draw_correspondence
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import scft as net
 from vision_gen.nets.patchgan import PatchDiscriminator
@@ -74,7 +75,6 @@ class SCFT(System):
     Settings = Settings
     players = ("discriminator", "generator")
     readers = {"perceptual": features.read}
-    inputs = {"sketch": 1, "reference": 3}
     columns = ("sketch", "reference", "output", "truth", "other", "recoloured")
 
     def __init__(self, experiment, *, rngs):
@@ -98,6 +98,23 @@ class SCFT(System):
             norm=model.discriminator_norm,
             rngs=rngs,
         )
+
+    @classmethod
+    def tools(cls, experiment, facts):
+        return [
+            Tool(
+                "translate",
+                "Colours a line drawing like a reference.",
+                inputs={"sketch": values.Image(channels=1, lines=True), "reference": values.Image()},
+                outputs={"image": values.Image()},
+                # Every place attends to the whole reference: no tiles, and cells of the size that was trained with.
+                fitting=WholePicture(
+                    stride=2 ** (experiment.model.levels - 1),
+                    size=min(experiment.data.resolution),
+                    apart=("reference",),
+                ),
+            )
+        ]
 
     @classmethod
     def default_init(cls, settings):
@@ -126,15 +143,15 @@ class SCFT(System):
             sketch, image = augment.flip(key(1), sketch, image)
         target = colour.jitter(image, key(2), shift=model.jitter_shift, hue=model.jitter_hue)
         reference, spline = self.references(target, key(3))
-        painted = self.generator(sketch, reference)
+        fake, inside = self.generator(sketch, reference, intermediates=True)
         return {
             "sketch": sketch,
             "target": target,
             "reference": reference,
-            "fake": painted["image"],
-            "query": painted["query"],
-            "key": painted["key"],
-            "sampling": tps.flow(*spline, *painted["key"].shape[1:3]),
+            "fake": fake,
+            "query": inside["query"],
+            "key": inside["key"],
+            "sampling": tps.flow(*spline, *inside["key"].shape[1:3]),
         }
 
     def discriminator_loss(self, out, batch, now):
@@ -162,7 +179,8 @@ class SCFT(System):
                 chunk=model.attention_chunk,
             )
         if model.is_perceptual:
-            fakes, targets = self.perceptual(out["fake"]), self.perceptual(out["target"])
+            activations = lambda images: self.perceptual(images, intermediates=True)[1]
+            fakes, targets = activations(out["fake"]), activations(out["target"])
             _, layers = PERCEPTUAL[model.perceptual]
             terms["perceptual"] = model.perceptual_weight * sum(
                 losses.l1(fakes[name], targets[name]) for name in layers
@@ -175,12 +193,12 @@ class SCFT(System):
 
     def translate(self, *, sketch, reference):
         """Colours sketches [batch, height, width, 1] like references [..., 3], in [-1, 1]."""
-        return self.generator(sketch, reference)["image"]
+        return self.generator(sketch, reference)
 
     def attention(self, *, sketch, reference):
         """Where each cell of a sketch looks: [batch, h, w, h, w], sums to 1 over the last two."""
-        painted = self.generator(sketch, reference)
-        query, key = painted["query"], painted["key"]
+        _, inside = self.generator(sketch, reference, intermediates=True)
+        query, key = inside["query"], inside["key"]
         flat = lambda x: x.reshape(x.shape[0], -1, x.shape[-1])
         return attention.attention_map(flat(query), flat(key)).reshape(
             *query.shape[:3], *key.shape[1:3]
@@ -214,8 +232,8 @@ class SCFT(System):
         that nothing moved; `_all` counts blank cells too.
         """
         sketch, target, reference, spline = self._held_out(batch, keys)
-        painted = self.generator(sketch, reference)
-        fake, query, key = painted["image"], painted["query"], painted["key"]
+        fake, inside = self.generator(sketch, reference, intermediates=True)
+        query, key = inside["query"], inside["key"]
         inked = resample.average_pool(sketch, query.shape[1:3])[..., 0] < 0.9
         inked = inked.reshape(inked.shape[0], -1)
         found, identity, valid = correspondence(query, key, tps.flow(*spline, *key.shape[1:3]))
@@ -257,60 +275,6 @@ class SCFT(System):
     def figures(cls, model, source):
         """`correspondence`: query points on sketches and where in the reference they look."""
         return {"correspondence": draw_correspondence(model.apply("look", source, 6))}
-
-
-def draw_correspondence(look, *, points=5, scale=3):
-    """Rows of sketch, reference with the attended places, and the attention of the first point.
-
-    A dot on the sketch is a query; the dot of its colour on the reference is where its attention
-    is strongest, and the ring of its colour is where the warp has put it.
-
-    Args:
-      look: from `SCFT.look`, numpy.
-      points: queries a sketch, spread over the cells with ink.
-      scale: enlargement.
-
-    Returns:
-      [height, width, 3] uint8.
-    """
-    palette = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324"]
-    columns = {"sketch": [], "reference": [], "attention of red": []}
-    for sketch, reference, attended, truth, valid in zip(
-        *(look[name] for name in ("sketch", "reference", "attention", "truth", "valid"))
-    ):
-        height, width = attended.shape[:2]
-        cell = sketch.shape[0] // height
-        ink = sketch[..., 0].reshape(height, cell, width, cell).mean((1, 3)).ravel()
-        candidates = np.flatnonzero((ink < 0.7) & valid)
-        if not len(candidates):
-            candidates = np.flatnonzero(valid)
-        queries = candidates[np.linspace(0, len(candidates) - 1, points + 2).astype(int)[1:-1]]
-        tiles = [sheets.enlarge(x, scale) for x in (sketch, reference)]
-        left, right = (ImageDraw.Draw(tile) for tile in tiles)
-        side = tiles[0].width
-        for query, tint in zip(queries, palette):
-            place = lambda x, y: (x * side, y * side)
-            row, column = divmod(int(query), width)
-            dot(left, place((column + 0.5) / width, (row + 0.5) / height), tint)
-            best = int(attended[row, column].argmax())
-            dot(right, place((best % width + 0.5) / width, (best // width + 0.5) / height), tint)
-            dot(right, place(*((truth[query] + 1) / 2)), tint, ring=True)
-        row, column = divmod(int(queries[0]), width)
-        heat = attended[row, column] / attended[row, column].max()
-        heat = np.kron(1 - 2 * heat, np.ones((cell, cell)))[..., None]
-        columns["sketch"].append(np.asarray(tiles[0]))
-        columns["reference"].append(np.asarray(tiles[1]))
-        columns["attention of red"].append(np.asarray(sheets.enlarge(heat, scale)))
-    return sheets.sheet(
-        {name: np.stack(tiles).astype(np.float32) / 127.5 - 1 for name, tiles in columns.items()}
-    )
-
-
-def dot(draw, centre, tint, *, ring=False):
-    """A filled dot, or a ring, around (x, y) on a PIL drawing."""
-    radius = 7 if ring else 4
-    box = [centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius]
-    draw.ellipse(box, fill=None if ring else tint, outline=tint if ring else "white", width=2 if ring else 1)
 
 
 def similarity_triplet(query, key, sampling, keys, *, margin=12.0, chunk=1024):
