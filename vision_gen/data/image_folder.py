@@ -43,7 +43,8 @@ class ImageFolder(source.Source):
             if not self.paths:
                 raise InputError(f"{field}: no images below {str(self._folder / split)!r}")
         else:
-            chosen = divide([self._name(path) for path in paths], split, f"{field}: {str(self._folder)!r}")
+            shares = {"test": 0.10, "val": 0.05}
+            chosen = divide([self._name(path) for path in paths], shares, f"{field}: {str(self._folder)!r}")[split]
             self.paths = [path for path in paths if self._name(path) in chosen]
         self._size = settings.size
 
@@ -76,16 +77,25 @@ class ImageFolder(source.Source):
         return np.int32(self.classes.index(self._class_of(path)))
 
 
-def divide(names, split, where):
-    """The names of a split, a set: 5 percent of all are `val` and 10 are `test`, at least one each, by a hash.
+def divide(names, shares, where):
+    """Divides names by a hash of them: {split: set of names}.
+
+    Args:
+      names: all of them.
+      shares: {split: its share, at least one}; the rest is "train".
+      where: of what, for messages.
 
     Raises:
-      InputError: there are too few; `where` says of what.
+      InputError: there are too few.
     """
-    if len(names) < 3:
+    if len(names) <= len(shares):
         raise InputError(
-            f"{where} has {len(names)} readable image(s); at least 3 are needed to train, validate and test"
+            f"{where} has {len(names)} readable image(s); at least {len(shares) + 1} are needed to train, validate and test"
         )
     names = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    test, val = max(1, round(0.10 * len(names))), max(1, round(0.05 * len(names)))
-    return set({"test": names[:test], "val": names[test : test + val], "train": names[test + val :]}[split])
+    found, start = {}, 0
+    for split, share in shares.items():
+        stop = start + max(1, round(share * len(names)))
+        found[split] = set(names[start:stop])
+        start = stop
+    return found | {"train": set(names[start:])}

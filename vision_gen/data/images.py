@@ -7,7 +7,7 @@ import hashlib
 import pathlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from vision_gen.errors import InputError
 
@@ -75,6 +75,14 @@ def fit(image, size):
     """
     height, width = np.broadcast_to(size, 2).tolist()
     return np.asarray(ImageOps.fit(Image.fromarray(image), (width, height), Image.Resampling.LANCZOS))
+
+
+def size(path):
+    """(height, width) of an image file when it stands upright, from its header."""
+    with Image.open(path) as image:
+        height, width = image.height, image.width
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
 
 
 def problem(path, *, decode):
