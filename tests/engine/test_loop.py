@@ -102,7 +102,9 @@ def test_a_run_that_fails_leaves_no_log_file_open(straight, tmp_path, monkeypatc
         loop.train(config_of(folder, best_metric="beauty"), tmp_path / "run")
     with pytest.raises(InputError, match="not a folder"):
         loop.train(config_of(tmp_path / "nowhere"), tmp_path / "other")
-    assert [handler.stream for handler in opened] == [None, None]
+    # What is found wrong before the work starts leaves no folder.
+    assert not (tmp_path / "other").exists()
+    assert [handler.stream for handler in opened] == [None]
     assert not set(opened) & set(loop.log.handlers)
 
 
