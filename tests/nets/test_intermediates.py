@@ -65,13 +65,15 @@ def run(name):
     net = make(nnx.Rngs(0))
     inputs = [draw(i, *shape) for i, shape in enumerate(shapes)]
     graphdef, state = nnx.split(net)
+    state = jax.tree.map(lambda x: x + 0.05 * draw(9, *x.shape), state)  # Some layers start as zeros.
+    net = nnx.merge(graphdef, state)
     call = lambda state, inputs, **more: nnx.merge(graphdef, state)(*inputs, **settings, **more)
     both = lambda *args: (call(*args), call(*args, intermediates=True))
     return net, *jax.jit(both)(state, inputs)
 
 
 def close(a, b):
-    np.testing.assert_allclose(a, b, atol=1e-5)
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -14,7 +14,8 @@ import pytest
 
 from vision_gen.nets import layers, vit
 from vision_gen.ops import (
-    attention, chunks, colour, conv, encoding, fusion, losses, normalise, pool, rays, resample, sketch, tps, volume, winograd,
+    attention, chunks, colour, conv, encoding, fusion, losses, normalise, pool, rays, resample, sketch, tps, volume,
+    winograd,
 )
 
 

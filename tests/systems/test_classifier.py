@@ -94,6 +94,12 @@ def test_a_constant_network_is_never_right():
     np.testing.assert_allclose(found["cross_entropy"], np.log(10), rtol=1e-5)
 
 
+def test_mixing_an_odd_batch_is_refused():
+    images, targets = jnp.zeros((3, 4, 4, 1)), jnp.zeros((3, 2))
+    with pytest.raises(ValueError, match="images must be an even number, got 3"):
+        rand_augment.mix(jax.random.split(jax.random.key(0), 3), images, targets, mixup=1.0)
+
+
 def test_mixup_and_cutmix_mix_neighbours_by_the_share_in_the_targets():
     images = jnp.where(jnp.arange(8)[:, None, None, None] % 2 == 0, -1.0, 1.0) * jnp.ones((8, 16, 16, 3))
     targets = jax.nn.one_hot(jnp.arange(8), 8)

@@ -209,7 +209,7 @@ def _linears(places, channel, classes, rngs):
 
 
 def _classify(linears, x, size, out):
-    """The classifier of VGG and AlexNet on a map of `size`, its features in torch's order; writes what it does to `out`."""
+    """Logits of VGG's and AlexNet's classifier on a map of `size`, in torch's order; intermediates go to `out`."""
     if x.shape[1:3] != size:
         raise ValueError(f"the classifier reads a map of {size}, got {x.shape[1:3]}; give it 224 px")
     first, second, last = linears

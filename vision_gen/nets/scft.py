@@ -130,13 +130,14 @@ class SCFTGenerator(nnx.Module):
           intermediates: also return what happens inside.
 
         Returns:
-          [batch, height, width, 3] in [-1, 1], and with `intermediates` a dict. At the smallest
-          map, [batch, h, w, 2 x width x (2^levels - 1)], of the sketch's size or, for what is the
-          reference's, of that one's: `query`, and `key` and `value`, from which
-          `ops.attention.attention_map` makes the attention; `transferred`, what was found in the
-          reference; `residual1`, ... each residual block's map. Of `sketch1`, `reference1`, ...
-          the encoders' maps, finest first, two of each level; `decoder{levels}`, ... `decoder1`,
-          the decoder's map at each level.
+          [batch, height, width, 3] in [-1, 1], and with `intermediates` a dict:
+            `sketch1`, ... and `reference1`, ...: the encoders' maps, finest first, two of each level;
+            `query`: [batch, h, w, d] at the sketch's smallest map; d is 2 width (2^levels - 1);
+            `key`, `value`: likewise at the reference's; `ops.attention.attention_map` of query and
+              key is where each cell looks;
+            `transferred`, `residual1`, ...: [batch, h, w, d], what is found in the reference, and
+              each residual block's map;
+            `decoder{levels}`, ... `decoder1`: the decoder's map at each level, finest last.
 
         Raises:
           ValueError: a side is no multiple of 2^(levels - 1).

@@ -70,10 +70,12 @@ class UNet(nnx.Module):
           intermediates: also return what happens inside.
 
         Returns:
-          [batch, height, width, features] in [-1, 1], and with `intermediates` a dict: `down1`
-          [batch, height / 2, width / 2, width] ... to the innermost, each stage's map going down
-          before the activation, and from the innermost to `up1`, what each stage makes of the map
-          of its number: [batch, height, width, features] last, before tanh.
+          [batch, height, width, features] in [-1, 1], and with `intermediates` a dict, of maps
+          before the activation:
+            `down1`, ... `down{stages}`: each stage's going down; [batch, height / 2, width / 2, width]
+              first;
+            `up{stages}`, ... `up1`: each stage's going up, of twice the size of `down` of its number;
+              [batch, height, width, features] last.
 
         Raises:
           ValueError: a side of `x` is no multiple of `size`.
