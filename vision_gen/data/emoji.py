@@ -39,8 +39,8 @@ class Emoji(source.Source):
         self.shapes = shapes
         self.classes = glyphs.GROUPS if settings.labels else ()
         self._source = builder.as_data_source(split)
-        texts = decode.PartialDecoding({"codepoints", "name", "group"})
-        self._texts = builder.as_data_source(split, decoders=texts)
+        undecoded = {name: decode.SkipDecoding() for name in builder.images}
+        self._texts = builder.as_data_source(split, decoders=undecoded)
 
     def __len__(self):
         return len(self._source)
