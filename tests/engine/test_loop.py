@@ -94,6 +94,18 @@ def test_a_run_leaves_everything_that_it_promises(straight):
     assert json.loads((workdir / "config.json").read_text())["train"]["steps"] == 6
 
 
+def test_a_run_that_fails_leaves_no_log_file_open(straight, tmp_path, monkeypatch):
+    folder, _ = straight
+    opened, add = [], loop.log.addHandler
+    monkeypatch.setattr(loop.log, "addHandler", lambda handler: (opened.append(handler), add(handler)))
+    with pytest.raises(InputError, match="best_metric"):
+        loop.train(config_of(folder, best_metric="beauty"), tmp_path / "run")
+    with pytest.raises(InputError, match="not a folder"):
+        loop.train(config_of(tmp_path / "nowhere"), tmp_path / "other")
+    assert [handler.stream for handler in opened] == [None, None]
+    assert not set(opened) & set(loop.log.handlers)
+
+
 def test_resuming_is_bit_identical(straight, tmp_path):
     folder, workdir = straight
     loop.train(config_of(folder, steps=3), tmp_path / "run")

@@ -174,7 +174,6 @@ def from_config(config):
       InputError: no weights are given, or they do not fit.
     """
     experiment = _alone(config)
-    parallel = parallel_lib.Parallel(experiment)
     weights, notes = weights_lib.load(experiment)
     known = systems.networks(experiment.system)
     if known and not weights:
@@ -183,6 +182,16 @@ def from_config(config):
         )
     for note in [*notes, *(f"{name}: no weights given, so drawn at random" for name in known if name not in weights)]:
         log.info(note)
+    return _with(experiment, weights)
+
+
+def untrained(config):
+    """A `Model` of a config with the weights that its seed draws, to try what surrounds it."""
+    return _with(_alone(config), {})
+
+
+def _with(experiment, weights):
+    parallel = parallel_lib.Parallel(experiment)
     graphdef, state = states.place_state(experiment, parallel, weights)
     tools = declared(experiment, facts_lib.of_data(experiment))
     return Model(experiment, 0, state, tools, Inference(experiment, graphdef, parallel))

@@ -18,14 +18,14 @@ BARRIER = 20.0  # What a pixel of full ink adds to a distance in units of the fi
 WIDTHS = (1.0, 0.7, 0.5)  # Of the filter, in small pixels, one for each turn.
 INK_OF_PAPER = 0.02  # A small pixel with so much ink around it is trusted no more where none should be.
 INK_OF_DOUBT = 0.02  # Trust in a small pixel falls with the square of its ink from about here on.
-LEAST_INK = 1e-3  # Of a line whose colour is asked for.
+LITTLE_INK = 0.05  # Around a small pixel: the line's colour is as much that of all lines as its own.
 
 
 def upsample(image, lines):
     """A small colour image at the size of its line drawing.
 
     Where there are no lines it is bilinear. Up to a line, colours are those of the small pixels on that side of it
-    that have least ink; the ink has the colour that is missing in the small image for its mean.
+    that have least ink; the ink has the colour that is missing in the small image around it, or, where that is little ink, in all of it.
 
     Memory: about a dozen maps of the drawing's size.
 
@@ -55,18 +55,17 @@ def upsample(image, lines):
     found = _spread(_nearest(jnp.concatenate([image * trust, trust], -1), full), ink, small)
     fill = plain * up(image) + (1 - plain) * found[..., :3] / found[..., 3:]
 
-    missing = _mean_around(jnp.concatenate([image - down((1 - ink) * fill), ink_around], -1))
-    line = up(missing[..., :3]) + LEAST_INK * fill
-    line = jnp.clip(line / (up(missing[..., 3:]) + LEAST_INK), -1, 1)
+    missing = jnp.concatenate([image - down((1 - ink) * fill), ink_around], -1)
+    overall = missing.mean((1, 2), keepdims=True)
+    overall = overall[..., :3] / jnp.maximum(overall[..., 3:], 1e-6)
+    missing = up(pool.average_pool(missing, 5, padding=2))
+    line = (missing[..., :3] + LITTLE_INK * overall) / (missing[..., 3:] + LITTLE_INK)
+    line = jnp.clip(line, -1, 1)
     return (1 - ink) * fill + ink * line
 
 
 def _nearest(x, size):
     return jax.image.resize(x, (x.shape[0], *size, x.shape[3]), "nearest")
-
-
-def _mean_around(x):
-    return pool.average_pool(x, 3, padding=1)
 
 
 def _spread(x, ink, small):
