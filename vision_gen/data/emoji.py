@@ -8,13 +8,6 @@ from vision_gen.errors import InputError
 SIZES = (64, 128, 256, 512)
 
 
-def shapes(settings, **channels):
-    """Shapes of a set whose drawings have images {name: channels}; refuses sizes that it is not prepared in."""
-    if settings.size not in SIZES:
-        raise InputError(f"{settings.section}.size must be one of {SIZES} for {settings.name}, got {settings.size}")
-    return source.images(settings, **channels)
-
-
 class Emoji(source.Source):
     """The drawings of a split, by base glyph, so that no variant of a training drawing is held out.
 
@@ -23,9 +16,14 @@ class Emoji(source.Source):
       split: "train", "val" or "test".
       shapes: of an example.
       builder: name of the class in `emoji_builders`.
+
+    Raises:
+      InputError: it is not prepared in `settings.size`.
     """
 
     def __init__(self, settings, split, shapes, builder):
+        if settings.size not in SIZES:
+            raise InputError(f"{settings.section}.size must be one of {SIZES} for {settings.name}, got {settings.size}")
         # Not at the top: tensorflow_datasets takes most of a second.
         from tensorflow_datasets import decode
 
