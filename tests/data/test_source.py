@@ -164,3 +164,10 @@ def test_what_a_module_of_ones_own_lacks_is_not_taken_for_an_unknown_name(module
 def test_the_fingerprint_tells_sources_apart():
     prints = [data.fingerprint(data.open(data.Settings(name="digits", size=8, labels=l), s)) for l, s in ((0, "val"), (0, "val"), (1, "val"), (0, "test"))]
     assert prints[0] == prints[1] and len(set(prints)) == 3
+
+
+def test_fields_that_nothing_read_are_dropped_from_older_runs():
+    old = dict(name="nerf_synthetic", dir="/scene", size=96, labels=False, rays=64, workers=1, film_frames=3)
+    found = data.only_read(old)
+    assert found == dict(name="nerf_synthetic", dir="/scene", rays=64, workers=1, film_frames=3)
+    assert data.shapes(data.Settings(**found))["pixel"].shape == (64, 2)
