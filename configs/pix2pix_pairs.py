@@ -1,7 +1,7 @@
 """pix2pix (Isola et al. 2017) on your own pairs, with the paper's settings for facades: --config.data.dir=FOLDER.
 
-FOLDER as docs/data.md says: A and B side by side in each file, or in two folders. --config.data.direction=BtoA translates
-B into A, as the paper does of facades, whose photographs are on the left.
+FOLDER as docs/data.md says: A and B side by side in each file, or in two folders. --config.data.direction=BtoA
+translates B into A, as the paper does of facades, whose photographs are on the left.
 """
 
 from vision_gen.engine import defaults

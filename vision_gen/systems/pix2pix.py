@@ -138,7 +138,7 @@ class Pix2Pix(System):
 
 
 def _source(batch, keys, **shares):
-    """What is translated: of pairs their `source` [batch, height, width, 3], otherwise sketches [..., 1], in [-1, 1]."""
+    """What is translated, in [-1, 1]: `source` [batch, height, width, 3] of pairs, otherwise sketches [..., 1]."""
     if "source" in batch:
         return colour.from_uint8(batch["source"])
     return augment.sketches(batch, keys, **shares)
