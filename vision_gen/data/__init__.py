@@ -84,6 +84,12 @@ def evaluation(settings, overrides, section="config.evaluations"):
     return reader.read(kept | overrides, section), split
 
 
+def only_read(fields, section="config.data"):
+    """The fields that their data set reads, of {field: value}: what older runs have set besides changed nothing."""
+    found = _find(reader.read(fields, section))
+    return {name: value for name, value in fields.items() if name in (*found.FIELDS, "name", "workers")}
+
+
 def _module(settings):
     """The module of a data set, which reads every field that is set."""
     found = _find(settings)

@@ -8,13 +8,6 @@ from vision_gen.errors import InputError
 SIZES = (64, 128, 256, 512)
 
 
-def shapes(settings, **channels):
-    """Shapes of a set whose drawings have images {name: channels}; refuses sizes that it is not prepared in."""
-    if settings.size not in SIZES:
-        raise InputError(f"{settings.section}.size must be one of {SIZES} for {settings.name}, got {settings.size}")
-    return source.images(settings, **channels)
-
-
 class Emoji(source.Source):
     """The drawings of a split, by base glyph, so that no variant of a training drawing is held out.
 
@@ -23,9 +16,14 @@ class Emoji(source.Source):
       split: "train", "val" or "test".
       shapes: of an example.
       builder: name of the class in `emoji_builders`.
+
+    Raises:
+      InputError: it is not prepared in `settings.size`.
     """
 
     def __init__(self, settings, split, shapes, builder):
+        if settings.size not in SIZES:
+            raise InputError(f"{settings.section}.size must be one of {SIZES} for {settings.name}, got {settings.size}")
         # Not at the top: tensorflow_datasets takes most of a second.
         from tensorflow_datasets import decode
 
@@ -39,8 +37,8 @@ class Emoji(source.Source):
         self.shapes = shapes
         self.classes = glyphs.GROUPS if settings.labels else ()
         self._source = builder.as_data_source(split)
-        texts = decode.PartialDecoding({"codepoints", "name", "group"})
-        self._texts = builder.as_data_source(split, decoders=texts)
+        undecoded = {name: decode.SkipDecoding() for name in builder.images}
+        self._texts = builder.as_data_source(split, decoders=undecoded)
 
     def __len__(self):
         return len(self._source)

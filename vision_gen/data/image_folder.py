@@ -90,7 +90,8 @@ def divide(names, shares, where):
     """
     if len(names) <= len(shares):
         raise InputError(
-            f"{where} has {len(names)} readable image(s); at least {len(shares) + 1} are needed to train, validate and test"
+            f"{where} has {len(names)} readable image(s); at least {len(shares) + 1} are needed to train, validate and "
+            "test"
         )
     names = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
     found, start = {}, 0

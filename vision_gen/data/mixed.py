@@ -1,7 +1,8 @@
 """Data sets of the same shapes in one, each with a given share of the examples of an epoch.
 
-`weights` are the shares by part, of any sum; by default all parts have the same. An epoch has as many examples as the parts
-together; a part with a large share is run through more than once in it. Held-out examples come once each, part by part.
+`weights` are the shares by part, of any sum; by default all parts have the same. An epoch has as many examples as the
+parts together; a part with a large share is run through more than once in it. Held-out examples come once each, part by
+part.
 """
 
 import numpy as np
@@ -53,7 +54,8 @@ def open(settings, split):
     for name, count in mixed.counts.items():
         if not count:
             raise InputError(
-                f"{section}.{name} is {weights[name]:g} of {sum(weights.values()):g}, none of an epoch of {len(mixed)} examples"
+                f"{section}.{name} is {weights[name]:g} of {sum(weights.values()):g}, none of an epoch of {len(mixed)} "
+                "examples"
             )
     return mixed
 

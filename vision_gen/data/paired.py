@@ -64,7 +64,7 @@ def numbered(names, where):
         path = pathlib.PurePosixPath(name)
         stem = str(path.with_suffix("")) if path.suffix.lower() in images.SUFFIXES else name
         if stem in found:
-            raise InputError(f"{where}: {names[found[stem]]} and {name} have one name, so it is not clear which has a partner")
+            raise InputError(f"{where}: {names[found[stem]]} and {name} have one name; only one can be paired")
         found[stem] = number
     return found
 
@@ -73,7 +73,7 @@ def matched(sides, where, allow_unmatched=False, cure=""):
     """The names that both sides have, sorted.
 
     Args:
-      sides: {what it is: names}, two.
+      sides: {what it is: dict by name}, two.
       where: of what, for messages.
       allow_unmatched: whether names of one side only are left out.
       cure: how they are allowed, for messages.
@@ -81,12 +81,13 @@ def matched(sides, where, allow_unmatched=False, cure=""):
     Raises:
       InputError: there are none, or others as well which are not allowed.
     """
-    (first, ours), (second, theirs) = sides.items()
-    both = sorted(ours.keys() & theirs.keys())
+    first, second = sides
+    both = sorted(sides[first].keys() & sides[second].keys())
     alone = []
-    for side, names, other in ((first, ours.keys() - theirs.keys(), second), (second, theirs.keys() - ours.keys(), first)):
+    for side, other in ((first, second), (second, first)):
+        names = sorted(sides[side].keys() - sides[other].keys())
         if names:
-            some = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
+            some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
             alone.append(f"{len(names)} of {side} without a partner in {other}: {some}")
     if not both or alone and not allow_unmatched:
         raise InputError(f"{where}: {len(both)} pairs, {'; '.join(alone)}{f'. {cure}' if both and cure else ''}")

@@ -1,9 +1,9 @@
 """Pairs of images A and B, as pix2pix (Isola et al. 2017) is trained on, in the layouts of its PyTorch implementation.
 
-Side by side in one file, A on the left: `train/`, `val/`, `test/`. Or two folders whose files match by name, without their
-endings: `trainA/` and `trainB/`, `valA/` ...; or `A/train/` and `B/train/`, `A/val/` ... Without folders of splits, of
-files side by side or of `A/` and `B/`, 5 percent are `val` and 10 are `test`, chosen by a hash of their names. Where only
-`train` and one more are there, that one is `test`, and 5 percent of `train` are `val`.
+Side by side in one file, A on the left: `train/`, `val/`, `test/`. Or two folders whose files match by name, without
+their endings: `trainA/` and `trainB/`, `valA/` ...; or `A/train/` and `B/train/`, `A/val/` ... Without folders of
+splits, of files side by side or of `A/` and `B/`, 5 percent are `val` and 10 are `test`, by a hash of their names.
+Where only `train` and one more are there, that one is `test`, and 5 percent of `train` are `val`.
 
 `direction` "AtoB" makes A the `source` and B the target, `colour`.
 """

@@ -18,7 +18,8 @@ def read(settings, least, most=None):
     section = f"{settings.section}.parts"
     if not least <= len(settings.parts) <= (most or len(settings.parts)):
         many = {1: "one data set", 2: "two data sets"}[least] + ("" if most == least else " or more")
-        raise InputError(f"{section} must be {many} by name for {settings.name}, got {sorted(settings.parts) or 'none'}")
+        given = sorted(settings.parts) or "none"
+        raise InputError(f"{section} must be {many} by name for {settings.name}, got {given}")
     for name, values in settings.parts.items():
         if not hasattr(values, "items"):
             raise InputError(f"{section}.{name} must be a section of the fields of a data set, got {values!r}")

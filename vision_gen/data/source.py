@@ -55,7 +55,7 @@ class Source(typing.Protocol):
         return shuffle(len(self), seed, epoch)
 
     def column(self, name):
-        """One array of all examples, [len(self), ...]; sources that know it without decoding images say it themselves."""
+        """One array of all examples, [len(self), ...]; a source that knows it without decoding images overrides it."""
         return np.stack([self[i][name] for i in range(len(self))])
 
 

@@ -57,7 +57,7 @@ class TFDS(source.Source):
             chosen = _splits(builder, settings.labels)[split]
             self._source = builder.as_data_source(chosen)
             if self.classes:
-                self._labels = builder.as_data_source(chosen, decoders=tfds.decode.PartialDecoding({"label"}))
+                self._labels = builder.as_data_source(chosen, decoders={"image": tfds.decode.SkipDecoding()})
             self[0]  # What cannot be decoded is said now.
 
     def __len__(self):

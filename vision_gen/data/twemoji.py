@@ -1,13 +1,13 @@
 """Twemoji (github.com/jdecked/twemoji, CC BY 4.0): colour drawings of what OpenMoji draws too, in another style."""
 
-from vision_gen.data import emoji
+from vision_gen.data import emoji, source
 
 FIELDS = ("dir", "size", "labels")
 
 
 def shapes(settings):
     """`colour` [size, size, 3], and the drawing's group as `label`."""
-    return emoji.shapes(settings, colour=3)
+    return source.images(settings, colour=3)
 
 
 def open(settings, split):

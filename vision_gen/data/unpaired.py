@@ -1,8 +1,8 @@
 """Two data sets side by side that have nothing to do with each other, each in an order of its own.
 
 An example has the arrays of one example of each, named "<part>_<name>": of `parts` called `a` and `b`, `a_colour` and
-`b_colour`. An epoch is one of the longer part; the shorter one is run through again and again. Held-out examples pair the
-parts in their order.
+`b_colour`. An epoch is one of the longer part; the shorter one is run through again and again. Held-out examples pair
+the parts in their order.
 """
 
 from vision_gen import data
