@@ -1,4 +1,4 @@
-"""Where the attention from sketches to references falls (figure 7 of SCFT, Lee et al. 2020)."""
+"""Where the attention of sketches falls on references (SCFT, Lee et al. 2020)."""
 
 import numpy as np
 from PIL import ImageDraw
@@ -13,7 +13,9 @@ def draw_correspondence(look, *, points=5, scale=3):
     is strongest, and the ring of its colour is where the warp has put it.
 
     Args:
-      look: from `SCFT.look`, numpy.
+      look: dict of numpy arrays: `sketch` [batch, height, width, 1] and `reference` [batch, height, width, 3] in [-1, 1],
+        `attention` [batch, h, w, h, w] of each of the sketch's cells over the reference's, `truth` [batch, h * w, 2], the
+        places (x, y) in [-1, 1] where it should look, and `valid` [batch, h * w], whether there is one.
       points: queries a sketch, spread over the cells with ink.
       scale: enlargement.
 
@@ -34,9 +36,8 @@ def draw_correspondence(look, *, points=5, scale=3):
         queries = candidates[np.linspace(0, len(candidates) - 1, points + 2).astype(int)[1:-1]]
         tiles = [sheets.enlarge(x, scale) for x in (sketch, reference)]
         left, right = (ImageDraw.Draw(tile) for tile in tiles)
-        side = tiles[0].width
         for query, tint in zip(queries, palette):
-            place = lambda x, y: (x * side, y * side)
+            place = lambda x, y: (x * tiles[0].width, y * tiles[0].height)
             row, column = divmod(int(query), width)
             dot(left, place((column + 0.5) / width, (row + 0.5) / height), tint)
             best = int(attended[row, column].argmax())
@@ -48,9 +49,7 @@ def draw_correspondence(look, *, points=5, scale=3):
         columns["sketch"].append(np.asarray(tiles[0]))
         columns["reference"].append(np.asarray(tiles[1]))
         columns["attention of red"].append(np.asarray(sheets.enlarge(heat, scale)))
-    return sheets.sheet(
-        {name: np.stack(tiles).astype(np.float32) / 127.5 - 1 for name, tiles in columns.items()}
-    )
+    return sheets.sheet(columns)
 
 
 def dot(draw, centre, tint, *, ring=False):
