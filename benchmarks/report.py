@@ -11,6 +11,7 @@ import collections
 import html
 import pathlib
 import sys
+import textwrap
 
 from absl import flags
 
@@ -28,6 +29,13 @@ TITLES = {
     "quality": "Quality against time",
     "compile_only": "Without the chip",
 }
+
+
+def results_of(record):
+    """A file's results, in their names the chip where it is not the machine's processor: no two chips are compared."""
+    processor = record["environment"]["processor"]
+    device = lambda result: result["settings"].get("device", processor)
+    return [r if device(r) == processor else {**r, "name": f"{r['name']}, {device(r)}"} for r in record["results"]]
 
 
 def worse(old, new, noise):
@@ -93,7 +101,7 @@ def _bars(results, name, title, *, line=None, scale="linear"):
     values = [f["value"] for _, f in kept]
     around = [[f["value"] - f.get("low", f["value"]) for _, f in kept],
               [f.get("high", f["value"]) - f["value"] for _, f in kept]]  # fmt: skip
-    axes.barh([n for n, _ in kept], values, xerr=around, color="#4878a8", error_kw=dict(linewidth=1))
+    axes.barh([textwrap.fill(n, 60) for n, _ in kept], values, xerr=around, color="#4878a8", error_kw=dict(linewidth=1))
     if line is not None:
         axes.axvline(line, color="gray", linestyle="--", linewidth=1)
     axes.margins(y=0.5 / max(len(kept), 1))  # Half a bar.
@@ -266,7 +274,7 @@ def main(argv):
     found = [records.load(path) for path in paths]
     by_benchmark = collections.defaultdict(list)
     for number, record in enumerate(found, 1):
-        for result in record["results"]:
+        for result in results_of(record):
             by_benchmark[record["benchmark"]].append({**result, "_source": number})
     parts, text = [], ["# Performance", "", "Generated: `python -m benchmarks.report`. Do not edit.", ""]
     folder = flags.FLAGS.markdown and pathlib.Path(flags.FLAGS.markdown).with_suffix("")
@@ -306,8 +314,8 @@ def main(argv):
         pathlib.Path(flags.FLAGS.markdown).write_text("\n".join(text) + "\n")
         print(f"wrote {flags.FLAGS.markdown}")
     if flags.FLAGS.baseline:
-        new = [result for record in found for result in record["results"]]
-        slower = worse(records.load(flags.FLAGS.baseline)["results"], new, flags.FLAGS.noise)
+        new = [result for record in found for result in results_of(record)]
+        slower = worse(results_of(records.load(flags.FLAGS.baseline)), new, flags.FLAGS.noise)
         for name, figure, was, value in slower:
             print(f"WORSE  {name}: {figure} {records.short(was)} to {records.short(value)}")
         if slower:

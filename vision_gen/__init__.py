@@ -4,7 +4,7 @@ __version__ = "0.1.0"
 
 
 def load(workdir, checkpoint="best"):
-    """A trained system from a run's folder; see `vision_gen.engine.inference.load`."""
-    from vision_gen.engine import inference
+    """A trained system from a run's folder; see `vision_gen.engine.use.load`."""
+    from vision_gen.engine import use
 
-    return inference.load(workdir, checkpoint)
+    return use.load(workdir, checkpoint)

@@ -119,8 +119,6 @@ def _members(hint):
 
 
 def _checked(value, hint, name):
-    if hasattr(value, "get_oneway_ref"):  # A FieldReference.
-        value = value.get()
     for member in _members(hint):
         limit = None
         if typing.get_origin(member) is typing.Annotated:

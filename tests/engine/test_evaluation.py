@@ -9,8 +9,8 @@ import pytest
 
 from configs import pix2pix_openmoji
 from tests.engine import toy
-from vision_gen.data import sources
-from vision_gen.engine import comparison, evaluation, inference, loop
+from vision_gen import data
+from vision_gen.engine import comparison, evaluation, inference, loop, use
 from vision_gen.errors import InputError
 from vision_gen.metrics import groups
 
@@ -92,8 +92,8 @@ def test_figures_of_a_set_stand_beside_means_of_examples(run):
 
 
 def test_every_example_is_summarised_once_and_in_order(run):
-    model = inference.load(run)
-    source = sources.open_source(model.config, "test")
+    model = use.load(run)
+    source = data.open(model.experiment.data, "test")
     _, values = model.evaluate(source)
     np.testing.assert_array_equal(values["pixels"][:, 0, 0, 0], np.arange(20, 240, 20))
     assert values["pixels"].shape == (11, 2, 2, 3) and model.figure_names(source) == (
@@ -124,17 +124,17 @@ def test_names_of_files_hold_the_split_or_the_set(run, grey):
 
 
 def test_sets_that_are_none_are_named(run):
-    with pytest.raises(InputError, match="--split must be one of .*'test', 'other', 'wrong'.*; got 'othr'"):
+    with pytest.raises(InputError, match="--split must be one of .*'test', 'other', 'wrong'.*, got 'othr'"):
         evaluation.evaluate_run(run, split="othr")
-    with pytest.raises(InputError, match="config.data.drr is unknown; did you mean 'dir'"):
+    with pytest.raises(InputError, match="config.evaluations.wrong.drr is unknown; did you mean 'dir'"):
         evaluation.evaluate_run(run, split="wrong")
     with pytest.raises(InputError, match="metrics-train.json is not there; run eval.py --workdir=.* --split=train first"):
         comparison.compare_runs([run], run / "compared", "train")
 
 
 def test_what_is_summarised_must_be_declared(run, monkeypatch):
-    model = inference.load(run)
-    source = sources.open_source(model.config, "val")
+    model = use.load(run)
+    source = data.open(model.experiment.data, "val")
     for names in (("darkest_half",), ("darkest_half", "examples", "more")):
         monkeypatch.setattr(Brightness, "set_figures", names)
         with pytest.raises(ValueError, match="summarise returns .*'darkest_half', 'examples'.; it must be set_figures"):
@@ -142,8 +142,8 @@ def test_what_is_summarised_must_be_declared(run, monkeypatch):
 
 
 def test_sheets_have_captions_under_their_columns(run, monkeypatch):
-    model = inference.load(run)
-    source = sources.open_source(model.config, "val")
+    model = use.load(run)
+    source = data.open(model.experiment.data, "val")
     given = []
     monkeypatch.setattr(inference.sheets, "sheet", lambda *arguments: given.extend(arguments))
     model.sheet(source, 3)

@@ -443,7 +443,7 @@ def test_optimizers_move_as_optax_does_and_spare_biases_and_norms(optimizer, pee
         ({"maker": dict(b1=0.9)}, "players.maker.b1 is of .adam."),
         ({"maker": dict(learning_rate=-1.0)}, "learning_rate must be at least 0, got -1.0"),
         ({"maker": dict(shrink=3)}, "players.maker.shrink is 3"),
-        ({"maker": dict(warmup=-1)}, "players.maker.warmup must be at least 0, got -1"),
+        ({"maker": dict(warmup=-1)}, "warmup must be at least 0, got -1"),
     ],
 )
 def test_players_that_cannot_work_are_named(players, message):

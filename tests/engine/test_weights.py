@@ -3,15 +3,15 @@
 import json
 import shutil
 
-from flax import nnx
 import jax
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from tests.engine import toy
+from vision_gen import data
 from vision_gen.engine import checkpoints as ckpt
-from vision_gen.engine import defaults, inference, loop, weights
+from vision_gen.engine import defaults, loop, use, weights
 from vision_gen.engine.experiment import Experiment
 from vision_gen.engine.system import Player
 from vision_gen.errors import InputError
@@ -85,7 +85,7 @@ def norm_file(tmp_path_factory):
 
 
 def test_a_frozen_network_of_another_run_is_kept_when_that_run_is_gone(folder, teacher, norm_file, tmp_path):
-    used = inference.load(teacher, "best").state["ema"]["painter"]
+    used = use.load(teacher, "best").state["ema"]["painter"]
     gone = tmp_path / "teacher"
     shutil.copytree(teacher, gone)
     config = pupil(folder, teacher=f"{gone}:painter", norm=str(norm_file))
@@ -104,7 +104,7 @@ def test_a_frozen_network_of_another_run_is_kept_when_that_run_is_gone(folder, t
     ]  # fmt: skip
     config.train.steps = 6
     loop.train(config, tmp_path / "run")
-    state = inference.load(tmp_path / "run", 6).state
+    state = use.load(tmp_path / "run", 6).state
     for name in ("kernel", "bias"):
         np.testing.assert_array_equal(state["params"]["teacher"][name], used[name])
     np.testing.assert_array_equal(state["rest"]["norm"]["mean"], [2, 2, 3])
@@ -121,8 +121,8 @@ def test_a_trained_network_starts_from_another_run(folder, teacher, tmp_path):
     config.train.steps = 1
     config.players.painter.learning_rate = 0.0
     loop.train(config, tmp_path / "run")
-    used = inference.load(teacher, "best").state["ema"]
-    found = inference.load(tmp_path / "run", 1).state
+    used = use.load(teacher, "best").state["ema"]
+    found = use.load(tmp_path / "run", 1).state
     np.testing.assert_array_equal(found["params"]["painter"]["kernel"], used["painter"]["kernel"])
     np.testing.assert_array_equal(found["ema"]["painter"]["kernel"], used["painter"]["kernel"])
     # The ballast was not asked for.
@@ -164,7 +164,7 @@ def test_every_tensor_is_accounted_for(folder, teacher, norm_file, tmp_path, cha
         (dict(ballast="x.pth"), "config.init.ballast: no published format of this network is read"),
         (dict(norm="{teacher}"), "config.init.norm: .*has no network 'norm'"),
         (dict(norm="{teacher}:pianter"), "has no network 'pianter'; did you mean 'painter'"),
-        (dict(norm="{teacher}:painter"), "no weight 'scale'"),
+        (dict(norm="{teacher}:painter"), "no weight 'mean'; is it of another architecture. .config.init.allow names"),
         (dict(norm="{folder}"), "is a folder without a run"),
     ],
 )
@@ -185,14 +185,12 @@ def test_a_run_of_version_0_1_is_used_and_goes_on_as_it_would_have(tmp_path):
     from tests.conftest import ROOT
 
     shutil.copytree(ROOT / "tests" / "golden" / "run_0_1", tmp_path / "run")
-    model = inference.load(tmp_path / "run", "last")
+    model = use.load(tmp_path / "run", "last")
     assert model.config.system == "nerf.HashNeRF" and model.step == 2
-    from vision_gen.data import sources
-
-    means, _ = model._inference.evaluate(model.state, sources.open_source(model.config, "val"), limit=4)
+    means, _ = model._inference.evaluate(model.state, data.open(model.experiment.data, "val"), limit=4)
     assert means["psnr"] == pytest.approx(9.847, abs=6e-4) and means["ssim"] == pytest.approx(0.03822, abs=6e-6)
     loop.train(ckpt.load_config(tmp_path / "run"), tmp_path / "run")
-    state = inference.load(tmp_path / "run", 3).state
+    state = use.load(tmp_path / "run", 3).state
     expected = json.loads((tmp_path / "run" / "step_3.json").read_text())
     flat = jax.tree_util.tree_flatten_with_path({"params": state["params"], "rest": state["rest"]})[0]
     flat = {"/".join(str(k.key) for k in path): value for path, value in flat}

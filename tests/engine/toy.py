@@ -6,8 +6,11 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from vision_gen import values
 from vision_gen.engine import defaults
+from vision_gen.engine.fitting import WholePicture
 from vision_gen.engine.system import Player, System
+from vision_gen.engine.tools import Tool
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import layers
 from vision_gen.ops import augment, colour, random
@@ -23,7 +26,6 @@ class Toy(System):
 
     Settings = Settings
     players = (Player("painter", modules=("painter", "ballast")),)
-    inputs = {"sketch": 1}
     columns = ("sketch", "output")
 
     def __init__(self, experiment, *, rngs):
@@ -37,6 +39,12 @@ class Toy(System):
 
     def painter_loss(self, out, batch, now):
         return {"square": jnp.mean((out["fake"] - out["target"]) ** 2)}
+
+    @classmethod
+    def tools(cls, experiment, facts):
+        sketch = values.Image(channels=1, lines=True)
+        fitting = WholePicture(size=0, tile=256)
+        return [Tool("translate", "Paints a drawing.", {"sketch": sketch}, {"image": values.Image()}, fitting=fitting)]
 
     def translate(self, *, sketch):
         return self.painter(sketch)

@@ -32,7 +32,9 @@ def run(main):
     log.propagate = False  # Libraries give the root logger handlers of their own.
     # Libraries raise what goes wrong; what they also log would bury the one line below.
     absl_logging.set_verbosity(absl_logging.FATAL)
+    sys.unraisablehook = _report_unraisable
     app.define_help_flags()
+    flags.FLAGS.set_gnu_getopt(True)  # Flags may follow what is no flag.
     try:
         argv = flags.FLAGS(sys.argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -51,16 +53,29 @@ def run(main):
         os._exit(4)
 
 
+def _report_unraisable(unraisable):
+    """Reports what no caller can catch, but for the tail of a checkpoint that could not be written.
+
+    Orbax waits for TensorStore's writes in an event loop and closes it at the first that fails. The threads of the
+    others then find it closed. What failed has been raised.
+    """
+    error = unraisable.exc_value
+    if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+        sys.__unraisablehook__(unraisable)
+
+
 def _fail(message, status):
     print(f"error: {message}", file=sys.stderr, flush=True)
     return status
 
 
-def progress(label):
-    """A progress bar, as a function of (done, total)."""
-    bar = tqdm.tqdm(desc=label, unit="image", leave=False)
+def progress(label, unit="image"):
+    """A progress bar, as a function of (done, total); it appears with the first call."""
+    bar = None
 
     def update(done, total):
+        nonlocal bar
+        bar = bar or tqdm.tqdm(desc=label, unit=unit, leave=False)
         bar.total = total
         bar.update(done - bar.n)
         if done >= total:

@@ -6,8 +6,8 @@ import pathlib
 import jax
 import numpy as np
 
-from vision_gen.data import sources
-from vision_gen.engine import distances, inference, report
+from vision_gen import data
+from vision_gen.engine import distances, report, use
 from vision_gen.errors import InputError
 from vision_gen.figures import sheets
 from vision_gen.metrics import extract
@@ -51,8 +51,8 @@ def evaluate_run(
     Raises:
       InputError: a metric or split is unknown, or the system makes no images to compare.
     """
-    model = inference.load(workdir, checkpoint)
-    data, source = _held_out(model.experiment, split)
+    model = use.load(workdir, checkpoint)
+    settings, source = _held_out(model.experiment, split)
     own, between, paired = _chosen(model, source, metrics)
     extractor = distances.open_extractor(between, features, weights, resize) if between else None
     compare = {name: _paired(name) for name in paired}
@@ -60,9 +60,9 @@ def evaluate_run(
         "system": model.config.system,
         "step": int(model.step),
         "split": split,
-        "data": data,
+        "data": settings.name,
         "images": len(source),
-        "fingerprint": sources.fingerprint(source, progress("fingerprint of the data")),
+        "fingerprint": data.fingerprint(source, progress("fingerprint of the data")),
     }
     entries, values = {}, {}
     if own:
@@ -91,16 +91,16 @@ def evaluate_run(
 
 
 def _held_out(experiment, split):
-    """(name of the data, source) of a split of `config.data` or of a set in `config.evaluations`."""
-    if split in sources.SPLITS:
-        return experiment.data.name, sources.open_source(experiment.config, split)
-    if split not in experiment.evaluations:
-        known = [*sources.SPLITS, *experiment.evaluations]
-        raise InputError(f"--split must be one of {known}, the last of them from config.evaluations; got {split!r}")
-    differs = dict(experiment.evaluations[split])
-    split = differs.pop("split", "test")
-    experiment = experiment.changed(data=differs)
-    return experiment.data.name, sources.open_source(experiment.config, split)
+    """(`data.Settings`, source) of a split of `config.data` or of a set in `config.evaluations`."""
+    settings = experiment.data
+    if split in experiment.evaluations:
+        settings, split = data.evaluation(settings, experiment.evaluations[split], f"config.evaluations.{split}")
+    elif split not in data.SPLITS:
+        known = [*data.SPLITS, *experiment.evaluations]
+        raise InputError(f"--split must be one of {known}, got {split!r}; config.evaluations can add others")
+    source = data.open(settings, split)
+    experiment.system.check(experiment, source)
+    return settings, source
 
 
 def _mean(values):

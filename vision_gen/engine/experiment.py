@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 
-from flax import nnx
 
 from vision_gen import settings
 from vision_gen.data.settings import Settings as Data

@@ -2,6 +2,7 @@
 
 import math
 
+from vision_gen import data
 from vision_gen.engine import system as systems
 
 FORMAT = 2  # Of config.json and checkpoints; those of 0.1 have no number.
@@ -11,7 +12,7 @@ def config(record):
     """The config of a run of any version, a nested dict, in today's fields.
 
     Raises:
-      InputError: its system is not known any more.
+      InputError: its system or data set is not known any more.
     """
     record = dict(record)
     if record.pop("format", 1) >= FORMAT:
@@ -19,6 +20,7 @@ def config(record):
     record = systems.load_class(record["system"]).migrate(record)
     batch_size = record["train"]["batch_size"]
     record["players"] = {name: _player(player, batch_size) for name, player in record["players"].items()}
+    record["data"] = data.only_read(record["data"])
     return {"init": {}, "evaluations": {}, **record}
 
 

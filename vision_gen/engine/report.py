@@ -67,20 +67,17 @@ def _environment():
         "versions": versions,
     }
 
+from vision_gen.engine import events
+
 
 def curves_of_run(workdir):
     """{title: {"": (steps, values)}} of the validation figures and losses that a run has logged."""
-    from tensorboard.backend.event_processing import event_accumulator
-    from tensorboard.util import tensor_util
-
-    events = event_accumulator.EventAccumulator(str(workdir), size_guidance={"tensors": 500})
-    events.Reload()
     found = {}
-    for tag in events.Tags()["tensors"]:
-        if not (tag.startswith("val/") or tag.endswith("/loss")):
+    for name, points in events.scalars(workdir).items():
+        if not (name.startswith("val/") or name.endswith("/loss")):
             continue
-        points = {e.step: e.tensor_proto for e in events.Tensors(tag)}  # A resumed run logs steps twice.
-        values = [float(tensor_util.make_ndarray(points[step])) for step in sorted(points)]
-        if len(values) > 1:
-            found[tag] = {"": (sorted(points), values)}
+        last = {step: value for _, step, value in points}  # A resumed run logs steps twice.
+        if len(last) > 1:
+            steps = sorted(last)
+            found[name] = {"": (steps, [last[step] for step in steps])}
     return dict(sorted(found.items()))

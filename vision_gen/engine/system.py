@@ -59,8 +59,8 @@ class NoSettings:
 class System(nnx.Module):
     """A published system: networks, the players that train them, their losses, its samples.
 
-    A subclass has `Settings`, `players`, `inputs`, `columns`, a constructor `(experiment, *, rngs)` that builds its
-    networks as attributes, `forward`, a `<name>_loss` for each player, `sample`, `evaluate` and `translate`.
+    A subclass has `Settings`, `players`, `columns`, a constructor `(experiment, *, rngs)` that builds its
+    networks as attributes, `forward`, a `<name>_loss` for each player, `sample`, `evaluate`, and `tools` with their methods.
     Attributes with parameters that are no player's are frozen: the engine changes neither their parameters nor their running
     statistics, and writes them once a run.
 
@@ -74,8 +74,6 @@ class System(nnx.Module):
     players: tuple = ()
     # Readers of published files by attribute: function (path, params, rest) -> `pretrained.named.Named`.
     readers: dict = {}
-    # What `translate` takes: channels by name, in order.
-    inputs: dict = {}
     # Pictures that `sample` returns, in the order of the sheet; what else it returns is for `captions`.
     columns: tuple = ()
     # What `summarise` returns.
@@ -165,9 +163,15 @@ class System(nnx.Module):
         """
         return {}
 
-    def translate(self, **inputs):
-        """An image [batch, height, width, 3] in [-1, 1] from images named as in `inputs`."""
-        raise NotImplementedError
+    @classmethod
+    def tools(cls, experiment, facts):
+        """What a trained system can be asked to do, the main thing first: a sequence of `engine.tools.Tool`.
+
+        Args:
+          experiment: the run's settings.
+          facts: what is known of the data, such as `classes`; see `engine.facts`.
+        """
+        return ()
 
     @classmethod
     def units(cls, experiment):
@@ -181,7 +185,7 @@ class System(nnx.Module):
         An array [frames, height, width, 3] is a film.
 
         Args:
-          model: an `engine.inference.Model`.
+          model: an `engine.use.Model`.
           source: held-out examples.
           values: as of `summarise`; {} where the system's own figures were not asked for.
         """

@@ -18,7 +18,7 @@ from vision_gen.pretrained import named
 from vision_gen.pretrained import weights as published
 from vision_gen.settings import nearest
 
-HINT = "; config.init.allow names what may be missing or unused"
+HINT = " (config.init.allow names what may be missing or unused)"
 
 
 def with_origins(experiment, workdir):

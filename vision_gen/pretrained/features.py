@@ -61,7 +61,12 @@ def read(path, network):
     return translate(torch_file.read_state_dict(path), network, str(path))
 
 
-def translate(state, network, origin="the state dict"):
+def fill(network, state, origin="the state dict"):
+    """Sets the tensors of `network` from {name: numpy array}; see `read`."""
+    return named.put(network, named.fit(translate(state, network, origin), network)[0])
+
+
+def translate(state, network, origin):
     """{name: numpy array} for a network of `nets.features`; see `read`."""
     file = named.Translation(origin, state)
     file.ignore("*num_batches_tracked", "counters of batches")
@@ -101,7 +106,7 @@ def names(network, conv):
 
 
 def apply(network, activations=None):
-    """A function (params, images) -> {name: activation} to be jitted, and the params.
+    """A function (params, images) -> {name: intermediate} to be jitted, and the params.
 
     Args:
       network: of `nets.features`.
@@ -110,7 +115,7 @@ def apply(network, activations=None):
     graphdef, params = nnx.split(network)
 
     def whole(params, images):
-        found = nnx.merge(graphdef, params)(images)
+        _, found = nnx.merge(graphdef, params)(images, intermediates=True)
         return {name: found[name] for name in activations or found}
 
     def in_parts(params, images):

@@ -11,7 +11,11 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from vision_gen import values
+from vision_gen.engine.fitting import CentralSquare
 from vision_gen.engine.system import System
+from vision_gen.engine.tools import Tool
+from vision_gen.errors import InputError
 from vision_gen.figures import confusion
 from vision_gen.metrics import accuracy, groups
 from vision_gen.nets import vit
@@ -53,15 +57,44 @@ class Classifier(System):
 
     def __init__(self, experiment, *, rngs):
         model = experiment.model
+        if len(set(experiment.data.resolution)) > 1:
+            raise InputError(f"config.data.size must be that of a square for a ViT, got {experiment.data.size}")
         names = ("size", "patch", "classes", "positions", "pool", "dropout", "drop_path", "remat", "unroll")
         self.network = vit.ViT(
-            image=experiment.data.size, **{name: getattr(model, name) for name in names}, rngs=rngs
+            image=experiment.data.resolution[0], **{name: getattr(model, name) for name in names}, rngs=rngs
         )
         self.model = nnx.static(model)
 
     @classmethod
     def adapt(cls, attribute, name, value, like):
-        return vit.adapt(name, value, like)
+        return pretrained.adapt(name, value, like)
+
+    @classmethod
+    def check(cls, experiment, source):
+        """As many classes as the data has."""
+        if not source.classes:
+            raise InputError("config.data.labels must be True to train a classifier, of data that has labels")
+        if len(source.classes) != experiment.model.classes:
+            raise InputError(
+                f"config.model.classes is {experiment.model.classes}, but the data has {len(source.classes)}: "
+                f"{', '.join(source.classes[:12])}"
+            )
+
+    @classmethod
+    def tools(cls, experiment, facts):
+        return [
+            Tool(
+                "classify",
+                "Says what an image shows.",
+                inputs={"image": values.Image()},
+                outputs={"scores": values.Scores(tuple(facts["classes"]))},
+                fitting=CentralSquare(experiment.data.resolution[0], multiple=experiment.model.patch),
+            )
+        ]
+
+    def classify(self, *, image):
+        """Probabilities [batch, classes] of images [batch, height, width, 3] in [-1, 1]."""
+        return jax.nn.softmax(self.network(image).astype(jnp.float32))
 
     def forward(self, batch, now):
         """Logits [batch, classes] of the augmented images, and the targets they should have."""
@@ -78,6 +111,11 @@ class Classifier(System):
             )
         targets = jax.nn.one_hot(batch["label"], model.classes)
         targets += model.label_smoothing * (1 / model.classes - targets)
+        if (model.mixup or model.cutmix) and len(images) % 2:
+            raise InputError(
+                f"mixup and CutMix need an even batch on every device, got {len(images)}; change "
+                "config.train.batch_size or set config.model.mixup and config.model.cutmix to 0"
+            )
         images, targets = rand_augment.mix(
             key(3), images, targets, mixup=model.mixup, cutmix=model.cutmix
         )

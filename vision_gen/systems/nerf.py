@@ -8,17 +8,20 @@ import dataclasses
 
 from flax import nnx
 import jax
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from vision_gen.data import scenes
+from vision_gen import values
 from vision_gen.engine.system import System
+from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import nerf as net
-from vision_gen.ops import chunks, random, rays, volume
+from vision_gen.ops import chunks, colour, random, rays, volume
 from vision_gen.pretrained import nerf as pretrained
 from vision_gen.settings import Count, NotNegative, Share
+from vision_gen.values.cameras import Rig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +69,7 @@ class RadianceField(System):
     """One player, the field, that minimises the squared error of the colours of rays.
 
     An example to train on is a bundle of rays from all over the scene, one to evaluate on a whole
-    view; see `data.scenes`. Subclasses have `_render`.
+    view; see `data.scene`. Subclasses have `_march`.
     """
 
     players = ("field",)
@@ -77,7 +80,22 @@ class RadianceField(System):
     def units(cls, experiment):
         return "rays", experiment.data.rays
 
-    def render(self, pixel, pose, intrinsics, keys=None):
+    @classmethod
+    def tools(cls, experiment, facts):
+        rig = Rig.kept(facts["cameras"])
+        picture, clip = {"image": values.Image(), "depth": values.Image(channels=1)}, values.Clip()
+        return [
+            Tool("render", "Renders a view and its depth, near is light.", {"camera": values.Camera(rig)}, picture),
+            Tool(
+                "film",
+                "Films the scene and its depth along a path of cameras.",
+                inputs={"cameras": values.Cameras(rig)},
+                outputs={"film": clip, "depth": clip},
+                turns="cameras",
+            ),
+        ]
+
+    def render_rays(self, pixel, pose, intrinsics, keys=None):
         """Rays through pixels.
 
         Args:
@@ -95,10 +113,10 @@ class RadianceField(System):
         draw = lambda i, n: None if keys is None else random.uniform(
             random.fold(keys, i), (*pixel.shape[1:-1], n)
         )
-        return self._render(origin, direction, view, intrinsics, draw, keys)
+        return self._march(origin, direction, view, intrinsics, draw, keys)
 
-    def _render(self, origin, direction, view, intrinsics, draw, keys):
-        """`render` of rays [batch, rays, 3]; `draw(i, n)` are the i-th draws of n a ray, or None."""
+    def _march(self, origin, direction, view, intrinsics, draw, keys):
+        """`render_rays` of rays [batch, rays, 3]; `draw(i, n)` are the i-th draws of n a ray, or None."""
         raise NotImplementedError
 
     def _background(self):
@@ -106,7 +124,7 @@ class RadianceField(System):
 
     def forward(self, batch, now):
         """Colours of a bundle's rays, [batch, rays, 3] in [0, 1]."""
-        found = self.render(batch["pixel"], batch["pose"], batch["intrinsics"], now.keys)
+        found = self.render_rays(batch["pixel"], batch["pose"], batch["intrinsics"], now.keys)
         return {name: found[name] for name in ("colour", "coarse") if name in found}
 
     def field_loss(self, out, batch, now):
@@ -125,23 +143,30 @@ class RadianceField(System):
         return colour[..., :3] * opacity + (1 - opacity) * float(self.model.white_background)
 
     def view(self, batch, keys=None):
+        """Renders the whole views of a batch: `colour`, of which only the size counts, `pose`, `intrinsics`."""
+        size, height, width = batch["colour"].shape[:3]
+        pixel = jnp.stack(jnp.meshgrid(jnp.arange(width), jnp.arange(height)), -1) + 0.5
+        pixel = jnp.broadcast_to(pixel, (size, height, width, 2))
+        return self._render(pixel, batch["pose"], batch["intrinsics"])
+
+    def _render(self, pixel, pose, intrinsics):
         """Renders whole views.
 
         Memory: that of `config.model.chunk` rays, and the images.
 
         Args:
-          batch: `pose` [batch, 3, 4], `intrinsics` [batch, 8], `colour` [batch, height, width, 4],
-            of which only the size counts.
+          pixel: [batch, height, width, 2].
+          pose: [batch, 3, 4].
+          intrinsics: [batch, 8].
 
         Returns:
           dict of `colour` [batch, height, width, 3] and `depth` and `opacity` [..., 1].
         """
-        size, height, width = batch["colour"].shape[:3]
-        pixel = jnp.stack(jnp.meshgrid(jnp.arange(width), jnp.arange(height)), -1) + 0.5
-        pixel = jnp.broadcast_to(pixel.reshape(-1, 2), (size, height * width, 2))
+        size, height, width = pixel.shape[:3]
+        pixel = pixel.reshape(size, height * width, 2)
 
         def some(pixel):
-            found = self.render(pixel, batch["pose"][:, None], batch["intrinsics"][:, None])
+            found = self.render_rays(pixel, pose[:, None], intrinsics[:, None])
             return jnp.concatenate(
                 [found["colour"], found["depth"][..., None], found["opacity"][..., None]], -1
             )
@@ -149,11 +174,35 @@ class RadianceField(System):
         out = chunks.in_chunks(some, pixel, self.model.chunk).reshape(size, height, width, 5)
         return {"colour": out[..., :3], "depth": out[..., 3:4], "opacity": out[..., 4:]}
 
-    def film(self, batch, keys):
-        """Frames [batch, height, 2 width, 3] in [-1, 1]: the view and its depth, near is light."""
-        found = self.view(batch)
-        depth = jnp.repeat(self._shade(found), 3, -1)
-        return {"film": jnp.concatenate([found["colour"] * 2 - 1, depth], 2)}
+    def render(self, *, camera):
+        """The view of a camera, `image` [batch, height, width, 3] and `depth` [..., 1], in [-1, 1].
+
+        Args:
+          camera: dict of the arguments of `_render`.
+        """
+        found = self._render(**camera)
+        return {"image": found["colour"] * 2 - 1, "depth": self._shade(found)}
+
+    def film_begin(self, *, cameras):
+        """An empty film; `cameras` as of `render`, poses and intrinsics [batch, frames, ...]."""
+        size, height, width = cameras["pixel"].shape[:3]
+        frames = cameras["pose"].shape[1]
+        empty = lambda channel: jnp.zeros((size, frames, height, width, channel), jnp.uint8)
+        return {**cameras, "film": empty(3), "depth": empty(1), "count": jnp.zeros(size, jnp.int32)}
+
+    def film_advance(self, state, now):
+        """One more frame."""
+        at = lambda name: lax.dynamic_index_in_dim(state[name], now.step, 1, keepdims=False)
+        found = self.render(camera=dict(pixel=state["pixel"], pose=at("pose"), intrinsics=at("intrinsics")))
+        put = lambda name, frame: lax.dynamic_update_index_in_dim(
+            state[name], colour.to_uint8(frame), now.step, 1
+        )
+        film, depth = put("film", found["image"]), put("depth", found["depth"])
+        return {**state, "film": film, "depth": depth, "count": state["count"] + 1}
+
+    def film_finish(self, state):
+        """The frames that there are."""
+        return {name: {"frames": state[name], "count": state["count"]} for name in ("film", "depth")}
 
     def _shade(self, found):
         near, far = self.model.near, self.model.far
@@ -182,13 +231,8 @@ class RadianceField(System):
     @classmethod
     def figures(cls, model, source, values):
         """`orbit`: a film around the scene, the depth beside the colour."""
-        views = list(scenes.CameraPath(source, model.config.data.film_frames))
-        together = jax.device_count()
-        frames = [
-            model.apply("film", views[i : i + together], together)["film"]
-            for i in range(0, len(views), together)
-        ]
-        return {"orbit": np.uint8(np.clip((np.concatenate(frames) + 1) * 127.5 + 0.5, 0, 255))}
+        film = model.film(f"{source.cameras['path']}:frames={model.config.data.film_frames}")
+        return {"orbit": np.concatenate([film["film"], film["depth"]], 2)}
 
 
 class NeRF(RadianceField):
@@ -211,7 +255,7 @@ class NeRF(RadianceField):
         system = "nerf.HashNeRF" if model.pop("encoding") == "hash" else record["system"]
         return {**record, "system": system, "model": model}
 
-    def _render(self, origin, direction, view, intrinsics, draw, keys):
+    def _march(self, origin, direction, view, intrinsics, draw, keys):
         model = self.model
         if model.ndc:
             origin, direction = rays.ndc(origin, direction, intrinsics)
@@ -259,7 +303,7 @@ class HashNeRF(RadianceField):
         self.occupancy.update(self.field.density)
         return super().forward(batch, now)
 
-    def _render(self, origin, direction, view, intrinsics, draw, keys):
+    def _march(self, origin, direction, view, intrinsics, draw, keys):
         model = self.model
         near, far = rays.through_box(
             origin, direction, -model.bound, model.bound, model.near, model.far

@@ -14,7 +14,10 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from vision_gen import values
+from vision_gen.engine.fitting import WholePicture
 from vision_gen.engine.system import System
+from vision_gen.engine.tools import Tool
 from vision_gen.figures.correspondence import draw_correspondence
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import scft as net
@@ -72,7 +75,6 @@ class SCFT(System):
     Settings = Settings
     players = ("discriminator", "generator")
     readers = {"perceptual": features.read}
-    inputs = {"sketch": 1, "reference": 3}
     columns = ("sketch", "reference", "output", "truth", "other", "recoloured")
 
     def __init__(self, experiment, *, rngs):
@@ -96,6 +98,23 @@ class SCFT(System):
             norm=model.discriminator_norm,
             rngs=rngs,
         )
+
+    @classmethod
+    def tools(cls, experiment, facts):
+        return [
+            Tool(
+                "translate",
+                "Colours a line drawing like a reference.",
+                inputs={"sketch": values.Image(channels=1, lines=True), "reference": values.Image()},
+                outputs={"image": values.Image()},
+                # Every place attends to the whole reference: no tiles, and cells of the size that was trained with.
+                fitting=WholePicture(
+                    stride=2 ** (experiment.model.levels - 1),
+                    size=min(experiment.data.resolution),
+                    apart=("reference",),
+                ),
+            )
+        ]
 
     @classmethod
     def default_init(cls, settings):
@@ -124,15 +143,15 @@ class SCFT(System):
             sketch, image = augment.flip(key(1), sketch, image)
         target = colour.jitter(image, key(2), shift=model.jitter_shift, hue=model.jitter_hue)
         reference, spline = self.references(target, key(3))
-        painted = self.generator(sketch, reference)
+        fake, inside = self.generator(sketch, reference, intermediates=True)
         return {
             "sketch": sketch,
             "target": target,
             "reference": reference,
-            "fake": painted["image"],
-            "query": painted["query"],
-            "key": painted["key"],
-            "sampling": tps.flow(*spline, *painted["key"].shape[1:3]),
+            "fake": fake,
+            "query": inside["query"],
+            "key": inside["key"],
+            "sampling": tps.flow(*spline, *inside["key"].shape[1:3]),
         }
 
     def discriminator_loss(self, out, batch, now):
@@ -160,7 +179,8 @@ class SCFT(System):
                 chunk=model.attention_chunk,
             )
         if model.is_perceptual:
-            fakes, targets = self.perceptual(out["fake"]), self.perceptual(out["target"])
+            activations = lambda images: self.perceptual(images, intermediates=True)[1]
+            fakes, targets = activations(out["fake"]), activations(out["target"])
             _, layers = PERCEPTUAL[model.perceptual]
             terms["perceptual"] = model.perceptual_weight * sum(
                 losses.l1(fakes[name], targets[name]) for name in layers
@@ -173,12 +193,12 @@ class SCFT(System):
 
     def translate(self, *, sketch, reference):
         """Colours sketches [batch, height, width, 1] like references [..., 3], in [-1, 1]."""
-        return self.generator(sketch, reference)["image"]
+        return self.generator(sketch, reference)
 
     def attention(self, *, sketch, reference):
         """Where each cell of a sketch looks: [batch, h, w, h, w], sums to 1 over the last two."""
-        painted = self.generator(sketch, reference)
-        query, key = painted["query"], painted["key"]
+        _, inside = self.generator(sketch, reference, intermediates=True)
+        query, key = inside["query"], inside["key"]
         flat = lambda x: x.reshape(x.shape[0], -1, x.shape[-1])
         return attention.attention_map(flat(query), flat(key)).reshape(
             *query.shape[:3], *key.shape[1:3]
@@ -212,8 +232,8 @@ class SCFT(System):
         that nothing moved; `_all` counts blank cells too.
         """
         sketch, target, reference, spline = self._held_out(batch, keys)
-        painted = self.generator(sketch, reference)
-        fake, query, key = painted["image"], painted["query"], painted["key"]
+        fake, inside = self.generator(sketch, reference, intermediates=True)
+        query, key = inside["query"], inside["key"]
         inked = resample.average_pool(sketch, query.shape[1:3])[..., 0] < 0.9
         inked = inked.reshape(inked.shape[0], -1)
         found, identity, valid = correspondence(query, key, tps.flow(*spline, *key.shape[1:3]))

@@ -1,0 +1,136 @@
+"""Pictures of any size come back as they were: no pixel off, no border, nothing squeezed."""
+
+import numpy as np
+import pytest
+
+from tests.engine.toy_tools import toolbox
+from vision_gen import values
+from vision_gen.engine import fitting
+from vision_gen.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def box():
+    return toolbox()
+
+
+def copied(box, picture, **options):
+    tools, runner = box
+    return runner(tools["copy"], *tools["copy"].read((picture,), options))["copy"]
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (7, 5), (8, 8), (64, 64), (65, 63), (200, 131), (97, 301), (1, 20000), (20000, 1), (3, 999)]
+)
+def test_a_net_that_changes_nothing_gives_every_picture_back_bit_for_bit(box, size):
+    """Among them pictures in many overlapping tiles: `tile` is 64."""
+    picture = np.random.default_rng(sum(size)).integers(0, 256, (*size, 3), np.uint8)
+    np.testing.assert_array_equal(copied(box, picture), picture)
+
+
+def test_tiles_cover_the_canvas_and_begin_at_the_stride():
+    plan = fitting.Plan.of((333, 70), stride=8, size=0, tile=64)
+    assert plan.canvas == (336, 72)
+    covered = np.zeros(plan.canvas)
+    for rows, columns in plan.tiles:
+        assert rows.start % 8 == columns.start % 8 == 0
+        assert (rows.stop - rows.start, columns.stop - columns.start) == (64, 64)
+        covered[rows, columns] += plan.weight(rows, columns)[..., 0]
+    assert covered.min() > 0
+    starts = sorted({rows.start for rows, _ in plan.tiles})
+    assert all(a + 64 - b >= plan.overlap for a, b in zip(starts, starts[1:]))
+
+
+def test_computed_at_another_size_a_ramp_stays_where_it_was(box):
+    """Half a pixel off would change every value by one."""
+    y, x = np.mgrid[:120, :126]
+    ramp = np.uint8(np.stack([2 * x, 2 * y, x + y], -1))
+    for size in (40, 60, 240):
+        found = copied(box, ramp, size=size)
+        inside = (slice(12, -12), slice(12, -12))
+        assert found.shape == ramp.shape
+        difference = found[inside].astype(float) - ramp[inside]
+        assert np.abs(difference.mean((0, 1))[:2]).max() < 0.2 and np.abs(difference).max() <= 1, size
+
+
+def test_both_sides_are_scaled_alike_and_the_training_size_is_itself():
+    for frame in ((900, 1600), (1600, 900), (30, 50), (64, 64), (1, 20000), (713, 401)):
+        plan = fitting.Plan.of(frame, stride=16, size=64, tile=0)
+        assert plan.full == tuple(n * plan.scale for n in plan.canvas)
+        assert all(c % 16 == 0 for c in plan.canvas)
+        assert all(full >= n for full, n in zip(plan.full, frame))
+    assert fitting.Plan.of((64, 64), stride=16, size=64, tile=0).canvas == (64, 64)
+    plan = fitting.Plan.of((900, 1600), stride=16, size=64, tile=0)
+    assert plan.canvas == (64, 112) and plan.scale == 15
+
+
+def test_a_thousand_sizes_are_few_programs():
+    sizes = np.random.default_rng(0).integers(1, 2000, (1000, 2))
+    own = {fitting.Plan.of(tuple(s), stride=64, size=0, tile=1024).canvas for s in sizes.tolist() if max(s) <= 1024}
+    tiles = set()
+    for s in sizes.tolist():
+        plan = fitting.Plan.of(tuple(s), stride=64, size=0, tile=1024)
+        tiles |= {(r.stop - r.start, c.stop - c.start) for r, c in plan.tiles}
+    assert len(own) <= len(tiles) <= 120
+    small = {fitting.Plan.of(tuple(s), stride=16, size=64, tile=0).canvas for s in sizes.tolist()}
+    assert len(small) <= 60
+
+
+def test_two_pictures_of_one_size_share_a_program(box):
+    tools, runner = box
+    picture = np.zeros((30, 31, 3), np.uint8)
+    copied(box, picture)
+    compiled = runner._programs["copy", ()]._cache_size()
+    copied(box, np.zeros((32, 27, 3), np.uint8))
+    assert runner._programs["copy", ()]._cache_size() == compiled
+
+
+def test_points_go_along_with_their_picture():
+    tool_inputs = {"image": values.Image(), "points": values.Points()}
+    points = np.float32([[0, 0], [33.5, 20], [50, 40]])
+    whole = fitting.WholePicture(stride=16, size=16)
+    inputs = {"image": np.zeros((40, 50, 3), np.uint8), "points": points}
+    fitted = whole.fit(tool_inputs, inputs, {"size": 16})
+    plan = fitting.Plan.of((40, 50), stride=16, size=16, tile=0)
+    there = fitted.parts[0]["points"]
+    np.testing.assert_allclose(there[0], (points + [plan.offset[1], plan.offset[0]]) / float(plan.scale), rtol=1e-6)
+    np.testing.assert_allclose(fitted.output(values.Points(), there), points, atol=1e-4)
+
+
+def test_a_photograph_is_made_into_lines_and_line_art_is_left(caplog, monkeypatch):
+    monkeypatch.setattr(fitting.log, "propagate", True)
+    rng = np.random.default_rng(0)
+    art = np.full((96, 96, 3), 255, np.uint8)
+    art[20:24, 10:80] = art[20:80, 10:14] = 0
+    photo = np.uint8(np.kron(rng.integers(40, 200, (12, 12, 3)), np.ones((8, 8, 1))))
+    kind, whole = {"sketch": values.Image(channels=1, lines=True)}, fitting.WholePicture(stride=8)
+
+    def lines(picture, how):
+        found = whole.fit(kind, {"sketch": picture}, {"size": 0, "lines": how})
+        return np.asarray(found.parts[0]["sketch"])[0, ..., 0]
+
+    with caplog.at_level("INFO", logger="vision_gen"):
+        np.testing.assert_array_equal(lines(art, "auto"), lines(art, "given"))
+        assert "sketch: taken for a line drawing" in caplog.text
+        np.testing.assert_array_equal(lines(photo, "auto"), lines(photo, "xdog"))
+        assert "sketch: taken for a photograph, and made into lines by XDoG" in caplog.text
+    drawn = lines(photo, "xdog")
+    # Ink at the borders of the blocks, paper inside them.
+    assert set(np.unique(drawn)) <= {-1.0, 1.0} and 0.02 < (drawn < 0).mean() < 0.5
+    inside = drawn.reshape(12, 8, 12, 8)[:, 3:5, :, 3:5]
+    assert (inside == 1).mean() > 0.97
+    assert lines(photo, "sobel").min() < 0 < lines(photo, "sobel").max()
+
+
+def test_a_central_square_is_what_evaluation_sees():
+    from vision_gen.data import images
+
+    picture = np.random.default_rng(0).integers(0, 256, (50, 81, 3), np.uint8)
+    square = fitting.CentralSquare(32, multiple=8)
+    kinds = {"image": values.Image()}
+    found = square.fit(kinds, {"image": picture}, {"size": 32}).parts[0]["image"]
+    np.testing.assert_allclose((found[0] + 1) * 127.5, images.fit(picture, 32), atol=1e-3)
+    assert square.fit(kinds, {"image": picture}, {"size": 64}).parts[0]["image"].shape == (1, 64, 64, 3)
+    with pytest.raises(InputError, match="size must be a multiple of 8, got 33"):
+        square.fit(kinds, {"image": picture}, {"size": 33})
+    assert fitting.CentralSquare((16, 32)).fit(kinds, {"image": picture}, {"size": 16}).parts[0]["image"].shape[1:3] == (16, 32)

@@ -1,0 +1,104 @@
+"""A trained run in a user's hands: in Python, and by eval.py."""
+
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+import pytest
+
+import vision_gen
+from configs import vit_digits
+from tests.conftest import ROOT
+from tests.engine import toy
+from vision_gen.engine.experiment import Experiment
+from vision_gen.engine import facts, loop, use
+from vision_gen.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A toy that has been trained for two steps on drawings with classes."""
+    folder, workdir = tmp_path_factory.mktemp("drawings"), tmp_path_factory.mktemp("run")
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        path = folder / ("cat", "dog")[index % 2] / f"{index}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(path)
+    config = toy.get_config()
+    config.data.update(dir=str(folder), labels=True)
+    config.train.update(steps=2, checkpoint_every=2, sample_every=0)
+    loop.train(config, workdir)
+    return workdir
+
+
+def evaluate(*arguments):
+    command = [sys.executable, "eval.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_models_tools_are_its_functions(run):
+    model = vision_gen.load(run)
+    drawing = np.random.default_rng(0).integers(0, 256, (11, 300), np.uint8)
+    found = model.translate(drawing, lines="given")
+    assert found.shape == (11, 300, 3) and found.dtype == np.uint8
+    np.testing.assert_array_equal(model(sketch=drawing, lines="given"), found)
+    # A 1 x 1 convolution of the lines.
+    kernel, bias = (np.asarray(model.state["ema"]["painter"][k]) for k in ("kernel", "bias"))
+    expected = (drawing[..., None] / 127.5 - 1) * kernel[0, 0] + bias
+    np.testing.assert_allclose(found, np.clip((expected + 1) * 127.5, 0, 255), atol=0.51)
+    assert model.translate.__name__ == "translate" and model.translate.__doc__.startswith("Paints a drawing.")
+
+
+def test_names_of_classes_are_kept_with_the_run(run, tmp_path):
+    config = toy.get_config()
+    config.data.labels = True
+    assert facts.load(run, Experiment(config))["classes"] == ("cat", "dog")
+    # Runs from before have those of their data, where it is there.
+    digits = vit_digits.get_config()
+    assert facts.load(tmp_path, Experiment(digits))["classes"] == tuple("0123456789")
+    config.data.dir = str(tmp_path / "gone")
+    assert facts.load(tmp_path, Experiment(config)) == {"classes": (), "cameras": None}
+    (tmp_path / "facts.json").write_text("{}")
+    with pytest.raises(InputError, match="facts.json: not readable as a run's facts"):
+        facts.load(tmp_path, Experiment(config))
+
+
+def test_a_system_without_a_run_has_the_weights_of_its_config(run):
+    config = toy.get_config()
+    config.data.dir = "/nowhere"
+    with pytest.raises(InputError, match="without a run, tests.engine.toy.Toy needs weights: set config.init"):
+        use.from_config(config)
+    config.init.painter = str(run)
+    drawing = np.random.default_rng(0).integers(0, 256, (11, 30), np.uint8)
+    found, expected = (m.translate(drawing, lines="given") for m in (use.from_config(config), use.load(run)))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_eval_lists_and_runs_tools(run, tmp_path):
+    done = evaluate(f"--workdir={run}", "--tools")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "translate: Paints a drawing."
+    picture = np.random.default_rng(1).integers(0, 256, (9, 21, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "in.png")
+    done = evaluate(f"--workdir={run}", "translate", f"sketch={tmp_path / 'in.png'}", "lines=given", f"--output={tmp_path / 'o.png'}")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"wrote {tmp_path / 'o.png'}"), done.stderr
+    expected = vision_gen.load(run).translate(picture, lines="given")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "o.png")), expected)
+    done = evaluate(f"--workdir={run}", f"--input={tmp_path / 'in.png'}", "lines=given", f"--output={tmp_path / 'short.png'}")
+    assert (tmp_path / "short.png").read_bytes() == (tmp_path / "o.png").read_bytes(), done.stderr
+
+
+def test_eval_refuses_in_one_line(run, tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "in.png")
+    for arguments, message in (
+        ((f"--workdir={run}", "paint"), "error: there is no tool 'paint'; there are translate"),
+        ((f"--workdir={run}", "translate", f"sketch={tmp_path / 'no.png'}", "--output=o.png"), "no.png: no such file"),
+        ((f"--workdir={run}", f"--input={tmp_path / 'in.png'}", "--output=o.txt"), "error: --output: 'o.txt' ends in '.txt'"),
+        (("translate", "sketch=a"), "error: a tool goes with --workdir=RUN or --config=FILE, one of them"),
+        ((f"--workdir={tmp_path}", "translate", "sketch=a"), "holds no run"),
+        (("--config=configs/vit_digits.py",), "error: --config goes with a tool or --tools"),
+    ):
+        done = evaluate(*arguments)
+        assert done.returncode == 2 and message in done.stderr, (arguments, done.stderr)
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr

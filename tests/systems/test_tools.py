@@ -1,0 +1,86 @@
+"""The tools of the systems give what their networks give, at any size."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.conftest import tiny
+from vision_gen.engine import system as systems
+from vision_gen.engine import use
+from vision_gen.ops import colour
+
+
+@pytest.fixture(scope="module")
+def pix2pix():
+    config = tiny("pix2pix_openmoji")
+    config.model.noise_at_test = False
+    return use.untrained(config)
+
+
+@pytest.fixture(scope="module")
+def scft():
+    return use.untrained(tiny("scft_demo"))
+
+
+def drawing(height, width, seed=0):
+    return np.repeat(np.random.default_rng(seed).integers(0, 256, (height, width, 1), np.uint8), 3, -1)
+
+
+def direct(model, *arrays):
+    """What the networks give for uint8 pictures, as uint8."""
+    names = ("sketch", "reference")
+    inputs = {name: colour.from_uint8(jnp.asarray(a))[None] for name, a in zip(names, arrays)}
+    inputs["sketch"] = colour.luma(inputs["sketch"])
+    method = lambda system: system.translate(**inputs)
+    from flax import nnx
+
+    state = model.state
+    system = nnx.merge(model._inference.graphdef, {**state["params"], **state["ema"]}, state["rest"], copy=True)
+    return np.asarray(colour.to_uint8(method(system)[0]))
+
+
+def test_pix2pix_translates_pictures_of_the_size_that_it_was_trained_at(pix2pix):
+    picture = drawing(32, 32)
+    found = pix2pix.translate(picture, lines="given")
+    np.testing.assert_allclose(found.astype(int), direct(pix2pix, picture), atol=1)
+    assert found.std() > 0
+
+
+def test_pix2pix_translates_other_sizes_extended_by_reflection(pix2pix):
+    picture = drawing(40, 75)
+    extended = np.pad(picture, [(12, 12), (10, 11), (0, 0)], mode="reflect")
+    expected = direct(pix2pix, extended)[12:52, 10:85]
+    np.testing.assert_allclose(pix2pix.translate(picture, lines="given").astype(int), expected, atol=1)
+
+
+def test_pix2pixs_noise_at_test_time_is_seeded():
+    config = tiny("pix2pix_openmoji")
+    config.model.noise_at_test = True
+    model = use.untrained(config)
+    picture = drawing(32, 32)
+    first, again, other = (model.translate(picture, lines="given", seed=s) for s in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first.astype(int) - other).max() > 0
+
+
+def test_scft_takes_references_of_another_size_and_shape(scft):
+    sketch, reference = drawing(32, 48), drawing(32, 64, seed=1)
+    found = scft.translate(sketch, reference, lines="given", size=32)
+    np.testing.assert_allclose(found.astype(int), direct(scft, sketch, reference), atol=1)
+    assert scft.translate(drawing(100, 333), drawing(50, 20), lines="given").shape == (100, 333, 3)
+
+
+def test_scft_computes_at_the_training_size_unless_told(scft):
+    tool = scft.tools["translate"]
+    assert tool.all_options["size"].default == 32
+    fitted = tool.fitting.fit(tool.inputs, {"sketch": drawing(96, 192), "reference": drawing(64, 64)}, {"lines": "given", "size": 32})
+    assert fitted.parts[0]["sketch"].shape == (1, 32, 64, 1) and fitted.parts[0]["reference"].shape == (1, 32, 32, 3)
+    own = tool.fitting.fit(tool.inputs, {"sketch": drawing(96, 192), "reference": drawing(64, 64)}, {"lines": "given", "size": 0})
+    assert own.parts[0]["sketch"].shape == (1, 96, 192, 1)
+
+
+def test_systems_without_tools_say_so():
+    class Bare(systems.System):
+        pass
+
+    assert Bare.tools(None, {}) == ()

@@ -1,0 +1,72 @@
+"""What is known of the data that a run was trained on, kept with the run so that its tools need no data."""
+
+import collections.abc
+import functools
+import json
+import pathlib
+
+import jax
+
+from vision_gen import data
+from vision_gen.errors import InputError
+
+NAME = "facts.json"
+
+
+def of_source(source):
+    """Facts of a training source: `classes`, names in order, or (); `cameras` of a scene, or None."""
+    return {"classes": tuple(getattr(source, "classes", ())), "cameras": getattr(source, "cameras", None)}
+
+
+def keep(workdir, source):
+    """Writes the facts of a run's training source into its folder."""
+    if jax.process_index():
+        return
+    path = pathlib.Path(workdir) / NAME
+    part = path.with_name(f"{NAME}.part")
+    part.write_text(json.dumps(of_source(source), indent=1) + "\n")
+    part.replace(path)
+
+
+def load(workdir, experiment):
+    """The facts that a run has kept.
+
+    Runs from before facts were kept have those of their data set, where it can be opened.
+    """
+    path = pathlib.Path(workdir) / NAME
+    try:
+        found = json.loads(path.read_text())
+        return {"classes": tuple(found["classes"]), "cameras": found["cameras"]}
+    except FileNotFoundError:
+        return of_data(experiment)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: not readable as a run's facts ({error!r})") from error
+
+
+def of_data(experiment):
+    """The facts of the data set of `experiment.data`, where it can be opened; otherwise none.
+
+    The data is opened when a fact is first asked for: most tools need none.
+    """
+    return _OfData(experiment.data)
+
+
+class _OfData(collections.abc.Mapping):
+    def __init__(self, settings):
+        self._settings = settings
+
+    @functools.cached_property
+    def _facts(self):
+        try:
+            return of_source(data.open(self._settings, "train"))
+        except InputError:
+            return {"classes": (), "cameras": None}
+
+    def __getitem__(self, name):
+        return self._facts[name]
+
+    def __iter__(self):
+        return iter(self._facts)
+
+    def __len__(self):
+        return len(self._facts)

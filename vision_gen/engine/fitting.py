@@ -1,0 +1,382 @@
+"""How pictures of any size are brought to what networks take, and results back, with no pixel off.
+
+Convolutional networks run at the size of the picture (`WholePicture`), padded by reflection to sides that they can take
+and cut out again; classifiers see a central square (`CentralSquare`). Padded sides are of a few lengths an octave, so that
+a thousand sizes of pictures compile a few programs.
+"""
+
+import dataclasses
+import fractions
+import functools
+import logging
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import PIL.Image
+
+from vision_gen import values
+from vision_gen.data import images
+from vision_gen.errors import InputError
+from vision_gen.ops import guided, resample, sketch
+
+log = logging.getLogger("vision_gen")
+# Of the three that training draws from; see `ops.augment.sketches`.
+XDOG_SIGMA = 0.4
+# Pixels of the tiles in which lines are made of a photograph.
+LINES_TILE = 1024
+# A picture with such shares of paper and colours is taken for a line drawing: all of OpenMoji's, few of its coloured.
+LEAST_PAPER, MOST_COLOUR = 0.6, 0.02
+# A picture that is computed at a size of its own is at most so many times as long as that.
+LONGEST = 16
+PICTURES = (values.Image, values.Mask, values.Scribble)
+
+
+class Fitted:
+    """Inputs as a system takes them, and the way back.
+
+    Attributes:
+      parts: arrays by name, for each part of the picture that is computed on its own.
+    """
+
+    def __init__(self, parts):
+        self.parts = parts
+
+    def each(self, call):
+        """The result for the whole of `call(arrays)` for each part."""
+        return call(self.parts[0])
+
+    def output(self, kind, array):
+        """The value of a result for the picture as it was given."""
+        return kind.value(array)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitting:
+    """Values as they are given, pictures at their own size."""
+
+    def options(self, inputs):
+        """Kinds by name of what can be chosen, for a tool with these inputs."""
+        if not any(isinstance(kind, values.Image) and kind.lines for kind in inputs.values()):
+            return {}
+        doc = "how lines are made of a photograph; auto: by XDoG, unless it is a line drawing"
+        return {"lines": values.Choice(("auto", "given", "xdog", "sobel"), "auto", doc)}
+
+    def fit(self, kinds, inputs, options):
+        """Brings inputs to what the system takes.
+
+        Args:
+          kinds, inputs: kinds and checked values by name.
+          options: values by name.
+
+        Returns:
+          A `Fitted`.
+
+        Raises:
+          InputError: pictures do not go together.
+        """
+        made = {name: lines_of(kind, inputs[name], name, options) for name, kind in kinds.items()}
+        return Fitted([{name: array_of(kind, inputs[name], made[name]) for name, kind in kinds.items()}])
+
+
+def array_of(kind, value, lines):
+    """`kind.array`, of the lines that `lines` makes where it is one of "xdog" and "sobel"."""
+    if lines == "given":
+        return kind.array(value)
+    # The blur of XDoG is a product with matrices of a side's length squared: by tiles, large pictures have room.
+    plan = Plan.of(value.shape[:2], stride=1, size=0, tile=LINES_TILE)
+    extended = plan.extended(value)
+    parts = [{"picture": values.Image().array(extended[rows, columns])} for rows, columns in plan.tiles]
+    drawn = _FittedPicture(parts, plan, None).each(lambda arrays: _drawn(arrays["picture"], lines))
+    return np.asarray(drawn)[:, *plan.inner]
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _drawn(image, lines):
+    """Lines [batch, height, width, 1] of images [..., 3], in [-1, 1]."""
+    return sketch.sobel(image) if lines == "sobel" else sketch.xdog(image, jnp.full(len(image), XDOG_SIGMA))
+
+
+def lines_of(kind, value, name, options):
+    """How lines are made of an input: "given" (they are not), "xdog" or "sobel"."""
+    if not (isinstance(kind, values.Image) and kind.lines):
+        return "given"
+    if options["lines"] != "auto":
+        return options["lines"]
+    paper, coloured = looks(value)
+    chosen = "given" if paper >= LEAST_PAPER and coloured <= MOST_COLOUR else "xdog"
+    log.info(
+        "%s: %s (%.0f%% paper, %.0f%% coloured; lines=given|xdog|sobel chooses)",
+        name,
+        "taken for a line drawing" if chosen == "given" else "taken for a photograph, and made into lines by XDoG",
+        100 * paper,
+        100 * coloured,
+    )
+    return chosen
+
+
+def looks(picture):
+    """(share of paper, share of colours) of a picture [height, width, 3] uint8."""
+    step = max(1, math.isqrt(picture.shape[0] * picture.shape[1]) // 512)
+    some = picture[::step, ::step].astype(np.float32)
+    grey = some @ np.float32([0.299, 0.587, 0.114])
+    light = max(float(np.percentile(grey, 90)), 150.0)
+    return float((grey > 0.85 * light).mean()), float((np.ptp(some, axis=-1) > 48).mean())
+
+
+@dataclasses.dataclass(frozen=True)
+class CentralSquare(Fitting):
+    """The central square of every picture, or rectangle, resized as for training and evaluation.
+
+    Attributes:
+      size: pixels of the side, or (height, width).
+      multiple: other sizes that are chosen must be multiples of it.
+    """
+
+    size: int | tuple[int, int]
+    multiple: int = 1
+
+    def options(self, inputs):
+        doc = f"pixels of the shorter side at which it is computed, a multiple of {self.multiple}"
+        sides = values.Number(self.multiple, 16384, int(np.min(self.size)), whole=True, doc=doc)
+        return {**super().options(inputs), "size": sides}
+
+    def fit(self, kinds, inputs, options):
+        size = options["size"]
+        if size % self.multiple:
+            raise InputError(f"size must be a multiple of {self.multiple}, got {size}")
+        sides = tuple(n * size // int(np.min(self.size)) for n in np.broadcast_to(self.size, 2))
+        cut = lambda kind, value: images.fit(value, sides) if isinstance(kind, values.Image) else value
+        return super().fit(kinds, {name: cut(kind, inputs[name]) for name, kind in kinds.items()}, options)
+
+
+@dataclasses.dataclass(frozen=True)
+class WholePicture(Fitting):
+    """Pictures of any size and shape, whole.
+
+    A picture is extended by reflection to sides that the network takes and computed at its own size, or with `size` at
+    a smaller or larger one, both sides by one factor; the result is brought to the size of the picture, guided by its
+    own lights and darks, and the extension cut off. Pictures that lie on each other (all that are not `apart`) must
+    be of one size.
+
+    Attributes:
+      stride: sides must be multiples of it.
+      size: pixels of the shorter side at which pictures are computed, unless chosen; 0: their own.
+      tile: largest side that is computed at once, unless chosen; larger ones in overlapping tiles that are blended. 0: all at
+        once, for networks in which every place sees the whole.
+      apart: inputs with a size of their own that the results do not lie on, such as references.
+    """
+
+    stride: int = 1
+    size: int = 0
+    tile: int = 0
+    apart: tuple[str, ...] = ()
+
+    def options(self, inputs):
+        doc = "pixels of the shorter side at which it is computed; 0: the picture's own"
+        found = {**super().options(inputs), "size": values.Number(0, 16384, self.size, whole=True, doc=doc)}
+        if self.tile:
+            doc = "larger pictures are computed in tiles of so many pixels"
+            found["tile"] = values.Number(2 * self.stride, 16384, self.tile, whole=True, doc=doc)
+        return found
+
+    def fit(self, kinds, inputs, options):
+        inputs = dict(inputs)
+        together = [name for name, kind in kinds.items() if isinstance(kind, PICTURES) and name not in self.apart]
+        frame = self._frame(kinds, inputs, together)
+        plan = functools.partial(Plan.of, stride=self.stride, size=options["size"], tile=options.get("tile", 0))
+        whole = plan(frame)
+        made = {name: lines_of(kind, inputs[name], name, options) for name, kind in kinds.items()}
+        fixed, tiled = {}, {}
+        for name, kind in kinds.items():
+            value, place = inputs[name], whole
+            if isinstance(kind, PICTURES):
+                if name in self.apart:
+                    place = dataclasses.replace(plan(value.shape[:2]), tile=0)
+                found = place.computed(kind, value), functools.partial(array_of, kind, lines=made[name])
+                (tiled if name in together else fixed)[name] = found
+            else:
+                value = np.float32(place.inside(value)) if isinstance(kind, values.Points) else value
+                fixed[name] = value, kind.array
+        fixed = {name: array(value) for name, (value, array) in fixed.items()}
+        parts = [
+            {**fixed, **{name: array(value[rows, columns]) for name, (value, array) in tiled.items()}}
+            for rows, columns in whole.tiles
+        ]
+        return _FittedPicture(parts, whole, self._guide(kinds, inputs, together, made, whole))
+
+    def _guide(self, kinds, inputs, together, made, whole):
+        """Lines at the size of the picture, if there are some and results are brought up to it."""
+        drawn = [name for name in together if getattr(kinds[name], "lines", False)]
+        if not drawn or whole.scale <= 1:
+            return None
+        return array_of(kinds[drawn[0]], whole.extended(inputs[drawn[0]]), made[drawn[0]])
+
+    def _frame(self, kinds, inputs, together):
+        """(height, width) of the pictures that lie on each other; strokes are drawn on it."""
+        frame = None
+        for name in together:
+            if isinstance(inputs[name], tuple):
+                continue
+            size = inputs[name].shape[:2]
+            if frame and frame[1] != size:
+                raise InputError(
+                    f"{name} has {size[1]} x {size[0]} pixels, but {frame[0]} {frame[1][1]} x {frame[1][0]}; they must "
+                    "be of one size"
+                )
+            frame = frame or (name, size)
+        if frame is None:
+            raise InputError(f"strokes need a picture to lie on; give one of {', '.join(together)}")
+        for name in together:
+            if isinstance(kinds[name], values.Scribble):
+                inputs[name] = kinds[name].draw(inputs[name], frame[1])
+        return frame[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Where a picture lies in what is computed.
+
+    Attributes:
+      size: (height, width) of the picture.
+      scale: pixels of the picture along a pixel that is computed.
+      canvas: (height, width) that are computed.
+      tile: largest side that is computed at once; 0: all.
+      stride: tiles begin at multiples of it.
+    """
+
+    size: tuple[int, int]
+    scale: fractions.Fraction
+    canvas: tuple[int, int]
+    tile: int
+    stride: int
+
+    @classmethod
+    def of(cls, frame, *, stride, size, tile):
+        """For a picture of `frame` = (height, width); the rest as of `WholePicture`."""
+        scale = fractions.Fraction(1)
+        if size:
+            scale = _rounded_up(fractions.Fraction(max(min(frame), -(-max(frame) // LONGEST)), size))
+        # Both the canvas and what it covers of the picture must be whole pixels.
+        unit = math.lcm(stride, scale.denominator)
+        tile = tile // stride * stride
+        canvas = tuple(_bucket(math.ceil(n / scale), unit, tile) for n in frame)
+        return cls(tuple(frame), scale, canvas, tile, stride)
+
+    @property
+    def full(self):
+        """(height, width) that the canvas covers, in pixels of the picture."""
+        return tuple(int(n * self.scale) for n in self.canvas)
+
+    @property
+    def offset(self):
+        """Rows and columns that are added before the picture."""
+        return tuple((n - m) // 2 for n, m in zip(self.full, self.size))
+
+    def extended(self, picture):
+        """A picture extended by reflection to `full`."""
+        padding = [(o, n - m - o) for o, n, m in zip(self.offset, self.full, self.size)]
+        return np.pad(picture, [*padding, *[(0, 0)] * (picture.ndim - 2)], mode="reflect")
+
+    def computed(self, kind, picture):
+        """A picture as it is computed with: extended, and resized if it is not computed at its own size."""
+        picture = self.extended(picture)
+        if self.scale == 1:
+            return picture
+        # Colours between a hint and nothing would be neither.
+        method = PIL.Image.Resampling.LANCZOS if isinstance(kind, values.Image) else PIL.Image.Resampling.NEAREST
+        return np.asarray(PIL.Image.fromarray(picture).resize(self.canvas[::-1], method))
+
+    def inside(self, points):
+        """Places (x, y) of the picture on the canvas."""
+        return (np.asarray(points) + self.offset[::-1]) / float(self.scale)
+
+    def outside(self, points):
+        """The inverse of `inside`."""
+        return np.asarray(points) * float(self.scale) - self.offset[::-1]
+
+    @property
+    def inner(self):
+        """(rows, columns) of `full` in which the picture lies, as slices."""
+        return tuple(slice(o, o + n) for o, n in zip(self.offset, self.size))
+
+    @functools.cached_property
+    def tiles(self):
+        """(rows, columns) as slices of the canvas, tile by tile."""
+        rows, columns = (self._along(n) for n in self.canvas)
+        return [(row, column) for row in rows for column in columns]
+
+    def _along(self, length):
+        if not self.tile or length <= self.tile:
+            return [slice(0, length)]
+        starts = [*range(0, length - self.tile, self.tile - self.overlap), length - self.tile]
+        return [slice(start, start + self.tile) for start in starts]
+
+    @property
+    def overlap(self):
+        """Pixels that neighbouring tiles share, at least."""
+        return self.stride * max(1, round(self.tile / 8 / self.stride))
+
+    def weight(self, rows, columns):
+        """[height, width, 1] of a tile: it fades towards its edges, where others take over."""
+
+        def along(part):
+            n = part.stop - part.start
+            distance = np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.5
+            return np.minimum(distance / max(self.overlap, 1), 1)
+
+        return np.float32(along(rows)[:, None, None] * along(columns)[None, :, None])
+
+
+class _FittedPicture(Fitted):
+    """Parts are tiles of a canvas, on which the results lie."""
+
+    def __init__(self, parts, plan, guide):
+        super().__init__(parts)
+        self._plan, self._guide = plan, guide
+
+    def each(self, call):
+        if len(self.parts) == 1:
+            return call(self.parts[0])
+        total, weights = None, np.zeros((*self._plan.canvas, 1), np.float32)
+        for arrays, (rows, columns) in zip(self.parts, self._plan.tiles):
+            weight = self._plan.weight(rows, columns)
+            weights[rows, columns] += weight
+            found, structure = jax.tree.flatten(jax.device_get(call(arrays)))
+            if total is None:
+                total = [np.zeros((1, *self._plan.canvas, x.shape[-1]), np.float32) for x in found]
+            for whole, part in zip(total, found, strict=True):
+                whole[:, rows, columns] += part * weight
+        return jax.tree.unflatten(structure, [whole / weights for whole in total])
+
+    def output(self, kind, array):
+        if isinstance(kind, values.Points):
+            return np.float32(self._plan.outside(kind.value(array)))
+        if not isinstance(kind, PICTURES):
+            return kind.value(array)
+        if self._plan.scale != 1:
+            guide = self._guide if isinstance(kind, values.Image) and kind.channels == 3 else None
+            array = _resized(array, guide, self._plan.full)
+        return kind.value(array)[self._plan.inner]
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _resized(array, lines, size):
+    """Results [1, height, width, channel] brought to `size`, colours along the lines [1, *size, 1] if there are some."""
+    return resample.resize(array, size) if lines is None else guided.upsample(array, lines)
+
+
+def _rounded_up(ratio):
+    """The next of eight numbers an octave, so that few pairs of sizes come about."""
+    octave = fractions.Fraction(2) ** (math.frexp(float(ratio))[1] - 1)
+    return math.ceil(ratio / octave * 8) * octave / 8
+
+
+def _bucket(length, unit, tile):
+    """The next multiple of `unit` that is one of four an octave; where tiles are used, the next multiple."""
+    step = unit
+    if not tile or length <= tile:
+        step *= max(1, round(2 ** (length.bit_length() - 1) / 4 / unit))
+    found = -(-length // step) * step
+    return min(found, -(-length // unit) * unit if tile and found > tile >= length else found)

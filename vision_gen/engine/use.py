@@ -1,0 +1,207 @@
+"""Trained systems in a user's hands: from a run's folder, or from published weights without a run."""
+
+import dataclasses
+import functools
+import logging
+
+import jax
+
+from vision_gen import data
+from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import facts as facts_lib
+from vision_gen.engine import parallel as parallel_lib
+from vision_gen.engine import state as states
+from vision_gen.engine import system as systems
+from vision_gen.engine import tools as tools_lib
+from vision_gen.engine import weights as weights_lib
+from vision_gen.engine.experiment import Experiment
+from vision_gen.engine.inference import Inference, is_figure
+from vision_gen.errors import InputError
+
+log = logging.getLogger("vision_gen")
+
+
+class Model:
+    """A trained system; `vision_gen.load` makes it.
+
+    Each of its tools is a function of its name: `model.translate("sketch.png", "reference.png")`, with its help;
+    calling the model itself is calling its first tool.
+
+    Attributes:
+      experiment: the `experiment.Experiment`, of `config`.
+      step: of the checkpoint.
+      state: as checkpointed.
+      tools: {name: `tools.Tool`}.
+    """
+
+    def __init__(self, experiment, step, state, tools, inference):
+        self.experiment, self.step, self.state, self.tools = experiment, step, state, tools
+        self.config = experiment.config
+        self._inference = inference
+        self._system = experiment.system
+        for name, tool in tools.items():
+            if hasattr(self, name):
+                raise ValueError(f"a tool cannot be called {name!r}: that is an attribute of Model")
+            setattr(self, name, _function(self, tool))
+
+    def run(self, tool, inputs, options, progress=None):
+        """Outputs by name of a tool on checked values; see `tools.Runner`."""
+        return self._runner(tool, inputs, options, progress)
+
+    @functools.cached_property
+    def _runner(self):
+        params = states.ema_params(self.state)
+        return tools_lib.Runner(
+            self._inference.graphdef, params, self.state["rest"], self._inference.compiler_options
+        )
+
+    def __call__(self, *arguments, **named):
+        """Calls the first of `tools`."""
+        if not self.tools:
+            raise InputError(f"{self.config.system} has no tools")
+        return getattr(self, next(iter(self.tools)))(*arguments, **named)
+
+    def apply(self, method, source, count):
+        """A method (batch, keys) of the system for `count` examples spread over a source."""
+        return self._inference.spread(method, self.state, source, count)
+
+    def evaluate(self, source, progress=None):
+        """(figures, values) of a source; see `Inference.evaluate`."""
+        return self._inference.evaluate(self.state, source, progress=progress)
+
+    def each(self, method, source, progress=None):
+        """A method (batch, keys) of the system for every example of a source, a batch at a time."""
+        return self._inference.each(method, self.state, source, progress=progress)
+
+    @property
+    def columns(self):
+        """What the system's sample sheet shows, by name."""
+        return tuple(self._system.columns)
+
+    def figure_names(self, source):
+        """Names of the figures that `evaluate` gives, without computing them."""
+        shapes = self._inference.shapes("evaluate", self.state, data.stack([source[0]]))
+        return (*(name for name, shape in shapes.items() if is_figure(shape)), *self._system.set_figures)
+
+    def sheet(self, source, count):
+        """The sample sheet of `count` examples spread over a source, uint8."""
+        return self._inference.sheet(self.state, source, count)
+
+    def draw(self, source, values):
+        """The pictures that explain the system: {name: uint8 image or film}; see `System.figures`."""
+        return self._system.figures(self, source, values)
+
+
+def _function(model, tool):
+    """A tool of a model as a Python function with signature and help."""
+
+    def function(*arguments, progress=None, **named):
+        outputs = model.run(tool, *tool.read(arguments, named), progress)
+        return outputs if len(tool.outputs) > 1 else outputs[next(iter(tool.outputs))]
+
+    function.__name__ = function.__qualname__ = tool.name
+    function.__doc__ = tool.help()
+    function.__signature__ = tool.signature
+    return function
+
+
+def declared(experiment, facts):
+    """The tools of an experiment's system: {name: `tools.Tool`}."""
+    return tools_lib.named(experiment.system.tools(experiment, facts))
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A system that a command names, by a run or by a config; its weights are read when they are needed.
+
+    Args:
+      workdir: of the run, or None.
+      checkpoint: of the run.
+      config: an experiment, where there is no run.
+    """
+
+    workdir: str | None
+    checkpoint: str = "best"
+    config: object = None
+
+    def tools(self):
+        """Its tools, {name: `tools.Tool`}."""
+        experiment = Experiment(self.config if self.workdir is None else ckpt.load_config(self.workdir))
+        facts = facts_lib.of_data(experiment) if self.workdir is None else facts_lib.load(self.workdir, experiment)
+        return declared(experiment, facts)
+
+    def model(self):
+        """The `Model`."""
+        return from_config(self.config) if self.workdir is None else load(self.workdir, self.checkpoint)
+
+
+def load(workdir, checkpoint="best"):
+    """A trained system from a run's folder.
+
+    Args:
+      workdir: as given to `train.py`.
+      checkpoint: "best", "last", or the number of a step.
+
+    Returns:
+      A `Model`.
+
+    Raises:
+      InputError: there is no such run or checkpoint, or it does not fit the config in it.
+    """
+    workdir = ckpt.folder(workdir)
+    experiment = _alone(ckpt.load_config(workdir))
+    if not (workdir / "checkpoints").is_dir():
+        raise InputError(f"{workdir} has no checkpoints yet")
+    manager = ckpt.Checkpoints(workdir, experiment, read_only=True)
+    step = manager.chosen(checkpoint)
+    parallel = parallel_lib.Parallel(experiment)
+    graphdef, target = states.place_state(experiment, parallel, abstract=True)
+    state = manager.restore(step, target)
+    manager.close()
+    tools = declared(experiment, facts_lib.load(workdir, experiment))
+    return Model(experiment, step, state, tools, Inference(experiment, graphdef, parallel))
+
+
+def from_config(config):
+    """A system with the weights that `config.init` names, without a run.
+
+    Args:
+      config: from `defaults.experiment`.
+
+    Returns:
+      A `Model`, its step 0.
+
+    Raises:
+      InputError: no weights are given, or they do not fit.
+    """
+    experiment = _alone(config)
+    weights, notes = weights_lib.load(experiment)
+    known = systems.networks(experiment.system)
+    if known and not weights:
+        raise InputError(
+            f"without a run, {config.system} needs weights: set config.init.{known[-1]} to a file, a run or published weights"
+        )
+    for note in [*notes, *(f"{name}: no weights given, so drawn at random" for name in known if name not in weights)]:
+        log.info(note)
+    return _with(experiment, weights)
+
+
+def untrained(config):
+    """A `Model` of a config with the weights that its seed draws, to try what surrounds it."""
+    return _with(_alone(config), {})
+
+
+def _with(experiment, weights):
+    parallel = parallel_lib.Parallel(experiment)
+    graphdef, state = states.place_state(experiment, parallel, weights)
+    tools = declared(experiment, facts_lib.of_data(experiment))
+    return Model(experiment, 0, state, tools, Inference(experiment, graphdef, parallel))
+
+
+def _alone(config):
+    """The experiment for this one process with what devices it has, whatever the run was trained on."""
+    config = config.copy_and_resolve_references()
+    config.parallel.update(style="jit", fsdp=1, processes=1)
+    shrink = max([player.shrink for player in config.players.values()], default=1)
+    config.train.update(accumulate=1, batch_size=len(jax.devices()) * shrink)
+    return Experiment(config)

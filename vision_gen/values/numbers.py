@@ -1,0 +1,203 @@
+"""Numbers, choices, seeds, latents, points and poses."""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+
+from vision_gen.errors import InputError
+from vision_gen.values.kind import Kind, array_of, finite, is_path, made, write_numbers
+
+
+@dataclasses.dataclass(frozen=True)
+class Number(Kind):
+    """A number from `low` to `high`, both included; with `whole`, an integer. `doc` says what it is for."""
+
+    low: float
+    high: float
+    default: float | None = None
+    whole: bool = False
+    doc: str = ""
+    suffixes = (".json",)
+    prints = True
+
+    def read(self, value, name):
+        right = f"must be {dataclasses.replace(self, doc='').describe()}"
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            number = float(value)
+            found = int(number) if self.whole else number
+            if found != number or not self.low <= found <= self.high:
+                raise ValueError
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"{name} {right}, got {value!r}") from None
+        return found
+
+    def array(self, value):
+        return np.int32([value]) if self.whole else np.float32([value])
+
+    def value(self, array):
+        found = np.asarray(array).reshape(-1)[0]
+        return int(found) if self.whole else float(found)
+
+    def write(self, value, path):
+        self.check_path(path)
+        write_numbers(value, path)
+
+    def describe(self):
+        return f"{'an integer' if self.whole else 'a number'} from {self.low:g} to {self.high:g}" + _said(self.doc)
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice(Kind):
+    """One of some words. `doc` says what it is for."""
+
+    options: tuple[str, ...]
+    default: str | None = None
+    doc: str = ""
+    static = True
+
+    def read(self, value, name):
+        if value not in self.options:
+            raise InputError(f"{name} must be one of {', '.join(self.options)}, got {value!r}")
+        return value
+
+    def array(self, value):
+        return value
+
+    def describe(self):
+        return " | ".join(self.options) + _said(self.doc)
+
+
+def _said(doc):
+    return f": {doc}" if doc else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Seed(Kind):
+    """What random draws start from: an integer from 0 to 2^32 - 1. The system is given uint32 [1]."""
+
+    default: int | None = 0
+
+    def read(self, value, name):
+        try:
+            seed = int(str(value))
+            if not 0 <= seed < 2**32:
+                raise ValueError
+        except ValueError:
+            raise InputError(f"{name} must be {self.describe()}, got {value!r}") from None
+        return seed
+
+    def array(self, value):
+        return np.uint32([value])
+
+    def describe(self):
+        return "an integer from 0 to 4294967295"
+
+
+@dataclasses.dataclass(frozen=True)
+class Latent(Kind):
+    """A point of a latent space: a float32 array of a shape, of a .npy or .json file or an array."""
+
+    shape: tuple[int, ...]
+    suffixes = (".npy", ".json")
+    reads = suffixes
+
+    def read(self, value, name):
+        array = array_of(value, name, f"it must be {self.describe()}")
+        if array.shape != tuple(self.shape):
+            raise InputError(f"{name} has shape {list(array.shape)}; it must be {list(self.shape)}")
+        return finite(array, name)
+
+    def array(self, value):
+        return value[None]
+
+    def value(self, array):
+        return np.asarray(array[0], np.float32)
+
+    def write(self, value, path):
+        self.check_path(path)
+        write_numbers(value, path)
+
+    def describe(self):
+        return f"numbers of shape {list(self.shape)} (npy, json)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Points(Kind):
+    """Places on a picture: float32 [points, 2], x and y in pixels from its left upper corner.
+
+    Read from "12,30 40.5,8", a .csv, .json or .npy file, or an array. The middle of the first pixel is (0.5, 0.5).
+    """
+
+    suffixes = (".csv", ".json", ".npy")
+    reads = suffixes
+
+    def read(self, value, name):
+        array = array_of(value, name, f"it must be {self.describe()}")
+        if array.ndim != 2 or array.shape[1] != 2 or not len(array):
+            raise InputError(f"{name} has shape {list(array.shape)}; points are [points, 2], x and y")
+        return finite(array, name)
+
+    def array(self, value):
+        return value[None]
+
+    def value(self, array):
+        return np.asarray(array[0], np.float32)
+
+    def write(self, value, path):
+        self.check_path(path)
+        write_numbers(value, path)
+
+    def describe(self):
+        return 'points "x,y x,y ..." in pixels (or csv, json, npy)'
+
+
+@dataclasses.dataclass(frozen=True)
+class Pose(Kind):
+    """The joints of a person: float32 [joints, 3], x and y in pixels and confidence, 0 where a joint is not seen.
+
+    Read from the JSON of OpenPose (`people[0].pose_keypoints_2d`) or an array [joints, 3].
+    """
+
+    joints: int = 18
+    suffixes = (".json",)
+    reads = suffixes
+
+    def read(self, value, name):
+        if is_path(value):
+            value = self._openpose(value, name)
+        array = array_of(value, name, f"it must be {self.describe()}")
+        if array.shape != (self.joints, 3):
+            raise InputError(f"{name} has shape {list(array.shape)}; it must be [{self.joints}, 3]: x, y, confidence")
+        return finite(array, name)
+
+    def _openpose(self, path, name):
+        right = f"it must be {self.describe()}"
+        try:
+            people = json.loads(pathlib.Path(path).read_text())["people"]
+            if len(people) != 1:
+                raise InputError(f"{name}: {path} shows {len(people)} people; it must be one")
+            return np.asarray(people[0]["pose_keypoints_2d"], float).reshape(-1, 3)
+        except InputError:
+            raise
+        except FileNotFoundError:
+            raise InputError(f"{name}: {str(path)!r}: no such file; {right}") from None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{name}: {path} cannot be read ({error!r}); {right}") from error
+
+    def array(self, value):
+        return value[None]
+
+    def value(self, array):
+        return np.asarray(array[0], np.float32)
+
+    def write(self, value, path):
+        self.check_path(path)
+        flat = np.asarray(value, float).reshape(-1).tolist()
+        made(path).write_text(json.dumps({"people": [{"pose_keypoints_2d": flat}]}) + "\n")
+
+    def describe(self):
+        return f"{self.joints} joints of one person (OpenPose's JSON)"

@@ -1,0 +1,222 @@
+"""Pictures, masks and colour hints. Checked values are uint8 [height, width, channel] or bool [height, width]."""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import PIL.Image
+from PIL import ImageColor, ImageDraw
+
+from vision_gen.data import images
+from vision_gen.errors import InputError
+from vision_gen.values.kind import Kind, is_path, made
+
+
+@dataclasses.dataclass(frozen=True)
+class Image(Kind):
+    """A picture.
+
+    Read from a file (png, jpg, webp), a PIL image, or a uint8 array [height, width], or [..., 1], [..., 3] or
+    [..., 4]; transparency over white. The value is [height, width, 3] uint8 whatever `channels` is, as lines are
+    made of colours; a result is [height, width, channels].
+
+    Attributes:
+      channels: of the array that the system is given, in [-1, 1]; 1 is the luma.
+      lines: it is a line drawing, dark on white; a photograph can be made into one, as training did.
+    """
+
+    channels: int = 3
+    lines: bool = False
+    suffixes = (".png", ".jpg", ".jpeg", ".webp")
+    reads = images.SUFFIXES
+
+    def read(self, value, name):
+        if is_path(value):
+            try:
+                return images.read(value)
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from error
+        if isinstance(value, PIL.Image.Image):
+            return images.over_white(value)
+        array = pixels(value, name, (1, 3, 4), "a path or an image")
+        return images.over_white(PIL.Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array))
+
+    def array(self, value):
+        found = np.asarray(value, np.float32)[None] / np.float32(127.5) - 1
+        if self.channels == 1 and found.shape[-1] == 3:
+            found = found @ np.float32([[0.299], [0.587], [0.114]])
+        return found
+
+    def value(self, array):
+        return np.uint8(np.clip(np.round((np.asarray(array[0], np.float32) + 1) * 127.5), 0, 255))
+
+    def write(self, value, path):
+        self.check_path(path)
+        save(value, path)
+
+    def describe(self):
+        if self.lines:
+            return "a line drawing, or a photograph to make one of (png, jpg, webp)"
+        return f"{'a grey' if self.channels == 1 else 'an'} image (png, jpg, webp)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask(Kind):
+    """A region: bool [height, width], true inside.
+
+    Read from a black-and-white picture (white is inside, transparent outside), a bool array, or a uint8 one of 0 and
+    1 or 0 to 255. The system is given [1, height, width, 1] of 0 and 1.
+    """
+
+    suffixes = (".png", ".webp")
+    reads = images.SUFFIXES
+
+    def read(self, value, name):
+        if is_path(value):
+            try:
+                value = images.read_rgba(value)
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from error
+        elif isinstance(value, PIL.Image.Image):
+            value = np.asarray(value.convert("RGBA"))
+        value = np.asarray(value)
+        if value.dtype == bool and value.ndim == 2 and value.size:
+            return value
+        array = pixels(value, name, (1, 3, 4), "a black-and-white image or a bool array [height, width]")
+        colours = array[..., :3].astype(int)
+        if np.ptp(colours, axis=-1).max() > 16:
+            raise InputError(f"{name}: has colours; a mask is black and white, white inside")
+        grey = colours.mean(-1)
+        inside = grey >= (1 if grey.max() <= 1 else 128)
+        return inside & (array[..., 3] >= 128) if array.shape[-1] == 4 else inside
+
+    def array(self, value):
+        return np.asarray(value, np.float32)[None, ..., None]
+
+    def value(self, array):
+        return np.asarray(array)[0, ..., 0] > 0.5
+
+    def write(self, value, path):
+        self.check_path(path)
+        save(np.uint8(value)[..., None] * 255, path)
+
+    def describe(self):
+        return "a black-and-white image, white inside (png, webp)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scribble(Kind):
+    """Colours put down here and there: uint8 [height, width, 4], alpha 0 where there is none, or strokes.
+
+    Read from a picture with transparency, an array [height, width, 4], or strokes as a list of {"colour": "#c83200",
+    "points": [[x, y], ...], "width": 3} (JSON, a .json file or Python; points and width in pixels of the picture that they
+    lie on; a single point is a dot). The system is given RGBA [1, height, width, 4], colours in [-1, 1], alpha 0 or 1.
+    """
+
+    suffixes = (".png", ".webp")
+    reads = (*images.SUFFIXES, ".json")
+
+    def read(self, value, name):
+        if is_path(value) and str(value).lower().endswith(images.SUFFIXES):
+            try:
+                return images.read_rgba(value)
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from error
+        if isinstance(value, PIL.Image.Image):
+            return np.asarray(value.convert("RGBA"))
+        if isinstance(value, np.ndarray):
+            return pixels(value, name, (4,), "an image with transparency, or strokes")
+        return tuple(_strokes(value, name))
+
+    def draw(self, value, size):
+        """A value as a picture of `size` = (height, width).
+
+        Raises:
+          InputError: it is a picture of another size.
+        """
+        if not isinstance(value, tuple):
+            if value.shape[:2] != tuple(size):
+                raise InputError(
+                    f"the scribble has {value.shape[1]} x {value.shape[0]} pixels, its picture {size[1]} x {size[0]}"
+                )
+            return value
+        canvas = PIL.Image.new("RGBA", (size[1], size[0]), (0, 0, 0, 0))
+        draw = ImageDraw.Draw(canvas)
+        for tint, points, width in value:
+            if len(points) > 1:
+                draw.line([tuple(p) for p in points], fill=tint, width=max(1, round(width)), joint="curve")
+            for x, y in (points[0], points[-1]):
+                draw.ellipse([x - width / 2, y - width / 2, x + width / 2, y + width / 2], fill=tint)
+        return np.asarray(canvas)
+
+    def array(self, value):
+        colours = np.asarray(value[..., :3], np.float32) / np.float32(127.5) - 1
+        alpha = np.float32(value[..., 3:] >= 128)
+        return np.concatenate([colours * alpha, alpha], -1)[None]
+
+    def value(self, array):
+        array = np.asarray(array[0], np.float32)
+        alpha = array[..., 3:] > 0.5
+        colours = np.clip(np.round((array[..., :3] + 1) * 127.5), 0, 255)
+        return np.uint8(np.concatenate([colours * alpha, 255 * alpha], -1))
+
+    def write(self, value, path):
+        self.check_path(path)
+        save(value, path)
+
+    def describe(self):
+        return 'colour hints: an image with transparency, or [{"colour": "#c83200", "points": [[x, y], ...], "width": 3}, ...]'
+
+
+def _strokes(value, name):
+    """Strokes as (RGBA, [(x, y), ...], width)."""
+    right = 'strokes are a list of {"colour": "#c83200", "points": [[x, y], ...], "width": 3}'
+    try:
+        if is_path(value):
+            text = str(value)
+            value = json.loads(pathlib.Path(text).read_text() if text.endswith(".json") else text)
+        found = []
+        for stroke in value:
+            unknown = sorted(set(stroke) - {"colour", "points", "width"})
+            if unknown:
+                raise ValueError(f"unknown field {unknown[0]!r}")
+            points = np.asarray(stroke["points"], float).reshape(-1, 2)
+            width = float(stroke.get("width", 3))
+            if not len(points) or not np.isfinite(points).all() or not 0 < width < 1e4:
+                raise ValueError("a stroke needs points and a width above 0")
+            found.append((ImageColor.getcolor(stroke["colour"], "RGBA"), points.tolist(), width))
+        if not found:
+            raise ValueError("there are none")
+        return found
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{name}: cannot be read as strokes ({error}); {right}") from error
+
+
+def pixels(value, name, channels, right):
+    """A uint8 array [height, width, channel] of what should be one.
+
+    Args:
+      value: an array, [height, width] or with channels.
+      name: of the input.
+      channels: numbers of channels that are allowed.
+      right: what else would be right, for messages.
+    """
+    array = np.asarray(value)
+    shaped = array[..., None] if array.ndim == 2 else array
+    if array.dtype != np.uint8 or shaped.ndim != 3 or shaped.shape[2] not in channels or not array.size:
+        raise InputError(
+            f"{name} must be {right}, or a uint8 array [height, width, {' or '.join(map(str, channels))}], got "
+            f"{array.dtype} {list(array.shape)}"
+        )
+    return shaped
+
+
+def save(value, path):
+    """Writes [height, width, 1, 3 or 4] uint8 as an image file."""
+    image = PIL.Image.fromarray(value[..., 0] if value.shape[-1] == 1 else value)
+    path = made(path)
+    try:
+        image.save(path, **({"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg") else {}))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,211 @@
+"""Texts, labels, attributes, scores and tables."""
+
+import csv
+import dataclasses
+import json
+import typing
+
+import numpy as np
+
+from vision_gen.errors import InputError
+from vision_gen.values.kind import Kind, made
+
+
+@dataclasses.dataclass(frozen=True)
+class Text(Kind):
+    """Words.
+
+    Attributes:
+      encode: function of the text that makes the array which a system is given, [1, tokens] say; without it the text
+        is a constant of the compiled program.
+    """
+
+    default: str | None = None
+    encode: typing.Callable | None = None
+    suffixes = (".txt",)
+    prints = True
+
+    @property
+    def static(self):
+        return self.encode is None
+
+    def read(self, value, name):
+        if not isinstance(value, str) or not value.strip():
+            raise InputError(f"{name} must be a text, got {value!r}")
+        return value
+
+    def array(self, value):
+        return self.encode(value) if self.encode else value
+
+    def value(self, array):
+        return str(array)
+
+    def write(self, value, path):
+        self.check_path(path)
+        made(path).write_text(value + "\n")
+
+    def describe(self):
+        return "a text"
+
+
+@dataclasses.dataclass(frozen=True)
+class Label(Kind):
+    """One of a set of classes, by name or number; the value is its number. The system is given int32 [1]."""
+
+    names: tuple[str, ...]
+    suffixes = (".txt",)
+    prints = True
+
+    def read(self, value, name):
+        if value in self.names:
+            return self.names.index(value)
+        if isinstance(value, (int, str, np.integer)) and str(value).isdigit() and int(value) < len(self.names):
+            return int(value)
+        raise InputError(f"{name} must be {self.describe()}, got {value!r}")
+
+    def array(self, value):
+        return np.int32([value])
+
+    def value(self, array):
+        return int(np.asarray(array)[0])
+
+    def text(self, value):
+        return self.names[value]
+
+    def cells(self, value):
+        return {"label": self.names[value]}
+
+    def write(self, value, path):
+        self.check_path(path)
+        made(path).write_text(self.names[value] + "\n")
+
+    def describe(self):
+        shown = ", ".join(self.names[:6]) + (", ..." if len(self.names) > 6 else "")
+        return f"one of {len(self.names)} classes, by name or number: {shown}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Attributes(Kind):
+    """How strongly each of some attributes shall show: float32 [attributes], from -1 to 1, 0 where not named.
+
+    Read from "smile,hat=-1" (a name alone is 1), a dict or an array.
+    """
+
+    names: tuple[str, ...]
+    suffixes = (".json",)
+    prints = True
+
+    def read(self, value, name):
+        right = f"; it must be {self.describe()}"
+        if isinstance(value, str):
+            parts = [part.partition("=") for part in value.split(",") if part.strip()]
+            value = {key.strip(): number or 1 for key, _, number in parts}
+        if not isinstance(value, dict):
+            array = np.asarray(value)
+            if array.shape != (len(self.names),):
+                raise InputError(f"{name} has shape {list(array.shape)}{right}")
+            value = dict(zip(self.names, array.tolist()))
+        found = np.zeros(len(self.names), np.float32)
+        for key, number in value.items():
+            if key not in self.names:
+                raise InputError(f"{name}: unknown attribute {key!r}{right}")
+            try:
+                found[self.names.index(key)] = number
+            except (TypeError, ValueError):
+                raise InputError(f"{name}: {key} is {number!r}{right}") from None
+        if not (np.abs(found) <= 1).all():
+            raise InputError(f"{name}: strengths are from -1 to 1{right}")
+        return found
+
+    def array(self, value):
+        return value[None]
+
+    def value(self, array):
+        return np.asarray(array[0], np.float32)
+
+    def text(self, value):
+        return "\n".join(f"{name}  {number:.3f}" for name, number in zip(self.names, value))
+
+    def cells(self, value):
+        return dict(zip(self.names, np.asarray(value, float).tolist()))
+
+    def write(self, value, path):
+        self.check_path(path)
+        made(path).write_text(json.dumps(self.cells(value), indent=2) + "\n")
+
+    def describe(self):
+        return f'attributes "name,name=-0.5,..." from -1 to 1; there are {", ".join(self.names)}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores(Kind):
+    """Classes and their probabilities: {name: probability}, the likeliest first. A result only.
+
+    Attributes:
+      names: of the classes; without any they are numbered.
+    """
+
+    names: tuple[str, ...] = ()
+    suffixes = (".json", ".csv")
+    prints = True
+
+    def value(self, array):
+        array = np.asarray(array[0], float)
+        names = self.names or tuple(map(str, range(len(array))))
+        return {names[i]: float(array[i]) for i in np.argsort(-array, kind="stable")}
+
+    def text(self, value):
+        best = list(value.items())[:5]
+        width = max(len(name) for name, _ in best)
+        return "\n".join(f"{name:<{width}}  {number:.4f}" for name, number in best)
+
+    def cells(self, value):
+        names = self.names or sorted(value, key=int)
+        return {"best": next(iter(value)), **{name: value[name] for name in names}}
+
+    def write(self, value, path):
+        self.check_path(path)
+        if str(path).lower().endswith(".csv"):
+            write_rows(path, [("class", "probability"), *value.items()])
+        else:
+            made(path).write_text(json.dumps(value, indent=2) + "\n")
+
+    def describe(self):
+        return "classes and their probabilities (json, csv)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table(Kind):
+    """Figures by name, {name: number}. A result only.
+
+    The system gives a dict of arrays [1] or [1, n].
+    """
+
+    suffixes = (".json", ".csv")
+    prints = True
+
+    def value(self, array):
+        return {name: np.asarray(part)[0].tolist() for name, part in array.items()}
+
+    def text(self, value):
+        width = max(map(len, value))
+        return "\n".join(f"{name:<{width}}  {number}" for name, number in value.items())
+
+    def cells(self, value):
+        return value
+
+    def write(self, value, path):
+        self.check_path(path)
+        if str(path).lower().endswith(".csv"):
+            write_rows(path, [(name, *np.ravel(number)) for name, number in value.items()])
+        else:
+            made(path).write_text(json.dumps(value, indent=2) + "\n")
+
+    def describe(self):
+        return "a table of figures (json, csv)"
+
+
+def write_rows(path, rows):
+    """Writes rows as a .csv file."""
+    with open(made(path), "w", newline="") as file:
+        csv.writer(file).writerows(rows)
