@@ -92,6 +92,13 @@ def test_eval_lists_and_runs_tools(run, tmp_path):
     assert (tmp_path / "short.png").read_bytes() == (tmp_path / "o.png").read_bytes(), done.stderr
 
 
+def test_eval_needs_no_run(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "in.png")
+    done = evaluate("--config=configs/vit_digits.py", "--config.model.size=(32, 64, 2, 2)", "classify", f"image={tmp_path / 'in.png'}")
+    assert done.returncode == 0 and "0  0.1000" in done.stdout, done.stderr
+    assert "network: no weights are named, so they are as before training" in done.stdout
+
+
 def test_eval_refuses_in_one_line(run, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "in.png")
     for arguments, message in (
@@ -101,6 +108,7 @@ def test_eval_refuses_in_one_line(run, tmp_path):
         (("translate", "sketch=a"), "error: a tool goes with --workdir=RUN or --config=FILE, one of them"),
         ((f"--workdir={tmp_path}", "translate", "sketch=a"), "holds no run"),
         (("--config=configs/vit_digits.py",), "error: --config goes with a tool or --tools"),
+        ((f"--workdir={run}", "translate", "sketch=a", "--reference=b"), "error: --reference goes with --generated"),
     ):
         done = evaluate(*arguments)
         assert done.returncode == 2 and message in done.stderr, (arguments, done.stderr)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import pathlib
 
 import jax
@@ -15,6 +16,8 @@ from vision_gen.engine import system as systems
 from vision_gen.engine import tools as tools_lib
 from vision_gen.engine.inference import Inference
 from vision_gen.errors import InputError
+
+log = logging.getLogger("vision_gen")
 
 
 class Model:
@@ -164,6 +167,8 @@ def from_config(config):
       A `Model`, its step 0.
     """
     config = _alone(config)
+    for player in systems.players_of(systems.load_class(config.system)):
+        log.warning("%s: no weights are named, so they are as before training", ", ".join(player.modules))
     parallel = parallel_lib.Parallel(config)
     graphdef, state = step_lib.place_state(config, parallel)
     tools = declared(config, facts_lib.of_data(config))
