@@ -10,16 +10,14 @@ python eval.py --reference=FOLDER --generated=FOLDER --metrics=fd,kid
 python eval.py --compare runs/a runs/b
 """
 
-import os
 import sys
 
 from vision_gen import memory
 
 if __name__ == "__main__":
     memory.restart()
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import app, flags
+from absl import flags
 
 from vision_gen.engine import commands
 from vision_gen.errors import InputError

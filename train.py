@@ -4,14 +4,12 @@ Fields of the config are set as --config.train.steps=2000. The same command agai
 last checkpoint.
 """
 
-import os
 import sys
 
 from vision_gen import memory
 
 if __name__ == "__main__":
     memory.restart()
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import app, flags
 

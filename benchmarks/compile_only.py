@@ -19,7 +19,7 @@ import sys
 
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # No chip is held: several may compile at once.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's log: its compilers warn of every missing chip.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Choosing kernels, and the tiles of Triton's products, by timing them needs the chip. Flags that are given come later and win.
 os.environ["XLA_FLAGS"] = (

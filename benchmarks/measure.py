@@ -18,8 +18,6 @@ import sys
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 from absl import flags
 import jax
 import jax.numpy as jnp
@@ -220,21 +218,29 @@ def _peak_bytes():
 
 def _data_wait(config, step, rounds):
     """Share of the time that steps on the config's own data wait for it, or why it is not known."""
-    from vision_gen.data import pipeline, sources
+    from vision_gen import data
+    from vision_gen.data import pipeline
+    from vision_gen.engine.experiment import Experiment
 
     try:
-        source = sources.open_source(config, "train")
+        experiment = Experiment(config)
+        source = data.open(experiment.data, "train")
     except (InputError, OSError) as error:
         return {"no_data": str(error).splitlines()[0]}
-    data = pipeline.training_batches(
-        source, config, process=jax.process_index(), processes=jax.process_count()
+    batches = pipeline.training_batches(
+        source,
+        batch_size=experiment.train.batch_size,
+        seed=experiment.seed,
+        workers=experiment.data.workers,
+        process=jax.process_index(),
+        processes=jax.process_count(),
     )
-    step.advance(step.parallel.batch(next(data)))
+    step.advance(step.parallel.batch(next(batches)))
     waited = 0.0
     begun = time.perf_counter()
     for _ in range(rounds):
         asked = time.perf_counter()
-        local = next(data)
+        local = next(batches)
         waited += time.perf_counter() - asked
         step.advance(step.parallel.batch(local))
     return {"data_wait_share": waited / (time.perf_counter() - begun)}

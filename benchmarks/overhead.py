@@ -19,14 +19,14 @@ import sys
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 from absl import flags
 import jax
 
 from benchmarks import measure, quality, records, steps, trivial
-from vision_gen.data import pipeline, sources
+from vision_gen import data
+from vision_gen.data import pipeline
 from vision_gen.engine import commands, loop
+from vision_gen.engine.experiment import Experiment
 
 WARM = 50  # Steps before the clock starts.
 
@@ -91,11 +91,12 @@ def main(argv):
         for number in range(flags.FLAGS.rounds):
             config = trivial.get_config()
             config.train.steps = flags.FLAGS.steps
-            source = sources.open_source(config, "train")
+            source = data.open(Experiment(config).data, "train")
+            batches = pipeline.training_batches(source, batch_size=config.train.batch_size, seed=config.seed)
             memory = itertools.cycle([steps.random_batch(config, seed) for seed in range(8)])
             found = (
                 engine_loop(config, pathlib.Path(folder) / str(number)),
-                bare_loop(config, pipeline.training_batches(source, config)),
+                bare_loop(config, batches),
                 bare_loop(config, memory),
             )
             for measured, rate in zip(rates.values(), found):

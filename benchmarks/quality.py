@@ -17,10 +17,10 @@ import time
 from absl import flags
 
 from benchmarks import arguments, measure, records, report
-from vision_gen.engine import commands
-from vision_gen.engine import report as page
-from vision_gen.engine import system as systems
+from vision_gen.engine import commands, events
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
+from vision_gen.figures import page
 
 
 def train(given, workdir, seconds):
@@ -44,18 +44,10 @@ def train(given, workdir, seconds):
 
 def curves(workdir, begun, prefix="val/"):
     """{figure: [(seconds since `begun`, step, value)]} of what a run has logged under a prefix."""
-    from tensorboard.backend.event_processing import event_accumulator
-    from tensorboard.util import tensor_util
-
-    events = event_accumulator.EventAccumulator(str(workdir), size_guidance={"tensors": 0})
-    events.Reload()
     return {
-        tag.removeprefix(prefix): [
-            (e.wall_time - begun, e.step, float(tensor_util.make_ndarray(e.tensor_proto)))
-            for e in events.Tensors(tag)
-        ]
-        for tag in events.Tags()["tensors"]
-        if tag.startswith(prefix)
+        name.removeprefix(prefix): [(at - begun, step, value) for at, step, value in points]
+        for name, points in events.scalars(workdir).items()
+        if name.startswith(prefix)
     }
 
 
@@ -82,7 +74,8 @@ def main(argv):
             f"no validation of {metric!r} was logged in {flags.FLAGS.minutes:g} minutes; lower config.train.eval_every, "
             f"{config.train.eval_every}"
         )
-    unit, each = systems.load_class(config.system).units(config)
+    experiment = Experiment(config)
+    unit, each = experiment.system.units(experiment)
     seen = config.train.batch_size * each
     points = [(seconds, step * seen, value) for seconds, step, value in found[metric]]
     # By the project's convention x_NAME is what x is to be compared with.

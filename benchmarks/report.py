@@ -11,12 +11,14 @@ import collections
 import html
 import pathlib
 import sys
+import textwrap
 
 from absl import flags
 
 from benchmarks import records
-from vision_gen.engine import commands, report
+from vision_gen.engine import commands
 from vision_gen.errors import InputError
+from vision_gen.figures import page
 
 TITLES = {
     "peers": "Against torch",
@@ -27,6 +29,13 @@ TITLES = {
     "quality": "Quality against time",
     "compile_only": "Without the chip",
 }
+
+
+def results_of(record):
+    """A file's results, in their names the chip where it is not the machine's processor: no two chips are compared."""
+    processor = record["environment"]["processor"]
+    device = lambda result: result["settings"].get("device", processor)
+    return [r if device(r) == processor else {**r, "name": f"{r['name']}, {device(r)}"} for r in record["results"]]
 
 
 def worse(old, new, noise):
@@ -92,7 +101,7 @@ def _bars(results, name, title, *, line=None, scale="linear"):
     values = [f["value"] for _, f in kept]
     around = [[f["value"] - f.get("low", f["value"]) for _, f in kept],
               [f.get("high", f["value"]) - f["value"] for _, f in kept]]  # fmt: skip
-    axes.barh([n for n, _ in kept], values, xerr=around, color="#4878a8", error_kw=dict(linewidth=1))
+    axes.barh([textwrap.fill(n, 60) for n, _ in kept], values, xerr=around, color="#4878a8", error_kw=dict(linewidth=1))
     if line is not None:
         axes.axvline(line, color="gray", linestyle="--", linewidth=1)
     axes.margins(y=0.5 / max(len(kept), 1))  # Half a bar.
@@ -265,48 +274,48 @@ def main(argv):
     found = [records.load(path) for path in paths]
     by_benchmark = collections.defaultdict(list)
     for number, record in enumerate(found, 1):
-        for result in record["results"]:
+        for result in results_of(record):
             by_benchmark[record["benchmark"]].append({**result, "_source": number})
-    page, text = [], ["# Performance", "", "Generated: `python -m benchmarks.report`. Do not edit.", ""]
+    parts, text = [], ["# Performance", "", "Generated: `python -m benchmarks.report`. Do not edit.", ""]
     folder = flags.FLAGS.markdown and pathlib.Path(flags.FLAGS.markdown).with_suffix("")
     for benchmark in sorted(by_benchmark, key=lambda b: list(TITLES).index(b) if b in TITLES else 99):
         results = by_benchmark[benchmark]
         title = TITLES.get(benchmark, benchmark)
-        page.append(f"<h2>{title}</h2>")
+        parts.append(f"<h2>{title}</h2>")
         text += [f"## {title}", ""]
         for name, plot in PLOTS.get(benchmark, {}).items():
             figure = plot(results)
             if figure:
-                data = report.png(figure)
-                page.append(report.image(data, "png", name))
+                data = page.png(figure)
+                parts.append(page.image(data, "png", name))
                 if folder:
                     folder.mkdir(parents=True, exist_ok=True)
                     (folder / f"{name}.png").write_bytes(data)
                     text += [f"![{name}]({folder.name}/{name}.png)", ""]
         for nature, (header, rows) in tables(results).items():
-            page.append(report.table(header, rows))
+            parts.append(page.table(header, rows))
             text += [markdown_table(header, rows), ""]
         for result in results:
             for key, what, rows in (
                 ("operations", "Costliest operations", operations), ("traffic", "Memory traffic", traffic)
             ):  # fmt: skip
                 if result.get(key):
-                    page += [f"<h3>{what} of {html.escape(result['name'])}</h3>", report.table(*rows(result))]
+                    parts += [f"<h3>{what} of {html.escape(result['name'])}</h3>", page.table(*rows(result))]
                     text += [f"{what} of {result['name']}:", "", markdown_table(*rows(result)), ""]
-    page.append("<h2>Environments</h2>")
+    parts.append("<h2>Environments</h2>")
     text += ["## Environments", ""]
     for number, record in enumerate(found, 1):
-        page += [f"<h3>{number}</h3>", report.definitions(facts(record["environment"]))]
+        parts += [f"<h3>{number}</h3>", page.definitions(facts(record["environment"]))]
         text += [f"{number}. " + "; ".join(f"{k}: `{v}`" for k, v in facts(record["environment"]).items())]
     pathlib.Path(flags.FLAGS.html).parent.mkdir(parents=True, exist_ok=True)
-    report.page(flags.FLAGS.html, "vision_gen: performance", page)
+    page.page(flags.FLAGS.html, "vision_gen: performance", parts)
     print(f"wrote {flags.FLAGS.html}")
     if flags.FLAGS.markdown:
         pathlib.Path(flags.FLAGS.markdown).write_text("\n".join(text) + "\n")
         print(f"wrote {flags.FLAGS.markdown}")
     if flags.FLAGS.baseline:
-        new = [result for record in found for result in record["results"]]
-        slower = worse(records.load(flags.FLAGS.baseline)["results"], new, flags.FLAGS.noise)
+        new = [result for record in found for result in results_of(record)]
+        slower = worse(results_of(records.load(flags.FLAGS.baseline)), new, flags.FLAGS.noise)
         for name, figure, was, value in slower:
             print(f"WORSE  {name}: {figure} {records.short(was)} to {records.short(value)}")
         if slower:

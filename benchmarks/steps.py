@@ -8,10 +8,11 @@ import jax.extend
 from jax.interpreters import partial_eval
 import numpy as np
 
-from vision_gen.data import sources
+from vision_gen import data
 from vision_gen.engine import parallel as parallel_lib
+from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
-from vision_gen.engine import system as systems
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import NonFiniteError
 
 BATCHES = 3  # Different inputs that are fed in turn.
@@ -65,21 +66,22 @@ class Step:
 
 def build(config, devices, *, abstract=False):
     """The `Step` of a config on devices; `abstract` if they do not exist and it is only compiled."""
-    parallel = parallel_lib.Parallel(config, devices)
-    graphdef, state = step_lib.place_state(config, parallel, abstract=abstract)
+    experiment = Experiment(config)
+    parallel = parallel_lib.Parallel(experiment, devices)
+    graphdef, state = states.place_state(experiment, parallel, abstract=abstract)
     if abstract:
         shape = lambda x: jax.ShapeDtypeStruct(
-            (config.train.batch_size, *np.shape(x)), x.dtype, sharding=parallel.batch_sharding
+            (config.train.batch_size, *x.shape), x.dtype, sharding=parallel.batch_sharding
         )
-        batches = [jax.tree.map(shape, sources.example(config))]
+        batches = [{name: shape(x) for name, x in data.shapes(experiment.data).items()}]
     else:
         batches = [parallel.batch(random_batch(config, seed)) for seed in range(BATCHES)]
-    make_step = lambda axis: step_lib.make_step(config, graphdef, axis)
+    make_step = lambda axis: step_lib.make_step(experiment, graphdef, axis)
     begun = time.perf_counter()
     compiled = parallel.compile(make_step, state, batches[0])
     seconds = time.perf_counter() - begun
-    unit, each = systems.load_class(config.system).units(config)
-    flops, product_bytes = step_work(config, graphdef, state, batches[0])
+    unit, each = experiment.system.units(experiment)
+    flops, product_bytes = step_work(experiment, graphdef, state, batches[0])
     return Step(
         compiled=compiled,
         parallel=parallel,
@@ -95,22 +97,24 @@ def build(config, devices, *, abstract=False):
 
 def random_batch(config, seed=0):
     """This process's part of a batch of noise, as numpy."""
+    experiment = Experiment(config)
     rng = np.random.default_rng([seed, jax.process_index()])
-    local = config.train.batch_size // jax.process_count()
-    return sources.stack([sources.example(config, rng) for _ in range(local)])
+    local = experiment.train.batch_size // jax.process_count()
+    classes = getattr(experiment.model, "classes", 1)
+    return data.stack([data.example(experiment.data, rng, classes) for _ in range(local)])
 
 
-def step_work(config, graphdef, state, batch):
+def step_work(experiment, graphdef, state, batch):
     """`matrix_work` of one step on the whole batch."""
     whole = lambda x, count: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype)
-    if config.parallel.style == "pmap":
+    if experiment.parallel.style == "pmap":
         # State and batch are stacked over devices: take one replica, and the batch as it was.
         state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), state)
         batch = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((x.shape[0] * x.shape[1], *x.shape[2:]), x.dtype), batch
         )
-    batch = jax.tree.map(lambda x: whole(x, config.train.batch_size), batch)
-    return matrix_work(jax.make_jaxpr(step_lib.make_step(config, graphdef))(state, batch).jaxpr)
+    batch = jax.tree.map(lambda x: whole(x, experiment.train.batch_size), batch)
+    return matrix_work(jax.make_jaxpr(step_lib.make_step(experiment, graphdef))(state, batch).jaxpr)
 
 
 def matrix_work(jaxpr):

@@ -2,9 +2,9 @@
 
 TPU: cloud.google.com/tpu/docs, "System architecture", the pages v4, v5e, v5p and v6e: HBM, its bandwidth, bfloat16
 peak, interconnect of a chip (all links, one direction). A v4 or v5p chip is one device to XLA ("megacore").
-GPU: NVIDIA's datasheets of H100 (SXM5, 80 GB) and A100 (SXM4, 80 GB), dense bfloat16; NVLink, one direction. Their
-descriptions for XLA (GpuTargetConfigProto): CUDA C++ programming guide, technical specifications by compute
-capability, and the datasheets.
+GPU: NVIDIA's datasheets of H200 (SXM, 141 GB), H100 (SXM5, 80 GB) and A100 (SXM4, 80 GB), dense bfloat16; NVLink,
+one direction. Their descriptions for XLA (GpuTargetConfigProto): CUDA C++ programming guide, technical
+specifications by compute capability, and the datasheets; the second-level cache of an H200 as torch reports it.
 
 For float32 the peak is that of what XLA does by default: one bfloat16 pass on TPU, TF32 on GPU.
 """
@@ -56,6 +56,13 @@ _H100 = _GPU.format(
   memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98
   device_memory_size: 84942979072 cuda_compute_capability { major: 9 minor: 0 }""",
 )
+_H200 = _GPU.format(
+    name="NVIDIA H200",
+    numbers="""shared_memory_per_core: 233472 shared_memory_per_block_optin: 232448
+  core_count: 132 fpus_per_core: 128
+  memory_bandwidth: 4800000000000 l2_cache_size: 62914560 clock_rate_ghz: 1.98
+  device_memory_size: 150754820096 cuda_compute_capability { major: 9 minor: 0 }""",
+)
 _A100 = _GPU.format(
     name="NVIDIA A100-SXM4-80GB",
     numbers="""shared_memory_per_core: 167936 shared_memory_per_block_optin: 166912
@@ -70,6 +77,7 @@ CHIPS = {
     "tpu:v5p": Chip(95e9, 2765e9, 459e12, 459e12, 600e9),
     "tpu:v6e": Chip(32e9, 1640e9, 918e12, 918e12, 448e9),
     "gpu:h100": Chip(80e9, 3352e9, 989e12, 495e12, 450e9, _H100),
+    "gpu:h200": Chip(141e9, 4800e9, 989e12, 495e12, 450e9, _H200),
     "gpu:a100": Chip(80e9, 2039e9, 312e12, 156e12, 300e9, _A100),
 }
 

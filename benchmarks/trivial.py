@@ -1,7 +1,6 @@
 """A system whose device work is next to nothing, to measure what surrounds it."""
 
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vision_gen.engine import defaults
 from vision_gen.engine.system import System
@@ -15,13 +14,13 @@ class Trivial(System):
     players = ("scale",)
     columns = ("image",)
 
-    def __init__(self, config, *, rngs):
+    def __init__(self, experiment, *, rngs):
         self.scale = layers.Linear(3, 3, rngs=rngs)
 
-    def forward(self, batch, keys):
+    def forward(self, batch, now):
         return {"mean": self.scale(colour.from_uint8(batch["colour"][:, ::4, ::4]).mean((1, 2)))}
 
-    def scale_loss(self, out, batch, keys):
+    def scale_loss(self, out, batch, now):
         return {"square": jnp.mean(out["mean"] ** 2)}
 
     def sample(self, batch, keys):
@@ -35,7 +34,6 @@ def get_config():
     return defaults.experiment(
         "benchmarks.trivial.Trivial",
         data=dict(name="digits", size=8),
-        model=ConfigDict(dict(classes=10)),
         players=dict(scale=defaults.player(1e-3)),
         batch_size=16,
         log_every=500,

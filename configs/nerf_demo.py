@@ -10,6 +10,7 @@ def get_config():
         levels=8, entries=2**15, coarsest=16, finest=512, samples=32, occupancy_bins=96,
         occupancy_visited=4096,
     )
+    config.players.field.ema_half_life = 1100
     config.train.update(
         batch_size=16,
         steps=3000,

@@ -4,34 +4,17 @@ For a capture with `transforms.json`: --config.data.name=transforms --config.mod
 --config.model.bound=2.0 --config.model.white_background=False.
 """
 
-from ml_collections import ConfigDict
-
 from configs import nerf_blender
+from vision_gen.engine import defaults
 
 
 def get_config():
-    config = nerf_blender.get_config()
-    config.model = ConfigDict(
-        dict(
-            encoding="hash",
-            bound=1.5,
-            levels=16,
-            features=2,
-            entries=2**19,
-            coarsest=16,
-            finest=2048,
-            width=64,
-            samples=64,
-            occupancy_bins=128,
-            occupancy_resolution=64,
-            occupancy_visited=8192,
-            explore=0.05,
-            white_background=True,
-            near=2.0,
-            far=6.0,
-            chunk=4096,
-        )
+    field = defaults.player(
+        1e-2, b1=0.9, b2=0.99, epsilon=1e-15, schedule="exponential", ema_half_life=4400
     )
-    config.players.field.update(learning_rate=1e-2, b2=0.99, epsilon=1e-15, ema=0.99)
-    config.train.update(steps=30_000, sample_every=5000, eval_every=5000, checkpoint_every=5000)
-    return config
+    return defaults.experiment(
+        "nerf.HashNeRF",
+        data=dict(name="nerf_synthetic", rays=64),
+        players=dict(field=field),
+        **nerf_blender.training(steps=30_000, eval_every=5000, checkpoint_every=5000),
+    )

@@ -23,7 +23,7 @@ def get_config():
         style_weight=0.0,
     )
     config.players.generator.update(
-        learning_rate=3e-3, schedule="cosine", warmup=50, clip=1.0, ema=0.99, b1=0.9
+        learning_rate=3e-3, schedule="cosine", warmup=50, clip=1.0, ema_half_life=550, b1=0.9
     )
     config.players.discriminator.update(learning_rate=5e-5, schedule="constant")
     config.train.update(

@@ -5,8 +5,6 @@ On your own images: --config.data.name=image_folder --config.data.dir=FOLDER, wi
 As Steiner et al. 2022 ('How to train your ViT?') for ImageNet-1k, with augmentation `medium2`.
 """
 
-from ml_collections import ConfigDict
-
 from vision_gen.engine import defaults
 
 # What differs at the paper's full size, as benchmarks.compile_only --scale=paper compiles it for accelerators.
@@ -17,26 +15,6 @@ def get_config():
     return defaults.experiment(
         "classifier.Classifier",
         data=dict(name="tfds:imagenet2012", size=224, labels=True, workers=8),
-        model=ConfigDict(
-            dict(
-                size="B",
-                patch=16,
-                classes=1000,
-                positions="learned",
-                pool="token",
-                dropout=0.1,
-                drop_path=0.1,
-                remat="none",
-                unroll=1,  # The number of blocks is faster on CPU, and moves less memory on GPU.
-                label_smoothing=0.0,
-                crop_area=0.05,
-                flip=True,
-                operations=2,
-                magnitude=15 / 3,
-                mixup=0.2,
-                cutmix=0.0,
-            )
-        ),
         players=dict(
             network=defaults.player(
                 1e-3, b1=0.9, weight_decay=0.1, schedule="cosine", warmup=10_000, clip=1.0

@@ -14,9 +14,8 @@ def get_config():
         patch=8, classes=11, positions="sincos", pool="gap", drop_path=0.0,
         label_smoothing=0.1, crop_area=0.7, operations=0, mixup=0.0,
     )
-    with config.ignore_type():
-        config.model.size = (128, 256, 4, 4)  # Width, MLP, heads, depth.
-    config.players.network.update(learning_rate=1e-3, weight_decay=0.05, warmup=100, ema=0.99)
+    config.model.size = (128, 256, 4, 4)  # Width, MLP, heads, depth.
+    config.players.network.update(learning_rate=1e-3, weight_decay=0.05, warmup=100, ema_half_life=4400)
     config.train.update(
         batch_size=64, steps=1000, log_every=50, sample_every=500, eval_every=250, checkpoint_every=500
     )

@@ -9,14 +9,12 @@ import statistics
 import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 from flax import nnx
 import jax
 import numpy as np
 
 from benchmarks import steps
-from vision_gen.data import scenes, sources
+from vision_gen import data
 from vision_gen.errors import InputError
 from vision_gen.nets import features, vit
 from vision_gen.ops import conv, tps
@@ -129,8 +127,8 @@ def nerf(rays):
     config = nerf_blender.get_config()
     config.data.rays = PART
     config.train.update(batch_size=rays // PART, accumulate=rays // PART)
-    bundles = scenes.Rays(scenes.analytic_scene("train", 32), config.data.rays)
-    local = sources.stack([bundles[i] for i in range(config.train.batch_size)])
+    bundles = data.open(data.Settings(name="analytic_scene", size=32, rays=PART), "train")
+    local = data.stack([bundles[i] for i in range(config.train.batch_size)])
     origin, direction = (
         torch.tensor(np.array(x).reshape(-1, 3))
         for x in ray_ops.camera_rays(local["pixel"], local["pose"], local["intrinsics"])

@@ -49,6 +49,18 @@ def test_worse_is_worse_by_more_than_the_noise():
     assert report.worse(old, [result("b", step=seconds(9.0, 9.1))], 0.05) == []
 
 
+def test_results_of_another_chip_are_not_compared():
+    def found(device, seconds):
+        step = records.spread([seconds], "s", better="lower")
+        return report.results_of({"environment": {"processor": "EPYC"},
+                                  "results": [result("a", step=step) | {"settings": {"device": device}}]})  # fmt: skip
+
+    assert found("EPYC", 1.0)[0]["name"] == "a" and found("NVIDIA H200", 1.0)[0]["name"] == "a, NVIDIA H200"
+    assert report.worse(found("NVIDIA H200", 1.0), found("NVIDIA H100", 2.0), 0.05) == []
+    ((name, *_),) = report.worse(found("NVIDIA H200", 1.0), found("NVIDIA H200", 2.0), 0.05)
+    assert name == "a, NVIDIA H200"
+
+
 def test_the_report_keeps_measured_and_compile_time_apart(tmp_path):
     record = records.Record("throughput", tmp_path / "a.json")
     slow = {"step": records.spread([2.0, 2.1], "s", better="lower"), "throughput": records.figure(3, "images/s")}

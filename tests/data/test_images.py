@@ -4,8 +4,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from tests.conftest import tiny
-from vision_gen.data import images, sources
+from vision_gen.data import images
 from vision_gen.errors import InputError
 
 
@@ -44,55 +43,19 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
         images.read(tmp_path / "text.png")
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
-def test_truncated_files_are_found_named_and_left_out_if_asked(image_folder, suffix):
-    victim = sorted(image_folder.glob(f"*.{suffix}"))[0]
-    victim.write_bytes(victim.read_bytes()[:-20])
-    config = tiny("pix2pix_openmoji")
-    config.data.update(name="image_folder", dir=str(image_folder))
-    with pytest.raises(InputError, match=f"{victim.name}: (truncated|not a readable image).*skip_unreadable=True"):
-        sources.open_source(config, "train")
-    config.data.skip_unreadable = True
-    source = sources.open_source(config, "train")
-    assert source.skipped == [victim]
-    rest = [p for split in sources.SPLITS for p in sources.open_source(config, split).paths]
-    assert len(rest) == len(set(rest)) == 11 and victim not in rest
+def test_the_middle_is_cut_in_the_shape_that_is_asked_for():
+    stripes = np.zeros((30, 60, 3), np.uint8)
+    stripes[:, 20:40] = 90  # The middle third.
+    np.testing.assert_array_equal(images.fit(stripes[:20], 20), np.full((20, 20, 3), 90))
+    wide = images.fit(stripes, (10, 30))  # 20 of the 30 rows, all columns.
+    assert wide.shape == (10, 30, 3)
+    np.testing.assert_array_equal(wide[:, [2, 15, 27], 0], np.tile([0, 90, 0], (10, 1)))
 
 
-def test_a_file_damaged_in_the_middle_is_left_out_if_asked(image_folder):
-    victim = image_folder / "picture00.png"
-    data = bytearray(victim.read_bytes())
-    data[len(data) // 2] ^= 0xFF  # Header and end marker stay.
-    victim.write_bytes(data)
-    config = tiny("pix2pix_openmoji")
-    config.data.update(name="image_folder", dir=str(image_folder), skip_unreadable=True)
-    splits = [sources.open_source(config, split) for split in sources.SPLITS]
-    assert splits[0].skipped == [victim]
-    assert sum(len(s) for s in splits) == 11
-    for source in splits:
-        for index in range(len(source)):
-            assert source[index]["colour"].shape == (32, 32, 3)
-
-
-def test_folders_that_cannot_be_used_are_named(tmp_path, image_folder):
-    with pytest.raises(InputError, match="is not a folder"):
-        sources.ImageFolder(tmp_path / "nowhere", "train", 32)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no images .* below"):
-        sources.ImageFolder(tmp_path / "empty", "train", 32)
-    with pytest.raises(InputError, match="config.data.dir is empty"):
-        sources.ImageFolder("", "train", 32)
-    for path in sorted(image_folder.iterdir())[2:]:
-        path.unlink()
-    with pytest.raises(InputError, match="at least 3 are needed"):
-        sources.ImageFolder(image_folder, "train", 32)
-
-
-def test_split_folders_are_used_as_they_are(image_folder):
-    for index, path in enumerate(sorted(image_folder.iterdir())):
-        folder = image_folder / sources.SPLITS[index % 3]
-        folder.mkdir(exist_ok=True)
-        path.rename(folder / path.name)
-    source = sources.ImageFolder(image_folder, "val", 32)
-    assert len(source) == 4 and all(p.parent.name == "val" for p in source.paths)
-    assert source[0]["colour"].shape == (32, 32, 3)
+def test_the_size_in_a_header_is_that_of_the_upright_image(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (6, 4)).save(tmp_path / "turned.jpg", exif=exif)
+    Image.new("RGB", (6, 4)).save(tmp_path / "upright.png")
+    assert images.size(tmp_path / "turned.jpg") == images.read(tmp_path / "turned.jpg").shape[:2] == (6, 4)
+    assert images.size(tmp_path / "upright.png") == (4, 6)

@@ -1,10 +1,9 @@
 """Pictures of any size come back as they were: no pixel off, no border, nothing squeezed."""
 
-import jax
 import numpy as np
 import pytest
 
-from tests.engine.toy_tools import STRIDE, toolbox
+from tests.engine.toy_tools import toolbox
 from vision_gen import values
 from vision_gen.engine import fitting
 from vision_gen.errors import InputError
@@ -146,7 +145,7 @@ def test_a_central_square_is_what_evaluation_sees():
     square = fitting.CentralSquare(32, multiple=8)
     kinds = {"image": values.Image()}
     found = square.fit(kinds, {"image": picture}, {"size": 32}).parts[0]["image"]
-    np.testing.assert_allclose((found[0] + 1) * 127.5, images.square(picture, 32), atol=1e-3)
+    np.testing.assert_allclose((found[0] + 1) * 127.5, images.fit(picture, 32), atol=1e-3)
     assert square.fit(kinds, {"image": picture}, {"size": 64}).parts[0]["image"].shape == (1, 64, 64, 3)
     with pytest.raises(InputError, match="size must be a multiple of 8, got 33"):
         square.fit(kinds, {"image": picture}, {"size": 33})

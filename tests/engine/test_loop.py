@@ -16,9 +16,10 @@ import pytest
 from tests.conftest import ROOT
 from tests.engine import toy
 from vision_gen.engine import checkpoints as ckpt
-from vision_gen.engine import evaluation, loop, use
+from vision_gen.engine import evaluation, events, loop, use
 from vision_gen.engine import parallel as parallel_lib
-from vision_gen.engine import step as step_lib
+from vision_gen.engine import state as states
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError, NonFiniteError
 
 
@@ -50,9 +51,8 @@ def command(folder, workdir, *more):
 
 
 def environment():
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    env["XLA_FLAGS"] = ""
-    return env
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, "XLA_FLAGS": ""}
 
 
 def start(folder, workdir, *more, before=()):
@@ -84,10 +84,28 @@ def test_a_run_leaves_everything_that_it_promises(straight):
     _, workdir = straight
     for name in ("config.json", "train.log", "samples/0000003.png", "samples/0000006.png"):
         assert (workdir / name).is_file(), name
-    assert list(workdir.glob("events.out.tfevents.*"))
+    logged = events.scalars(workdir)
+    for name in ("images_per_second", "steps_per_sec", "uptime"):
+        assert [step for _, step, _ in logged[name]] == [1, 2, 3, 4, 5, 6], name
+    assert logged["train/painter/loss"][-1][1] == 6
+    assert [step for _, step, _ in logged["val/psnr"]] == [3, 6]
     assert sorted(int(p.name) for p in (workdir / "checkpoints").iterdir()) == [3, 6]
     assert "step 6/6" in (workdir / "train.log").read_text()
     assert json.loads((workdir / "config.json").read_text())["train"]["steps"] == 6
+
+
+def test_a_run_that_fails_leaves_no_log_file_open(straight, tmp_path, monkeypatch):
+    folder, _ = straight
+    opened, add = [], loop.log.addHandler
+    monkeypatch.setattr(loop.log, "addHandler", lambda handler: (opened.append(handler), add(handler)))
+    with pytest.raises(InputError, match="best_metric"):
+        loop.train(config_of(folder, best_metric="beauty"), tmp_path / "run")
+    with pytest.raises(InputError, match="not a folder"):
+        loop.train(config_of(tmp_path / "nowhere"), tmp_path / "other")
+    # What is found wrong before the work starts leaves no folder.
+    assert not (tmp_path / "other").exists()
+    assert [handler.stream for handler in opened] == [None]
+    assert not set(opened) & set(loop.log.handlers)
 
 
 def test_resuming_is_bit_identical(straight, tmp_path):
@@ -177,9 +195,9 @@ def test_a_checkpoint_of_another_config_is_refused_by_parameter(straight):
     folder, workdir = straight
     config = config_of(folder)
     config.model.ballast = 9
-    _, state = step_lib.init_state(config)
-    manager = ckpt.Checkpoints(workdir, config, read_only=True)
-    with pytest.raises(InputError, match=r"params/ballast/w is of shape \[8\] in it and of shape \[9\]"):
+    _, state = states.init_state(Experiment(config))
+    manager = ckpt.Checkpoints(workdir, Experiment(config), read_only=True)
+    with pytest.raises(InputError, match=r"ballast.*w.* is of shape \[8\] in it and of shape \[9\]"):
         manager.restore(6, state)
 
 
@@ -189,11 +207,11 @@ def test_a_checkpoint_restores_onto_other_devices(tmp_path):
     config.parallel.fsdp = 4
 
     def placed(devices):
-        parallel = parallel_lib.Parallel(config, devices)
-        return step_lib.place_state(config, parallel)[1]
+        experiment = Experiment(config)
+        return states.place_state(experiment, parallel_lib.Parallel(experiment, devices))[1]
 
     state = placed(jax.devices())
-    manager = ckpt.Checkpoints(tmp_path, config)
+    manager = ckpt.Checkpoints(tmp_path, Experiment(config))
     manager.save(1, state, None)
     manager.wait()
     config.parallel.fsdp = 2
@@ -207,8 +225,9 @@ def test_a_checkpoint_restores_onto_other_devices(tmp_path):
 def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
     config = toy.get_config()
     config.train.keep = 1
-    _, state = step_lib.init_state(config)
-    manager = ckpt.Checkpoints(tmp_path, config)
+    experiment = Experiment(config)
+    _, state = states.init_state(experiment)
+    manager = ckpt.Checkpoints(tmp_path, experiment)
     for step, psnr in ((1, 5.0), (2, 9.0), (3, 7.0), (4, 6.0)):
         manager.save(step, state, None, {"psnr": psnr})
         manager.wait()
@@ -294,7 +313,7 @@ def test_a_killed_process_ends_the_other_and_the_run_comes_back_identical(straig
         ("--config.train.stepz=3", "stepz"),
         ("--config.train.steps=many", "steps"),
         ("--config.data.dir=/nowhere", "config.data.dir: '/nowhere' is not a folder"),
-        ("--config.data.name=imagenet", "config.data.name must be"),
+        ("--config.data.name=imagenet", "config.data.name"),
         ("--config.dtype=float8", "config.dtype must be"),
         ("--config.seed=-1", "config.seed must be at least 0"),
         ("--config.players.painter.schedule=wild", "schedule must be"),
@@ -314,12 +333,32 @@ def test_import_is_light():
     code = "import sys, vision_gen; print(sorted({'tensorflow', 'jax'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert out.stdout.strip() == "[]"
-    code = (
-        "import sys; from vision_gen.data import pipeline, sources; "
-        "from vision_gen.engine import loop, use; print('tensorflow' in sys.modules)"
+
+
+def test_a_run_imports_no_tensorflow_and_is_profiled(straight, tmp_path):
+    folder, _ = straight
+    code = "import runpy, sys; sys.argv = sys.argv[1:]\ntry: runpy.run_path('train.py', run_name='__main__')\n"
+    code += "finally: print([name for name in sys.modules if name.split('.')[0] == 'tensorflow'])"
+    _, *arguments = command(folder, tmp_path / "run", "--config.train.profile_at=2")
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
     )
-    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert out.stdout.strip() == "False", out.stderr
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "[]"
+    assert list((tmp_path / "run").glob("plugins/profile/*/*.xplane.pb"))
+
+
+@pytest.mark.parametrize("first,starts,stops", [(3, 3, 8), (1, 1, 6), (8, 8, "end"), (0, None, None), (20, None, None)])
+def test_a_profile_is_of_five_steps(tmp_path, monkeypatch, first, starts, stops):
+    found = {"start": None, "stop": None}
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: found.update(start=number))
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: found.update(stop=number))
+    profile = loop._Profile(tmp_path, first)
+    for number in range(1, 10):
+        profile.before(number, {})
+    number = "end"
+    profile.close()
+    assert found == {"start": starts, "stop": stops}
 
 
 def test_figures_of_a_run_and_applying_it(straight):
@@ -345,7 +384,7 @@ def test_figures_of_a_run_and_applying_it(straight):
 
 def test_a_run_made_before_a_field_existed_is_still_read(tmp_path):
     config = toy.get_config()
-    ckpt.claim(tmp_path, config)
+    ckpt.claim(tmp_path, Experiment(config))
     path = tmp_path / "config.json"
     record = json.loads(path.read_text())
     del record["data"]["labels"]

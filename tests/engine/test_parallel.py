@@ -8,7 +8,9 @@ import pytest
 
 from tests.conftest import tiny
 from vision_gen.engine import parallel as parallel_lib
+from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets import layers
 
@@ -30,13 +32,14 @@ def batches(config, keys=("colour", "line")):
 
 def losses(config, devices):
     """Metrics of every step, and the final state's largest shard of optimizer state in bytes."""
-    parallel = parallel_lib.Parallel(config, devices)
-    graphdef, state = step_lib.place_state(config, parallel)
+    experiment = Experiment(config)
+    parallel = parallel_lib.Parallel(experiment, devices)
+    graphdef, state = states.place_state(experiment, parallel)
     history, step = [], None
     for local in batches(config):
         batch = parallel.batch(local)
         step = step or parallel.compile(
-            lambda axis: step_lib.make_step(config, graphdef, axis), state, batch
+            lambda axis: step_lib.make_step(experiment, graphdef, axis), state, batch
         )
         state, metrics = step(state, batch)
         history.append(metrics.scalars())
@@ -120,14 +123,14 @@ def test_settings_that_do_not_fit_are_named(config, field, value, message):
     config = config.copy_and_resolve_references()
     config.parallel[field] = value
     with pytest.raises(InputError, match=message):
-        parallel_lib.Parallel(config, jax.devices())
+        parallel_lib.Parallel(Experiment(config), jax.devices())
 
 
 def test_batch_size_must_fit_the_devices(config):
     config = config.copy_and_resolve_references()
     config.train.batch_size = 12
     with pytest.raises(InputError, match="train.batch_size is 12.*multiple of 8"):
-        parallel_lib.Parallel(config, jax.devices())
+        parallel_lib.Parallel(Experiment(config), jax.devices())
 
 
 def test_under_fsdp_kernels_are_gathered_and_not_activations():

@@ -1,6 +1,5 @@
 """A trained run in a user's hands: in Python, and by eval.py."""
 
-import json
 import subprocess
 import sys
 
@@ -12,7 +11,7 @@ import vision_gen
 from configs import vit_digits
 from tests.conftest import ROOT
 from tests.engine import toy
-from vision_gen.data import sources
+from vision_gen.engine.experiment import Experiment
 from vision_gen.engine import facts, loop, use
 from vision_gen.errors import InputError
 
@@ -28,7 +27,6 @@ def run(tmp_path_factory):
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(path)
     config = toy.get_config()
     config.data.update(dir=str(folder), labels=True)
-    config.model.classes = 2
     config.train.update(steps=2, checkpoint_every=2, sample_every=0)
     loop.train(config, workdir)
     return workdir
@@ -46,7 +44,7 @@ def test_a_models_tools_are_its_functions(run):
     assert found.shape == (11, 300, 3) and found.dtype == np.uint8
     np.testing.assert_array_equal(model(sketch=drawing, lines="given"), found)
     # A 1 x 1 convolution of the lines.
-    kernel, bias = (np.asarray(model.state["ema"]["painter"]["painter"][k]) for k in ("kernel", "bias"))
+    kernel, bias = (np.asarray(model.state["ema"]["painter"][k]) for k in ("kernel", "bias"))
     expected = (drawing[..., None] / 127.5 - 1) * kernel[0, 0] + bias
     np.testing.assert_allclose(found, np.clip((expected + 1) * 127.5, 0, 255), atol=0.51)
     assert model.translate.__name__ == "translate" and model.translate.__doc__.startswith("Paints a drawing.")
@@ -55,27 +53,26 @@ def test_a_models_tools_are_its_functions(run):
 def test_names_of_classes_are_kept_with_the_run(run, tmp_path):
     config = toy.get_config()
     config.data.labels = True
-    assert facts.load(run, config)["classes"] == ("cat", "dog")
+    assert facts.load(run, Experiment(config))["classes"] == ("cat", "dog")
     # Runs from before have those of their data, where it is there.
     digits = vit_digits.get_config()
-    assert facts.load(tmp_path, digits)["classes"] == tuple("0123456789")
+    assert facts.load(tmp_path, Experiment(digits))["classes"] == tuple("0123456789")
     config.data.dir = str(tmp_path / "gone")
-    assert facts.load(tmp_path, config) == {"classes": (), "cameras": None}
+    assert facts.load(tmp_path, Experiment(config)) == {"classes": (), "cameras": None}
     (tmp_path / "facts.json").write_text("{}")
     with pytest.raises(InputError, match="facts.json: not readable as a run's facts"):
-        facts.load(tmp_path, config)
+        facts.load(tmp_path, Experiment(config))
 
 
-def test_a_system_without_a_run_is_that_of_its_config():
-    config = vit_digits.get_config()
-    config.model.update(size=(32, 64, 2, 2))
-    model = use.from_config(config)
-    source = sources.open_source(config, "test")
-    scores = model.classify(source[0]["colour"])
-    assert sorted(scores) == sorted("0123456789") and sum(scores.values()) == pytest.approx(1)
-    # Before training every class is as likely: the head is zero.
-    assert list(scores.values()) == pytest.approx([0.1] * 10)
-    assert model.classify(np.zeros((50, 20, 3), np.uint8), size=16)["3"] == pytest.approx(0.1)
+def test_a_system_without_a_run_has_the_weights_of_its_config(run):
+    config = toy.get_config()
+    config.data.dir = "/nowhere"
+    with pytest.raises(InputError, match="without a run, tests.engine.toy.Toy needs weights: set config.init"):
+        use.from_config(config)
+    config.init.painter = str(run)
+    drawing = np.random.default_rng(0).integers(0, 256, (11, 30), np.uint8)
+    found, expected = (m.translate(drawing, lines="given") for m in (use.from_config(config), use.load(run)))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_eval_lists_and_runs_tools(run, tmp_path):
@@ -92,21 +89,26 @@ def test_eval_lists_and_runs_tools(run, tmp_path):
     assert (tmp_path / "short.png").read_bytes() == (tmp_path / "o.png").read_bytes(), done.stderr
 
 
-def test_eval_needs_no_run(tmp_path):
-    Image.new("RGB", (8, 8)).save(tmp_path / "in.png")
-    done = evaluate("--config=configs/vit_digits.py", "--config.model.size=(32, 64, 2, 2)", "classify", f"image={tmp_path / 'in.png'}")
-    assert done.returncode == 0 and "0  0.1000" in done.stdout, done.stderr
-    assert "network: no weights are named, so they are as before training" in done.stdout
+def test_eval_needs_no_run_where_a_config_names_weights(run, tmp_path):
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (9, 21, 3), np.uint8)).save(tmp_path / "in.png")
+    tool = ("translate", f"sketch={tmp_path / 'in.png'}", "lines=given")
+    named = ("--config=tests/engine/toy.py", "--config.data.dir=/nowhere", f"--config.init.painter={run}")
+    done = evaluate(*named, *tool, f"--output={tmp_path / 'config.png'}")
+    assert done.returncode == 0, done.stderr
+    done = evaluate(f"--workdir={run}", *tool, f"--output={tmp_path / 'run.png'}")
+    assert (tmp_path / "config.png").read_bytes() == (tmp_path / "run.png").read_bytes(), done.stderr
 
 
 def test_eval_refuses_in_one_line(run, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "in.png")
+    tool = ("translate", f"sketch={tmp_path / 'in.png'}", f"--output={tmp_path / 'out.png'}")
     for arguments, message in (
         ((f"--workdir={run}", "paint"), "error: there is no tool 'paint'; there are translate"),
         ((f"--workdir={run}", "translate", f"sketch={tmp_path / 'no.png'}", "--output=o.png"), "no.png: no such file"),
         ((f"--workdir={run}", f"--input={tmp_path / 'in.png'}", "--output=o.txt"), "error: --output: 'o.txt' ends in '.txt'"),
         (("translate", "sketch=a"), "error: a tool goes with --workdir=RUN or --config=FILE, one of them"),
         ((f"--workdir={tmp_path}", "translate", "sketch=a"), "holds no run"),
+        (("--config=tests/engine/toy.py", *tool), "needs weights: set config.init."),
         (("--config=configs/vit_digits.py",), "error: --config goes with a tool or --tools"),
         ((f"--workdir={run}", "translate", "sketch=a", "--reference=b"), "error: --reference goes with --generated"),
     ):

@@ -1,37 +1,43 @@
 """A system and a config that compile in a second, to test what surrounds a system."""
 
+import dataclasses
+
 from flax import nnx
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from vision_gen import values
 from vision_gen.engine import defaults
 from vision_gen.engine.fitting import WholePicture
-from vision_gen.engine.system import System
+from vision_gen.engine.system import Player, System
 from vision_gen.engine.tools import Tool
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import layers
 from vision_gen.ops import augment, colour, random
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    ballast: int = 8  # Numbers that only make checkpoints large.
+
+
 class Toy(System):
     """Paints a drawing by a 1x1 convolution of its lines; noise makes it need its keys."""
 
-    players = ("painter",)
+    Settings = Settings
+    players = (Player("painter", modules=("painter", "ballast")),)
     columns = ("sketch", "output")
 
-    def __init__(self, config, *, rngs):
+    def __init__(self, experiment, *, rngs):
         self.painter = layers.Conv(1, 3, 1, rngs=rngs)
-        # Never trained; makes checkpoints large.
-        self.ballast = nnx.Dict(w=nnx.Param(jax.random.normal(rngs.params(), (config.model.ballast,))))
+        self.ballast = nnx.Dict(w=nnx.Param(jax.random.normal(rngs.params(), (experiment.model.ballast,))))
 
-    def forward(self, batch, keys):
-        sketch = augment.sketches(batch, keys)
-        noise = random.uniform(keys, (), 0, 0.01)[:, None, None, None]
+    def forward(self, batch, now):
+        sketch = augment.sketches(batch, now.keys)
+        noise = random.uniform(now.keys, (), 0, 0.01)[:, None, None, None]
         return {"fake": self.painter(sketch + noise), "target": colour.from_uint8(batch["colour"])}
 
-    def painter_loss(self, out, batch, keys):
+    def painter_loss(self, out, batch, now):
         return {"square": jnp.mean((out["fake"] - out["target"]) ** 2)}
 
     @classmethod
@@ -56,8 +62,7 @@ def get_config():
     return defaults.experiment(
         "tests.engine.toy.Toy",
         data=dict(name="image_folder", size=16),
-        model=ConfigDict(dict(ballast=8)),
-        players=dict(painter=defaults.player(0.01, ema=0.9)),
+        players=dict(painter=defaults.player(0.01, ema_half_life=50.0)),
         batch_size=8,
         steps=6,
         log_every=1,

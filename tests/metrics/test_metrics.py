@@ -93,7 +93,7 @@ def test_an_unknown_protocol_is_named():
 def test_lpips_is_the_reference_implementation(net, trunk):
     network = nnx.eval_shape(lambda: reader.NETWORKS[trunk](classes=0, rngs=nnx.Rngs(0)))
     reader.fill(network, features_by_name.state_of(network))
-    ours, theirs = map(network, golden.pair())
+    ours, theirs = (network(image, intermediates=True)[1] for image in golden.pair())
     scales = features_by_name.lpips_scales(perceptual.LPIPS_LAYERS[trunk], ours)
     found = perceptual.lpips(ours, theirs, scales)
     np.testing.assert_allclose(found, REFERENCE[f"lpips/{net}"], rtol=1e-4)

@@ -20,7 +20,7 @@ from tests.golden import features_by_name as golden
 from vision_gen.errors import InputError
 from vision_gen.nets import features
 from vision_gen.ops import pool
-from vision_gen.pretrained import features as reader
+from vision_gen.pretrained import features as reader, named
 from vision_gen.pretrained import torch_file, weights
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "features_reference.npz"
@@ -43,6 +43,7 @@ def test_every_activation_is_the_references(name):
     assert compared >= {"inception-2015": 5, "alexnet": 8}.get(name, 16)
     if name == "inception-2015":
         bias = network.fc.bias[...]
+        assert [found[f"mixed{block}"].shape[-1] for block in ("5b", "6a", "7a", "7c")] == [256, 768, 1280, 2048]
         np.testing.assert_allclose(found["logits_unbiased"] + bias, found["logits"], atol=1e-5)
 
 
@@ -59,7 +60,7 @@ def test_efficientnet_knows_photographs(lite):
 
     apply, params = lite
     pictures = [data.chelsea(), data.coffee(), np.stack([data.camera()] * 3, -1), data.rocket()]
-    batch = np.stack([images.square(p, 224) for p in pictures]) / np.float32(127.5) - 1
+    batch = np.stack([images.fit(p, 224) for p in pictures]) / np.float32(127.5) - 1
     best = np.argsort(-jax.jit(apply)(params, batch)["logits"], 1)[:, :5]
     # Egyptian cat, tabby; espresso, cup; tripod; missile or projectile.
     for row, classes in zip(best, ({285, 281}, {967, 968}, {872}, {657, 744})):
@@ -128,7 +129,7 @@ def test_a_missing_or_wrong_file_is_named(tmp_path, monkeypatch):
         reader.load("alexnot")
     network = nnx.eval_shape(lambda: features.AlexNet(classes=0, rngs=nnx.Rngs(0)))
     with pytest.raises(InputError, match="no weight 'features.0.weight'"):
-        reader.read(weights.find("efficientnet-lite0"), network)
+        named.load(reader.read, weights.find("efficientnet-lite0"), network)
     assert torch_file.read_state_dict(weights.find("efficientnet-lite0"))
 
 

@@ -63,7 +63,7 @@ def test_turned_and_mirrored_drawings_come_out_turned_and_mirrored():
         np.testing.assert_allclose(upsample(turn(small), turn(lines)), turn(plain), atol=1e-4)
 
 
-def test_sketches_lines_have_their_own_colours():
+def test_lines_have_their_own_colours():
     """A red line on blue and yellow, which the small image knows by its mean alone."""
     red, blue, yellow = np.float32([[0.8, -0.9, -0.9], [-0.8, -0.2, 0.9], [0.9, 0.8, -0.7]])
     ink = np.zeros((64, 96, 1), np.float32)
@@ -73,6 +73,12 @@ def test_sketches_lines_have_their_own_colours():
     small = colours.reshape(8, 8, 12, 8, 3).mean((1, 3))
     found = np.asarray(upsample(small[None], 1 - 2 * ink[None]))[0]
     np.testing.assert_allclose(found, colours, atol=4 * LEVEL)
+
+
+def test_memory_is_300_bytes_a_pixel():
+    image, lines = (jax.ShapeDtypeStruct((1, *s), jnp.float32) for s in ((45, 80, 3), (450, 800, 1)))
+    used = upsample.lower(image, lines).compile().memory_analysis().temp_size_in_bytes
+    assert used < 310 * 450 * 800
 
 
 def test_a_drawing_that_is_smaller_than_its_colours_is_refused():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vision_gen.data.scenes import look_at
+from vision_gen.data.cameras import look_at
 from vision_gen.ops import encoding, rays, volume
 
 

@@ -8,21 +8,27 @@ import sklearn.metrics
 from sklearn import linear_model
 
 from configs import vit_digits, vit_openmoji
-from vision_gen.data import pipeline, sources
+from vision_gen import data
+from vision_gen.data import pipeline
 from vision_gen.engine import evaluation, loop, use
 from vision_gen.engine import system as systems
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.ops import augment, rand_augment
+
+
+def digits(split):
+    return data.open(data.Settings(name="digits", size=8, labels=True), split)
 
 
 def test_digits_are_learned_beyond_the_commonest_class(tmp_path):
     config = vit_digits.get_config()
     config.model.update(size=(32, 64, 2, 2), drop_path=0.0, mixup=0.0, crop_area=1.0)
-    config.players.network.update(learning_rate=4e-3, warmup=20, ema=0.9)
+    config.players.network.update(learning_rate=4e-3, warmup=20, ema_half_life=420)
     config.train.update(steps=150, eval_every=0, checkpoint_every=150, log_every=50)
     loop.train(config, tmp_path)
     means, sheet = evaluation.evaluate_run(tmp_path)
-    labels = [int(e["label"]) for e in (sources.Digits("test", 8, labels=True)[i] for i in range(179))]
+    labels = [int(e["label"]) for e in (digits("test")[i] for i in range(179))]
     commonest = np.bincount(labels).max() / len(labels)
     assert sheet.exists()
     assert means["top1"] > commonest + 0.4, (means, commonest)
@@ -33,12 +39,12 @@ def test_openmojis_groups_are_learned_beyond_regression_on_pixels(tmp_path):
     config = vit_openmoji.get_config()
     config.train.update(steps=600, log_every=100, eval_every=0, sample_every=0, checkpoint_every=600)
     loop.train(config, tmp_path)
-    source = sources.open_source(config, "test")
+    source = data.open(Experiment(config).data, "test")
     model = use.load(tmp_path, "last")
     means, _ = model.evaluate(source)
     sets = {}
     for split in ("train", "test"):
-        found = sources.open_source(config, split)
+        found = data.open(Experiment(config).data, split)
         examples = [found[i] for i in range(len(found))]
         pixels = np.stack([e["colour"] for e in examples]).reshape(-1, 8, 8, 8, 8, 3).mean((2, 4))
         sets[split] = pixels.reshape(len(pixels), -1) / 127.5 - 1, [e["label"] for e in examples]
@@ -54,21 +60,20 @@ def test_openmojis_groups_are_learned_beyond_regression_on_pixels(tmp_path):
 
 def test_every_augmentation_together_gives_a_finite_loss():
     config = vit_openmoji.get_config()
-    with config.ignore_type():
-        config.model.size = (32, 64, 2, 2)
+    config.model.size = (32, 64, 2, 2)
     config.data.size = 32
     config.model.update(patch=8, cutmix=1.0, mixup=0.5, dropout=0.1, drop_path=0.1, operations=2)
-    graphdef, params, rest = systems.build(config)
+    graphdef, params, rest = systems.build(Experiment(config))
     rng = np.random.default_rng(0)
     batch = {
         "colour": rng.integers(0, 256, (8, 32, 32, 3), np.uint8),
         "label": np.arange(8, dtype=np.int32),
     }
-    keys = jax.random.split(jax.random.key(0), 8)
+    now = systems.Now(jax.random.split(jax.random.key(0), 8), 0, 0.0)
 
     def loss(params):
-        out, _ = systems.run(graphdef, params, rest, "forward", batch, keys)
-        return systems.run(graphdef, params, rest, "network_loss", out, batch, keys)[0][
+        out, _ = systems.run(graphdef, params, rest, "forward", batch, now)
+        return systems.run(graphdef, params, rest, "network_loss", out, batch, now)[0][
             "cross_entropy"
         ], out["targets"]
 
@@ -81,12 +86,18 @@ def test_every_augmentation_together_gives_a_finite_loss():
 def test_a_constant_network_is_never_right():
     config = vit_digits.get_config()
     config.model.size = (32, 64, 2, 2)
-    graphdef, params, rest = systems.build(config)  # The head starts at zero.
-    source = sources.Digits("val", 8, labels=True)
-    batch = sources.stack([source[i] for i in range(16)])
+    graphdef, params, rest = systems.build(Experiment(config))  # The head starts at zero.
+    source = digits("val")
+    batch = data.stack([source[i] for i in range(16)])
     found = systems.run(graphdef, params, rest, "evaluate", batch, None)[0]
     assert found["top1"].sum() == 0
     np.testing.assert_allclose(found["cross_entropy"], np.log(10), rtol=1e-5)
+
+
+def test_mixing_an_odd_batch_is_refused():
+    images, targets = jnp.zeros((3, 4, 4, 1)), jnp.zeros((3, 2))
+    with pytest.raises(ValueError, match="images must be an even number, got 3"):
+        rand_augment.mix(jax.random.split(jax.random.key(0), 3), images, targets, mixup=1.0)
 
 
 def test_mixup_and_cutmix_mix_neighbours_by_the_share_in_the_targets():
@@ -176,11 +187,12 @@ def test_labels_come_from_groups_and_folders(image_folder):
     config = vit_digits.get_config()
     config.data.update(name="image_folder", dir=str(image_folder), size=16)
     with pytest.raises(InputError, match="config.model.classes is 10, but the data has 2: cats, dogs"):
-        sources.open_source(config, "train")
+        experiment = Experiment(config)
+        experiment.system.check(experiment, data.open(experiment.data, "train"))
     config.model.classes = 2
-    source = sources.open_source(config, "train")
+    source = data.open(Experiment(config).data, "train")
     for index in range(len(source)):
         assert source.classes[source[index]["label"]] == source.paths[index].parent.name
-    batch = next(pipeline.training_batches(source, config.copy_and_resolve_references()))
+    batch = next(pipeline.training_batches(source, batch_size=config.train.batch_size, seed=0))
     assert batch["label"].shape == (config.train.batch_size,)
 

@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 
 from configs import nerf_blender, nerf_demo
-from vision_gen.data import scenes, sources
+from vision_gen import data
+from vision_gen.data import analytic_scene
+from vision_gen.data.scene import Views
 from vision_gen.engine import evaluation, loop, use
 from vision_gen.engine import system as systems
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets import nerf as net
 from vision_gen.ops import volume
+from vision_gen.pretrained import named
 from vision_gen.pretrained import nerf as pretrained
 
 
@@ -35,6 +39,12 @@ def tiny(encoding):
     return config
 
 
+def field_of(path, config):
+    """The parameters of a config's field with the weights of a file."""
+    field = systems.load_class(config.system)(Experiment(config), rngs=nnx.Rngs(0)).field
+    return nnx.to_pure_dict(nnx.state(named.load(pretrained.read, path, field)))
+
+
 @pytest.mark.parametrize("encoding", ["hash", "positional"])
 def test_held_out_views_are_learned(encoding, tmp_path):
     config = tiny(encoding)
@@ -44,7 +54,7 @@ def test_held_out_views_are_learned(encoding, tmp_path):
     assert means["psnr"] > means["psnr_mean_colour"] + 4, means
     model = use.load(tmp_path)
     # The cameras that it was trained with are kept: one of them shows what training saw.
-    source = sources.open_source(config, "val")
+    source = data.open(Experiment(config).data, "val")
     view = source[0]
     found = model.render(view["pose"])
     shown = model.apply("sample", [view], 1)["output"][0]
@@ -60,13 +70,13 @@ def test_held_out_views_are_learned(encoding, tmp_path):
 
 def test_a_view_in_chunks_is_the_view():
     config = tiny("positional")
-    graphdef, params, rest = systems.build(config)
-    source = sources.open_source(config, "val")
-    batch = sources.stack([source[0]])
+    graphdef, params, rest = systems.build(Experiment(config))
+    source = data.open(Experiment(config).data, "val")
+    batch = data.stack([source[0]])
 
     def view(chunk):
         config.model.chunk = chunk
-        graphdef = systems.build(config)[0]
+        graphdef = systems.build(Experiment(config))[0]
         return systems.run(graphdef, params, rest, "view", batch)[0]
 
     whole, parts = view(24 * 24), view(100)
@@ -78,7 +88,7 @@ def test_a_view_in_chunks_is_the_view():
 def test_empty_space_is_skipped():
     """All samples but the explorers' go where the occupancy grid has seen density."""
     config = tiny("hash")
-    system = systems.load_class(config.system)(config, rngs=nnx.Rngs(0))
+    system = systems.load_class(config.system)(Experiment(config), rngs=nnx.Rngs(0))
     inside = lambda x: (jnp.linalg.norm(x, axis=-1) < 0.5) * 50.0
     for _ in range(60):
         system.occupancy.update(inside)
@@ -90,8 +100,8 @@ def test_empty_space_is_skipped():
             return inside(x), jnp.ones_like(x)
 
     system.field = Spy()
-    scene = scenes.analytic_scene("val", 24)
-    found = system.view({k: v[None] for k, v in scenes.Views(scene)[0].items()})
+    scene = analytic_scene.render("val", 24)
+    found = system.view({k: v[None] for k, v in Views(scene)[0].items()})
     opaque = np.asarray(found["opacity"])[0, 10:14, 10:14]
     assert (opaque > 0.95).all()
     x = np.concatenate([s.reshape(24, 24, -1, 3)[10:14, 10:14].reshape(-1, 3) for s in seen])
@@ -117,8 +127,7 @@ def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
     )
     config = nerf_blender.get_config()
     config.model.width = width
-    graphdef, params, _ = systems.build(config)
-    field = pretrained.read_torch(path, params["field"])
+    field = field_of(path, config)
 
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (40, 12, 3)).astype(np.float32)
@@ -153,8 +162,8 @@ def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
         np.testing.assert_allclose(ours["colour"]["kernel"], theirs, atol=1e-3 * np.abs(theirs).max())
 
     config.model.width = 32
-    with pytest.raises(InputError, match=r"pts_linears.0 kernel has shape \[63, 64\]"):
-        pretrained.read_torch(path, systems.build(config)[1]["field"])
+    with pytest.raises(InputError, match=r"pts_linears.0.weight has shape \[63, 64\]"):
+        field_of(path, config)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -179,8 +188,7 @@ def test_jaxnerf_weights_compute_what_jaxnerf_computes(legacy, tmp_path):
     )
     config = nerf_blender.get_config()
     config.model.width = width
-    params = systems.build(config)[1]["field"]
-    params = pretrained.read_jaxnerf(path, params, legacy_posenc_order=legacy)
+    params = field_of(f"{path}{pretrained.LEGACY * legacy}", config)
 
     def encode(x, octaves):
         scaled = [2**k * x for k in range(octaves)]
@@ -212,8 +220,8 @@ def test_bad_settings_are_named(tmp_path):
     config = tiny("hash")
     config.model.entries = 1000
     with pytest.raises(InputError, match="config.model.entries must be a power of two, got 1000"):
-        systems.build(config)
+        Experiment(config)
     config = tiny("hash")
     config.data.rays = 10**9
     with pytest.raises(InputError, match="config.data.rays must be from 1 to"):
-        sources.open_source(config, "train")
+        data.open(Experiment(config).data, "train")

@@ -18,6 +18,7 @@ import pytest
 from vision_gen.errors import InputError
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.nets.unet import UNet
+from vision_gen.pretrained import named
 from vision_gen.pretrained import pix2pix as reader
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "pix2pix_reference.npz"
@@ -78,11 +79,10 @@ def ours(folder):
         ("G", UNet(size=SIZE, width=WIDTH, rngs=nnx.Rngs(0)), reader.read_generator),
         ("D", PatchDiscriminator(channel=6, width=WIDTH, rngs=nnx.Rngs(0)), reader.read_discriminator),
     ):
-        graphdef, params, rest = nnx.split(network, nnx.Param, ...)
-        params, rest = read(
-            folder / f"latest_net_{name}.pth", nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
+        graphdef, params, rest = nnx.split(
+            named.load(read, folder / f"latest_net_{name}.pth", network), nnx.Param, ...
         )
-        networks[name] = graphdef, params, rest
+        networks[name] = graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
     return networks
 
 
@@ -176,14 +176,8 @@ def test_outputs_and_gradients_equal_the_reference_implementation(result):
 
 def test_a_file_of_another_size_is_refused_by_name(torch_peers):
     network = UNet(size=SIZE, width=8, rngs=nnx.Rngs(0))
-    _, params, rest = nnx.split(network, nnx.Param, ...)
     with pytest.raises(InputError, match=r"model\.model\.0\.weight has shape"):
-        reader.read_generator(
-            torch_peers[0] / "latest_net_G.pth", nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
-        )
+        named.load(reader.read_generator, torch_peers[0] / "latest_net_G.pth", network)
     network = UNet(size=128, width=WIDTH, rngs=nnx.Rngs(0))
-    _, params, rest = nnx.split(network, nnx.Param, ...)
     with pytest.raises(InputError, match="another architecture|has shape"):
-        reader.read_generator(
-            torch_peers[0] / "latest_net_G.pth", nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
-        )
+        named.load(reader.read_generator, torch_peers[0] / "latest_net_G.pth", network)

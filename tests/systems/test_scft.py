@@ -8,11 +8,14 @@ import pytest
 
 from configs import scft_openmoji
 from tests.conftest import tiny
-from vision_gen.data import pipeline, sources
-from vision_gen.engine import inference, loop
+from vision_gen import data
+from vision_gen.data import pipeline
+from vision_gen.engine import inference, weights
 from vision_gen.engine import parallel as parallel_lib
+from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
 from vision_gen.engine import system as systems
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets import scft as net
 from vision_gen.ops import resample, tps
@@ -83,8 +86,8 @@ def test_correspondence_of_perfect_codes_is_found_everywhere():
 def test_perceptual_and_style_terms_are_of_the_published_network():
     config = tiny("scft_demo")
     config.model.update(perceptual_weight=0.5, style_weight=2.0, triplet_weight=0.0, gan_weight=0.0)
-    frozen = scft.SCFT.frozen(config)
-    graphdef, state = step_lib.init_state(config, frozen)
+    experiment = Experiment(config)
+    graphdef, state = states.init_state(experiment, weights.load(experiment)[0])
     published = pretrained.load("efficientnet-lite0")[0]
     rng = np.random.default_rng(0)
     fake, target = rng.uniform(-1, 1, (2, 2, 32, 32, 3)).astype(np.float32)
@@ -92,10 +95,10 @@ def test_perceptual_and_style_terms_are_of_the_published_network():
     out = {"fake": fake, "target": target, "sketch": np.zeros((2, 32, 32, 1), np.float32)}
     keys = jax.random.split(jax.random.key(0), 2)
     loss = lambda out: systems.run(
-        graphdef, state["params"], state["rest"], "generator_loss", out, None, keys
+        graphdef, state["params"], state["rest"], "generator_loss", out, None, systems.Now(keys, 0, 0.0)
     )[0]
     terms = jax.jit(loss)(out)
-    ours, theirs = published(fake), published(target)
+    ours, theirs = (published(images, intermediates=True)[1] for images in (fake, target))
     layers = ("stage1", "stage2", "stage3", "stage5", "stage7")
     expected = 0.5 * sum(np.abs(ours[n] - theirs[n]).mean() for n in layers)
     np.testing.assert_allclose(terms["perceptual"], expected, rtol=1e-4)
@@ -104,7 +107,7 @@ def test_perceptual_and_style_terms_are_of_the_published_network():
     np.testing.assert_allclose(terms["style"], 2 * np.abs(grams[0] - grams[1]).mean(), rtol=1e-4)
     config.model.perceptual = "vgg11"
     with pytest.raises(InputError, match="config.model.perceptual must be one of .*'vgg11'"):
-        step_lib.init_state(config)
+        Experiment(config)
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +129,18 @@ def drawings(tmp_path_factory):
 
 def trained(config, steps):
     """-> held-out figures after `steps`."""
-    parallel = parallel_lib.Parallel(config, jax.devices()[:1])
-    graphdef, state = step_lib.place_state(config, parallel)
-    data = pipeline.training_batches(sources.open_source(config, "train"), config)
-    batch = parallel.batch(next(data))
-    step = parallel.compile(lambda axis: step_lib.make_step(config, graphdef, axis), state, batch)
+    experiment = Experiment(config)
+    parallel = parallel_lib.Parallel(experiment, jax.devices()[:1])
+    graphdef, state = states.place_state(experiment, parallel, weights.load(experiment)[0])
+    batches = pipeline.training_batches(
+        data.open(Experiment(config).data, "train"), batch_size=config.train.batch_size, seed=config.seed
+    )
+    batch = parallel.batch(next(batches))
+    step = parallel.compile(lambda axis: step_lib.make_step(experiment, graphdef, axis), state, batch)
     for _ in range(steps):
-        state, _ = step(state, parallel.batch(next(data)))
-    means, _ = inference.Inference(config, graphdef, parallel).evaluate(
-        state, sources.open_source(config, "test")
+        state, _ = step(state, parallel.batch(next(batches)))
+    means, _ = inference.Inference(experiment, graphdef, parallel).evaluate(
+        state, data.open(Experiment(config).data, "test")
     )
     return means
 
@@ -174,8 +180,7 @@ def test_pix2pix_learns_what_sketches_tell(tmp_path):
 
 def test_defaults_are_the_papers():
     config = scft_openmoji.get_config()
-    loop.check(config)
-    params = jax.eval_shape(lambda: systems.build(config)[1])
+    params = jax.eval_shape(lambda: systems.build(Experiment(config))[1])
     assert params["generator"]["query"]["kernel"].shape == (992, 992)
     model = config.model
     assert (model.gan_weight, model.reconstruction_weight) == (1, 30)
@@ -187,8 +192,8 @@ def test_defaults_are_the_papers():
 def test_vgg19_is_the_perceptual_network_where_its_file_is(tmp_path, monkeypatch):
     monkeypatch.setenv("VISION_GEN_WEIGHTS", str(tmp_path))
     from configs import scft_openmoji
-    from vision_gen.pretrained import weights
+    from vision_gen.pretrained import weights as published
 
     assert scft_openmoji.get_config().model.perceptual == "efficientnet-lite0"
-    (tmp_path / weights.FILES["vgg19"].file).touch()
+    (tmp_path / published.FILES["vgg19"].file).touch()
     assert scft_openmoji.get_config().model.perceptual == "vgg19"

@@ -14,12 +14,12 @@ from vision_gen.ops import colour
 def pix2pix():
     config = tiny("pix2pix_openmoji")
     config.model.noise_at_test = False
-    return use.from_config(config)
+    return use.untrained(config)
 
 
 @pytest.fixture(scope="module")
 def scft():
-    return use.from_config(tiny("scft_demo"))
+    return use.untrained(tiny("scft_demo"))
 
 
 def drawing(height, width, seed=0):
@@ -56,7 +56,7 @@ def test_pix2pix_translates_other_sizes_extended_by_reflection(pix2pix):
 def test_pix2pixs_noise_at_test_time_is_seeded():
     config = tiny("pix2pix_openmoji")
     config.model.noise_at_test = True
-    model = use.from_config(config)
+    model = use.untrained(config)
     picture = drawing(32, 32)
     first, again, other = (model.translate(picture, lines="given", seed=s) for s in (0, 0, 1))
     np.testing.assert_array_equal(first, again)

@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 
 from vision_gen import values
-from vision_gen.data import scenes
+from vision_gen.data import analytic_scene, cameras
 from vision_gen.errors import InputError
 from vision_gen.values.cameras import Rig, write_cameras
 
 
 @pytest.fixture(scope="module")
 def scene():
-    return scenes.analytic_scene("val", 20)
+    return analytic_scene.render("val", 20)
 
 
 @pytest.fixture(scope="module")
 def rig(scene):
-    return Rig.kept(json.loads(json.dumps(scenes.Views(scene).cameras)))
+    return Rig.kept(json.loads(json.dumps(scene.cameras)))
 
 
 def test_an_orbit_looks_at_the_middle_from_where_it_was_asked(rig):
     view = values.Camera(rig).read("orbit:azimuth=90,elevation=30,distance=0.5,width=40", "camera")
     assert view.size == (40, 40)
     np.testing.assert_allclose(view.intrinsics[:4], 2 * rig.intrinsics[:4])
-    centre = scenes.scene_centre(rig.pose)
+    centre = cameras.scene_centre(rig.pose)
     away = view.pose[:, 3] - centre
     mean = np.linalg.norm(rig.pose[:, :, 3] - centre, axis=1).mean()
     assert np.linalg.norm(away) == pytest.approx(0.5 * mean, rel=1e-4)
@@ -39,7 +39,7 @@ def test_an_orbit_looks_at_the_middle_from_where_it_was_asked(rig):
 
 def test_a_path_goes_round_once(scene, rig):
     views = values.Cameras(rig).read("orbit:frames=5", "cameras")
-    centre = scenes.scene_centre(rig.pose)
+    centre = cameras.scene_centre(rig.pose)
     distances = [np.linalg.norm(v.pose[:, 3] - centre) for v in views]
     np.testing.assert_allclose(distances, distances[0], rtol=1e-5)
     steps = [np.linalg.norm(a.pose[:, 3] - b.pose[:, 3]) for a, b in zip(views, views[1:] + views[:1])]
@@ -52,7 +52,7 @@ def test_a_path_goes_round_once(scene, rig):
 
 
 def test_a_spiral_stays_before_the_scene():
-    poses = np.stack([scenes.look_at(np.array([x, y, 5.0]), np.array([x / 2, y / 2, 0]), np.array([0, 1.0, 0])) for x in (-1, 1) for y in (-1, 1)])
+    poses = np.stack([cameras.look_at(np.array([x, y, 5.0]), np.array([x / 2, y / 2, 0]), np.array([0, 1.0, 0])) for x in (-1, 1) for y in (-1, 1)])
     rig = Rig(poses, np.float32([30, 30, 8, 8, 0, 0, 0, 0]), (16, 16), "spiral")
     views = values.Cameras(rig).read("spiral:frames=6,width=8", "cameras")
     assert len(views) == 6 and views[0].size == (8, 8)

@@ -7,7 +7,7 @@ import hashlib
 import pathlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from vision_gen.errors import InputError
 
@@ -66,10 +66,23 @@ def _eight_bits(image):
     return image
 
 
-def square(image, size):
-    """The central square of [height, width, 3] uint8, resized; of a `size` (height, width), the central rectangle."""
+def fit(image, size):
+    """The middle of an image in the shape of `size`, resized to it.
+
+    Args:
+      image: [height, width, 3] uint8.
+      size: pixels of a square, or (height, width).
+    """
     height, width = np.broadcast_to(size, 2).tolist()
     return np.asarray(ImageOps.fit(Image.fromarray(image), (width, height), Image.Resampling.LANCZOS))
+
+
+def size(path):
+    """(height, width) of an image file when it stands upright, from its header."""
+    with Image.open(path) as image:
+        height, width = image.height, image.width
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
 
 
 def problem(path, *, decode):
@@ -138,6 +151,26 @@ def checked(folder, field):
             if why:
                 raise InputError(f"{path}: {why}")
     return paths
+
+
+def readable(paths, settings):
+    """Splits files into those that are whole and those that are not, which `settings.skip_unreadable` must allow.
+
+    Returns:
+      (whole, broken): lists of paths.
+
+    Raises:
+      InputError: a file is broken and must not be left out.
+    """
+    # Files to be left out must all be known now: each is decoded once.
+    check = functools.partial(problem, decode=settings.skip_unreadable)
+    with concurrent.futures.ThreadPoolExecutor() as executor:
+        broken = {path: why for path, why in zip(paths, executor.map(check, paths)) if why}
+    if broken and not settings.skip_unreadable:
+        path, why = next(iter(broken.items()))
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        raise InputError(f"{path}: {why}{more}; {settings.section}.skip_unreadable=True leaves such files out")
+    return [path for path in paths if path not in broken], list(broken)
 
 
 def in_order(paths, ahead=64):

@@ -7,31 +7,30 @@ from absl import flags
 import grain
 import numpy as np
 
-from vision_gen.data import sources
+from vision_gen.data.source import stack
 from vision_gen.errors import InputError
 
 
-def training_batches(source, config, *, process=0, processes=1):
+def training_batches(source, *, batch_size, seed, workers=0, process=0, processes=1):
     """An endless Grain iterator over this process's part of every batch.
 
-    Deterministic in `config.seed`; its position can be saved and restored (`get_state`,
+    Deterministic in `seed`; its position can be saved and restored (`get_state`,
     `set_state`). Together the processes see what one process would see.
 
     Args:
-      source: from `sources.open_source`.
-      config: reads `seed`, `train.batch_size` (over all processes), `data.workers`.
+      source: a `Source`.
+      batch_size: over all processes.
+      seed: of the order of examples; see `Source.order`.
+      workers: processes that decode; 0 decodes in threads of this one.
+      process, processes: which of how many this is.
     """
-    if config.train.batch_size % processes:
+    if batch_size % processes:
         raise InputError(
-            f"config.train.batch_size is {config.train.batch_size}; it must be a multiple of the "
-            f"{processes} processes"
+            f"config.train.batch_size is {batch_size}; it must be a multiple of the {processes} processes"
         )
     # Grain's own shuffle and batch cost 37 us an example, under Python's lock: 9 ms for 256 of them.
-    batch = functools.partial(
-        _shuffled_batch, source, config.seed, config.train.batch_size, process, processes
-    )
+    batch = functools.partial(_batch, _Order(source, seed), batch_size, process, processes)
     data = grain.MapDataset.range(sys.maxsize).map(batch)
-    workers = config.data.workers
     threads = 0 if workers else 4
     data = data.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4))
     if workers:
@@ -41,26 +40,35 @@ def training_batches(source, config, *, process=0, processes=1):
     return iter(data)
 
 
-def _shuffled_batch(source, seed, batch_size, process, processes, number):
-    """A process's part of the `number`-th batch of an endless run through one shuffle after another."""
-    examples = []
-    for position in range(number * batch_size + process, (number + 1) * batch_size, processes):
-        epoch, index = divmod(position, len(source))
-        examples.append(source[int(_shuffle(len(source), seed, epoch)[index])])
-    return sources.stack(examples)
+def _batch(order, batch_size, process, processes, number):
+    """A process's part of the `number`-th batch of an endless run through one epoch after another."""
+    positions = range(number * batch_size + process, (number + 1) * batch_size, processes)
+    return stack([order.example(position) for position in positions])
 
 
-@functools.lru_cache(maxsize=4)  # Epochs that batches on their way are from.
-def _shuffle(count, seed, epoch):
-    """Random order of `count` examples: [count] int."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
+class _Order:
+    """The endless run through a source's epochs."""
+
+    def __init__(self, source, seed):
+        self._source, self._seed = source, seed
+        self._epochs = {0: source.order(0, seed)}
+        self._length = len(self._epochs[0])
+
+    def example(self, position):
+        epoch, index = divmod(position, self._length)
+        order = self._epochs.get(epoch)
+        if order is None:
+            order = self._source.order(epoch, self._seed)
+            # Epochs that batches on their way are from; threads may do the same at once.
+            self._epochs = {**dict(list(self._epochs.items())[-3:]), epoch: order}
+        return self._source[int(order[index])]
 
 
 def evaluation_batches(source, batch_size, *, limit=None, process=0, processes=1):
     """Every example once, in order, in batches of one shape.
 
     Args:
-      source: from `sources.open_source`.
+      source: a `Source`.
       batch_size: over all processes.
       limit: the first so many examples only.
 
@@ -73,4 +81,4 @@ def evaluation_batches(source, batch_size, *, limit=None, process=0, processes=1
     for start in range(0, count, batch_size):
         index = np.arange(start + process * local, start + (process + 1) * local)
         examples = [source[min(i, count - 1)] for i in index]
-        yield sources.stack(examples), np.where(index < count, index, -1).astype(np.int32)
+        yield stack(examples), np.where(index < count, index, -1).astype(np.int32)

@@ -6,11 +6,16 @@ import pathlib
 from etils import epath
 import grain
 import jax
+from jax.experimental import multihost_utils
+import jax.numpy as jnp
 from ml_collections import ConfigDict
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
+import safetensors.numpy
 
-from vision_gen.engine import defaults
+from vision_gen.engine import defaults, migrate
+from vision_gen.engine import state as states
 from vision_gen.errors import InputError
 
 # Fields that may change from one start of a run to the next; the others make the experiment.
@@ -36,19 +41,16 @@ class Checkpoints:
     Each holds one composite item: the state (step, parameters, running statistics, averages,
     optimizer states), the data iterator's position, and the validation figures of that step.
     Written to a temporary name and renamed when complete, so that a checkpoint that can be seen
-    is whole.
+    is whole. What no player moves is not in them: it is written once, to `frozen.safetensors`.
 
     Args:
       workdir: the run's folder.
-      config: reads `train.keep`, `train.best_metric`, `train.best_mode`.
+      experiment: an `experiment.Experiment`.
     """
 
-    def __init__(self, workdir, config, *, read_only=False):
-        train = config.train
-        if train.best_mode not in ("min", "max"):
-            raise InputError(
-                f'config.train.best_mode must be "min" or "max", got {train.best_mode!r}'
-            )
+    def __init__(self, workdir, experiment, *, read_only=False):
+        self._experiment = experiment
+        train = experiment.train
         figure = lambda metrics: metrics[train.best_metric]
         keep = policies.AnyPreservationPolicy(
             [
@@ -62,6 +64,7 @@ class Checkpoints:
             ]
         )
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        self._frozen_path = pathlib.Path(workdir) / "frozen.safetensors"
         self._manager = ocp.CheckpointManager(
             epath.Path(self.folder),
             options=ocp.CheckpointManagerOptions(
@@ -86,6 +89,22 @@ class Checkpoints:
         """The step whose validation figure is best, or None without any."""
         return self._manager.best_step()
 
+    def chosen(self, which):
+        """The step of a checkpoint called "best", "last" or by its number.
+
+        Raises:
+          InputError: there is none, or not this one.
+        """
+        steps = self.steps()
+        if not steps:
+            raise InputError(f"{self.folder.parent} has no finished checkpoint yet")
+        if which in ("last", "best"):
+            best = self.best() if which == "best" else None
+            return steps[-1] if best is None else best
+        if str(which).isdigit() and int(which) in steps:
+            return int(which)
+        raise InputError(f'checkpoint must be "best", "last" or one of the steps {steps}, got {which!r}')
+
     def save(self, step, state, data, metrics=None):
         """Starts to write a checkpoint; returns when the state has been copied out.
 
@@ -93,10 +112,13 @@ class Checkpoints:
           InputError: this or the one before could not be written (a full disk, say); finished
             checkpoints are as they were.
         """
-        items = dict(state=ocp.args.StandardSave(named(state)))
+        kept, frozen = states.split(self._experiment, state)
+        items = dict(state=ocp.args.StandardSave(named(kept)))
         if data is not None:
             items["data"] = grain.checkpoint.CheckpointSave(data)
         with self._explained():
+            if frozen and not self._frozen_path.exists():
+                _write_tensors(self._frozen_path, states.flat(frozen))
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics, force=True)
 
     def wait(self):
@@ -117,26 +139,72 @@ class Checkpoints:
           InputError: the checkpoint is of another system or config; names the first parameter
             that differs.
         """
-        target = named(state)
-        self._check(step, target)
-        abstract = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), target
-        )
-        items = dict(state=ocp.args.StandardRestore(abstract))
-        if data is not None:
-            items["data"] = grain.checkpoint.CheckpointRestore(data)
-        restored = self._manager.restore(step, args=ocp.args.Composite(**items))["state"]
-        return jax.tree.unflatten(jax.tree.structure(state), jax.tree.leaves(restored))
+        kept, frozen = states.split(self._experiment, state)
+        target = named(kept)
+        whole = states.flat(target)
+        found = self._shapes(step)
+        old = frozen and not self._frozen_path.exists()  # Of 0.1, in the checkpoint itself.
+        if old:
+            whole |= states.flat(named({part: {n: f[part] for n, f in frozen.items() if f[part]} for part in ("params", "rest")}))
+        if not old and found == {name: tuple(x.shape) for name, x in whole.items()}:
+            abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), target)
+            items = dict(state=ocp.args.StandardRestore(abstract))
+            if data is not None:
+                items["data"] = grain.checkpoint.CheckpointRestore(data)
+            restored = states.flat(self._manager.restore(step, args=ocp.args.Composite(**items))["state"])
+        else:
+            chosen = migrate.names(found, whole)
+            there = {name: found[old] for name, old in chosen.items()}
+            unknown = {name: found[name] for name in found.keys() - set(chosen.values()) if name.startswith(("params/", "rest/"))}
+            self._check(step, there | unknown, whole)
+            raw = self.raw(step)
+            restored = {name: jax.device_put(raw[old], whole[name].sharding) for name, old in chosen.items()}
+            if data is not None:
+                self._manager.restore(step, args=ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(data)))
+        if frozen and not old:
+            restored |= self._read_frozen(frozen)
+        names = [states.path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(named(state))[0]]
+        leaves = [_typed(restored[name], like) for name, like in zip(names, jax.tree.leaves(state), strict=True)]
+        return jax.tree.unflatten(jax.tree.structure(state), leaves)
+
+    def raw(self, step):
+        """Everything in a checkpoint's state as numpy, {name: array}, and the frozen networks."""
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        metadata = self._metadata(step)
+        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), metadata)
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        found = states.flat(jax.device_get(self._manager.restore(step, args=args)["state"]))
+        if self._frozen_path.exists():
+            for name, value in safetensors.numpy.load_file(self._frozen_path).items():
+                attribute, _, rest = name.partition("/")
+                part, _, rest = rest.partition("/")
+                found[f"{part}/{attribute}/{rest}"] = value
+        return found
+
+    def _read_frozen(self, frozen):
+        """{name in the state: array} of the frozen networks, where `frozen` says that they lie."""
+        saved = safetensors.numpy.load_file(self._frozen_path)
+        found = {}
+        for name, like in states.flat(frozen).items():
+            attribute, part, rest = name.split("/", 2)
+            if name not in saved or saved[name].shape != _raw(like).shape:
+                raise InputError(f"{self._frozen_path}: {name} is {'of another shape' if name in saved else 'not there'}; it is of another run")
+            found[f"{part}/{attribute}/{rest}"] = jax.device_put(saved[name], like.sharding)
+        return found
 
     def close(self):
         with self._explained():
             self._manager.close()
 
-    def _check(self, step, target):
+    def _metadata(self, step):
         metadata = self._manager.item_metadata(step)["state"]
-        shape = lambda x: tuple(x.shape)
-        found = {name: shape(x) for name, x in _flat(getattr(metadata, "tree", metadata))}
-        expected = {name: shape(x) for name, x in _flat(target)}
+        return getattr(metadata, "tree", metadata)
+
+    def _shapes(self, step):
+        return {name: tuple(x.shape) for name, x in states.flat(self._metadata(step)).items()}
+
+    def _check(self, step, found, target):
+        expected = {name: tuple(x.shape) for name, x in target.items()}
         for name in sorted(found.keys() | expected.keys()):
             if found.get(name) != expected.get(name):
                 there, here = (
@@ -164,12 +232,17 @@ class _Explained:
     def __exit__(self, kind, error, traceback):
         if error is None or isinstance(error, (InputError, KeyboardInterrupt, SystemExit)):
             return False
-        finished = sorted(int(p.name) for p in self._folder.glob("*") if p.name.isdigit())
+        steps = finished(self._folder)
         raise InputError(
             f"could not write a checkpoint below {self._folder} ({_root_cause(error)}); finished "
-            f"checkpoints are intact: steps {finished or 'none'}. When that is mended, start again to "
+            f"checkpoints are intact: steps {steps or 'none'}. When that is mended, start again to "
             "go on from the last"
         ) from error
+
+
+def finished(folder):
+    """Steps of the finished checkpoints in a folder, ascending; it need not be there."""
+    return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
 
 
 def _root_cause(error):
@@ -179,31 +252,57 @@ def _root_cause(error):
 
 
 def named(tree):
-    """The same tree with list indices as strings, as they are named on disk."""
+    """The same tree with list indices as strings and random keys as integers, as they are on disk."""
     if isinstance(tree, dict):
         return {str(k): named(v) for k, v in tree.items()}
     if jax.tree_util.all_leaves([tree]):
-        return tree
+        return _raw(tree)
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    return {jax.tree_util.keystr(path): _raw(leaf) for path, leaf in leaves}
 
 
-def _flat(tree):
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return [("/".join(str(getattr(k, "key", k)) for k in path), leaf) for path, leaf in leaves]
+def _raw(x):
+    """A random key as the integers that it is of, an array or its shape."""
+    if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return x
+    if isinstance(x, jax.Array):
+        return jax.random.key_data(x)
+    data = jax.eval_shape(jax.random.key_data, x)
+    return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=x.sharding)
 
 
-def claim(workdir, config):
-    """Makes `workdir` this experiment's, or checks that it is already.
+def _typed(x, like):
+    """The inverse of `_raw`."""
+    if not jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return x
+    return jax.random.wrap_key_data(x, impl=jax.random.key_impl(like))
+
+
+def _write_tensors(path, tensors):
+    """A safetensors file, by process 0, renamed when it is whole."""
+    whole = lambda x: x if x.is_fully_addressable else multihost_utils.process_allgather(x, tiled=True)
+    host = {name: np.asarray(whole(_raw(x))) for name, x in tensors.items()}
+    if jax.process_index() == 0:
+        part = path.with_suffix(".part")
+        safetensors.numpy.save_file(host, part)
+        part.replace(path)
+
+
+def folder(workdir):
+    """The folder of a run as it was given."""
+    return pathlib.Path(workdir).expanduser()
+
+
+def refuse_another(workdir, experiment):
+    """Changes nothing.
 
     Raises:
-      InputError: it holds another experiment; names the fields that differ.
+      InputError: `workdir` holds another experiment; names the fields that differ.
     """
     workdir = pathlib.Path(workdir)
-    path = workdir / "config.json"
-    if path.exists():
+    if (workdir / "config.json").exists():
         old = dict(fields(load_config(workdir)))
-        new = dict(fields(config))
+        new = dict(fields(experiment.config))
         different = [
             f"config.{name} is {old.get(name, 'absent')!r} there and {new.get(name, 'absent')!r} here"
             for name in sorted(old.keys() | new.keys())
@@ -220,14 +319,24 @@ def claim(workdir, config):
         raise InputError(
             f"workdir {str(workdir)!r} has checkpoints but no config.json; choose another --workdir"
         )
-    if jax.process_index() == 0:
-        try:
-            workdir.mkdir(parents=True, exist_ok=True)
+
+
+def claim(workdir, experiment):
+    """Makes `workdir` this experiment's: writes its config.json.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    workdir = pathlib.Path(workdir)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if jax.process_index() == 0:
             part = workdir / "config.json.part"  # Other processes may be reading the old one.
-            part.write_text(config.to_json(indent=2) + "\n")
-            part.replace(path)
-        except OSError as error:
-            raise InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})") from error
+            record = {"format": migrate.FORMAT, **json.loads(experiment.config.to_json())}
+            part.write_text(json.dumps(record, indent=2) + "\n")
+            part.replace(workdir / "config.json")
+    except OSError as error:
+        raise InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})") from error
 
 
 def load_config(workdir):
@@ -238,18 +347,31 @@ def load_config(workdir):
     """
     path = pathlib.Path(workdir) / "config.json"
     try:
-        config = ConfigDict(json.loads(path.read_text()))
+        record = json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(
             f"workdir {str(workdir)!r} holds no run: there is no {path.name} in it"
         ) from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not JSON ({error})") from error
-    # Fields that the engine did not have yet when the run was made.
-    full = defaults.experiment(
-        config.system, data=config.data, model=config.model, players=config.players, **config.train
+    try:
+        return _filled(migrate.config(record))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is not the config of a run: {error!r}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _filled(record):
+    """A config with the fields that the engine, the data or the system did not have yet when the run was made."""
+    sections = {name: record[name] for name in ("data", "model", "init", "evaluations", "parallel")}
+    players = {name: defaults.player(**player) for name, player in record["players"].items()}
+    config = defaults.experiment(
+        record["system"], seed=record["seed"], dtype=record["dtype"], players=players, **sections, **record["train"]
     )
-    config.data, config.train = full.data, full.train
+    if "origin" in record:
+        with config.unlocked():
+            config.origin = ConfigDict(record["origin"])
     return config
 
 

@@ -32,6 +32,7 @@ def run(main):
     log.propagate = False  # Libraries give the root logger handlers of their own.
     # Libraries raise what goes wrong; what they also log would bury the one line below.
     absl_logging.set_verbosity(absl_logging.FATAL)
+    sys.unraisablehook = _report_unraisable
     app.define_help_flags()
     flags.FLAGS.set_gnu_getopt(True)  # Flags may follow what is no flag.
     try:
@@ -50,6 +51,17 @@ def run(main):
         sys.stdout.flush()
         # What runs at exit would wait for the process that is gone.
         os._exit(4)
+
+
+def _report_unraisable(unraisable):
+    """Reports what no caller can catch, but for the tail of a checkpoint that could not be written.
+
+    Orbax waits for TensorStore's writes in an event loop and closes it at the first that fails. The threads of the
+    others then find it closed. What failed has been raised.
+    """
+    error = unraisable.exc_value
+    if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+        sys.__unraisablehook__(unraisable)
 
 
 def _fail(message, status):

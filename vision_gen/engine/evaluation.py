@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vision_gen import data
 from vision_gen.data import images as image_files
-from vision_gen.data import sources
-from vision_gen.engine import report, sheets, use
+from vision_gen.engine import report, use
 from vision_gen.errors import InputError
+from vision_gen.figures import page, sheets
 from vision_gen.metrics import extract
 from vision_gen.metrics import image as image_metrics
 from vision_gen.metrics import perceptual
@@ -66,7 +67,7 @@ def evaluate_run(
       InputError: a metric is unknown, or the system makes no images to compare.
     """
     model = use.load(workdir, checkpoint)
-    source = sources.open_source(model.config, split)
+    source = data.open(model.experiment.data, split)
     own, distances, paired = _chosen(model, source, metrics)
     extractor = _extractor(distances, features, weights, resize) if distances else None
     compare = {name: _paired(name) for name in paired}
@@ -76,7 +77,7 @@ def evaluate_run(
         "split": split,
         "data": model.config.data.name,
         "images": len(source),
-        "fingerprint": sources.fingerprint(source, progress("fingerprint of the data")),
+        "fingerprint": data.fingerprint(source, progress("fingerprint of the data")),
         "metrics": {},
         **_environment(),
     }
@@ -311,7 +312,7 @@ def compare_runs(workdirs, output):
     rows = [[t, *(found[run].get(t) for run in found)] for t in titles]
     # A curve of one run compares nothing.
     shared = {title: lines for title, lines in curves.items() if len(lines) == len(found)}
-    report.write(output / "report.html", "Runs compared", ["", *found], rows, curves=shared)
+    page.write(output / "report.html", "Runs compared", ["", *found], rows, curves=shared)
     return found
 
 
@@ -342,4 +343,4 @@ def _write(folder, record, pictures, curves, title):
     ]
     facts = {k: v for k, v in record.items() if k != "metrics"}
     header = ["", "value", "standard error", "images", ""]
-    report.write(folder / "report.html", title, header, rows, pictures, curves, facts)
+    page.write(folder / "report.html", title, header, rows, pictures, curves, facts)

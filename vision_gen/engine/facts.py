@@ -5,7 +5,7 @@ import pathlib
 
 import jax
 
-from vision_gen.data import scenes, sources
+from vision_gen import data
 from vision_gen.errors import InputError
 
 NAME = "facts.json"
@@ -43,9 +43,9 @@ def load(workdir, experiment):
 
 def of_data(experiment):
     """The facts of the data set of `experiment.data`, where it has some and can be opened; otherwise none."""
-    if experiment.data.labels or experiment.data.name in scenes.NAMES:
-        try:
-            return of_source(sources.open_source(experiment, "train"))
-        except InputError:
-            pass
+    try:
+        if {"label", "pose"} & set(data.shapes(experiment.data)):
+            return of_source(data.open(experiment.data, "train"))
+    except InputError:
+        pass
     return {"classes": (), "cameras": None}

@@ -147,7 +147,7 @@ class CentralSquare(Fitting):
         if size % self.multiple:
             raise InputError(f"size must be a multiple of {self.multiple}, got {size}")
         sides = tuple(n * size // int(np.min(self.size)) for n in np.broadcast_to(self.size, 2))
-        cut = lambda kind, value: images.square(value, sides) if isinstance(kind, values.Image) else value
+        cut = lambda kind, value: images.fit(value, sides) if isinstance(kind, values.Image) else value
         return super().fit(kinds, {name: cut(kind, inputs[name]) for name, kind in kinds.items()}, options)
 
 

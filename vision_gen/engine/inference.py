@@ -5,10 +5,12 @@ import collections
 import jax
 import numpy as np
 
-from vision_gen.data import pipeline, sources
-from vision_gen.engine import sheets
+from vision_gen import data
+from vision_gen.data import pipeline
+from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
 from vision_gen.engine import system as systems
+from vision_gen.figures import sheets
 
 
 class Inference:
@@ -19,8 +21,8 @@ class Inference:
       compiler_options: for `jax.jit`.
     """
 
-    def __init__(self, config, graphdef, parallel):
-        self._config, self._parallel = config, parallel
+    def __init__(self, experiment, graphdef, parallel):
+        self._experiment, self._parallel = experiment, parallel
         self.graphdef, self.compiler_options = graphdef, parallel.compiler_options
         self._functions = {}
 
@@ -34,7 +36,7 @@ class Inference:
                 compiler_options=self.compiler_options,
             )
         batch = self._parallel.inference_batch(batch)
-        params = step_lib.ema_params(state)
+        params = states.ema_params(state)
         return jax.device_get(self._functions[method](params, state["rest"], batch, keys_seed))
 
     def _function(self, method):
@@ -47,7 +49,7 @@ class Inference:
 
     def shapes(self, method, state, batch):
         """Shapes of `method`'s result, without computing it."""
-        params = step_lib.ema_params(state)
+        params = states.ema_params(state)
         return jax.eval_shape(self._function(method), params, state["rest"], batch, 0)
 
     def evaluate(self, state, source, *, limit=None, progress=None):
@@ -55,7 +57,7 @@ class Inference:
 
         Args:
           state: as checkpointed (not stacked).
-          source: from `sources.open_source`.
+          source: a `data.Source`.
           limit: the first so many examples only.
           progress: called with (done, total) after every batch.
 
@@ -73,7 +75,7 @@ class Inference:
     def each(self, method, state, source, *, limit=None, progress=None):
         """`method`'s results for every example of a source, once and in order, a batch at a time."""
         devices = self._parallel.mesh.size
-        together = systems.load_class(self._config.system).evaluation_batch
+        together = self._experiment.system.evaluation_batch
         size = devices * max(1, together // devices)
         total = min(len(source), limit or len(source))
         batches = pipeline.evaluation_batches(
@@ -94,12 +96,12 @@ class Inference:
         chosen = np.linspace(0, len(source) - 1, count).astype(int)
         chosen = np.resize(chosen, size)
         local = np.array_split(chosen, jax.process_count())[jax.process_index()]
-        batch = sources.stack([source[int(i)] for i in local])
+        batch = data.stack([source[int(i)] for i in local])
         result = self(method, state, batch, 0)
         return {name: value[:count] for name, value in result.items()}
 
     def sheet(self, state, source, count):
         """The sample sheet of `count` examples spread evenly over a source, uint8."""
         columns = self.spread("sample", state, source, count)
-        order = systems.load_class(self._config.system).columns
+        order = self._experiment.system.columns
         return sheets.sheet({name: columns[name] for name in order})

@@ -1,29 +1,31 @@
 """The training loop and everything around it: start, logs, samples, checkpoints, stop."""
 
 import collections
-import concurrent.futures
+import contextlib
 import logging
 import os
-import pathlib
 import signal
 import sys
 import threading
 import time
-import types
 
 from clu import parameter_overview
 import jax
 import numpy as np
 
-from vision_gen.data import pipeline, sources
+from vision_gen import data
+from vision_gen.data import pipeline
 from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import events
+from vision_gen.engine import experiment as experiments
 from vision_gen.engine import facts
 from vision_gen.engine import inference as inference_lib
 from vision_gen.engine import parallel as parallel_lib
-from vision_gen.engine import sheets
+from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
-from vision_gen.engine import system as systems
+from vision_gen.engine import weights as weights_lib
 from vision_gen.errors import InputError, LostProcessError, NonFiniteError
+from vision_gen.figures import sheets
 
 log = logging.getLogger("vision_gen")
 # Steps whose metrics may be on their way back to the host.
@@ -35,42 +37,6 @@ def use_compilation_cache():
     folder = os.environ.get("VISION_GEN_CACHE", "~/.cache/vision_gen/xla")
     jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def check(config):
-    """Refuses settings that cannot work, before any long work starts.
-
-    Raises:
-      InputError: names the field, its value and what would be right.
-    """
-    systems_class = systems.load_class(config.system)
-    if config.seed < 0:
-        raise InputError(f"config.seed must be at least 0, got {config.seed}")
-    if config.dtype not in ("float32", "bfloat16"):
-        raise InputError(f'config.dtype must be "float32" or "bfloat16", got {config.dtype!r}')
-    for name, low in (
-        ("batch_size", 1),
-        ("steps", 1),
-        ("accumulate", 1),
-        ("log_every", 1),
-        ("sample_every", 0),
-        ("eval_every", 0),
-        ("checkpoint_every", 1),
-        ("sample_images", 0),
-        ("eval_images", 1),
-    ):
-        if config.train[name] < low:
-            raise InputError(f"config.train.{name} must be at least {low}, got {config.train[name]}")
-    named = [player.name for player in systems.players_of(systems_class)]
-    if sorted(config.players) != sorted(named):
-        raise InputError(f"config.players must be {named}, got {sorted(config.players)}")
-    for name in named:
-        player = config.players[name]
-        step_lib.learning_rate(player, config.train.steps)
-        if player.every < 1:
-            raise InputError(f"config.players.{name}.every must be at least 1, got {player.every}")
-        if not 0 <= player.ema < 1:
-            raise InputError(f"config.players.{name}.ema must be in [0, 1), got {player.ema}")
 
 
 def train(config, workdir):
@@ -90,179 +56,226 @@ def train(config, workdir):
       LostProcessError: another process is gone.
     """
     started = time.time()
-    check(config)
-    workdir = pathlib.Path(workdir)
-    parallel_lib.initialize(config)
+    experiment = experiments.Experiment(config)
+    if not experiment.players:
+        raise InputError(f"{config.system} has no players, so nothing to train; eval.py --config uses it")
+    workdir = ckpt.folder(workdir)
+    parallel_lib.initialize(experiment.parallel)
     use_compilation_cache()
-    parallel = parallel_lib.Parallel(config)
-    ckpt.claim(workdir, config)
-    parallel_lib.barrier("workdir")
-    log_file = _log_to(workdir, jax.process_index())
-    # Tensorflow, which clu's writers need, takes seconds to import: while XLA compiles.
-    executor = concurrent.futures.ThreadPoolExecutor(1)
-    observers = executor.submit(_observers, workdir, config)
-
-    source = sources.open_source(config, "train")
-    validation = sources.open_source(config, "val")
+    parallel = parallel_lib.Parallel(experiment)
+    experiment = weights_lib.with_origins(experiment, workdir)
+    ckpt.refuse_another(workdir, experiment)
+    source = data.open(experiment.data, "train")
+    held_out = {"val": data.open(experiment.data, "val")}
+    for name, overrides in experiment.evaluations.items():
+        held_out[name] = data.open(*data.evaluation(experiment.data, overrides, f"config.evaluations.{name}"))
+    experiment.system.check(experiment, source)
+    fresh = not ckpt.finished(workdir / "checkpoints")
+    weights, notes = weights_lib.load(experiment) if fresh else ({}, ())
+    graphdef, state = states.place_state(experiment, parallel, weights)
+    # Whatever can be wrong with what was given has been found by now.
+    ckpt.claim(workdir, experiment)
     facts.keep(workdir, source)
-    for s in (source, validation):
-        if getattr(s, "skipped", None):
-            log.warning("left out %d unreadable image(s), the first: %s", len(s.skipped), s.skipped[0])
-            break
-    data = pipeline.training_batches(
-        source, config, process=jax.process_index(), processes=jax.process_count()
-    )
-    graphdef, state = step_lib.place_state(config, parallel)
-    manager = ckpt.Checkpoints(workdir, config)
-    first = 0
-    if manager.steps():
-        first = manager.steps()[-1]
-        log.info("going on from the checkpoint of step %d", first)
-        state = parallel.stack(manager.restore(first, parallel.unstack(state), data))
-    if first >= config.train.steps:
-        log.info("nothing to do: step %d of %d is reached", first, config.train.steps)
-    inference = inference_lib.Inference(config, graphdef, parallel)
-    stop = _StopRequest()
-    example = parallel.batch(_peek(source, config))
-    log.debug("%s", parameter_overview.get_parameter_overview(ckpt.named(state["params"]), include_stats=False))
-    log.info("compiling (once for each config and machine)")
-    step = parallel.compile(
-        lambda axis: step_lib.make_step(config, graphdef, axis), state, example
-    )
-    writer, actions = observers.result()
-    writer.write_hparams(dict(ckpt.fields(config)))
-    log.info("ready after %.1f s", time.time() - started)
+    parallel_lib.barrier("workdir")
+    with _log_to(workdir, jax.process_index()):
+        for note in notes:
+            log.info(note)
+        run = _Run(experiment, workdir, parallel, source, held_out, graphdef, state)
+        log.info("ready after %.1f s", time.time() - started)
+        return run.go()
 
-    pending = collections.deque()
-    window = _Window(config, first)
-    figures, number, saved = {}, first, first if manager.steps() else -1
 
-    def save(metrics=None):
-        nonlocal saved
-        _drain(pending, window, 0)
-        manager.save(number, parallel.unstack(state), data, metrics)
-        saved = number
+class _Run:
+    """A training run, ready for its next step.
 
-    def validate():
-        means, _ = inference.evaluate(
-            parallel.unstack(state), validation, limit=config.train.eval_images
-        )
-        if config.train.best_metric not in means:
-            raise InputError(
-                f"config.train.best_metric is {config.train.best_metric!r}; "
-                f"{config.system} evaluates {sorted(means)}"
-            )
-        writer.write_scalars(number, {f"val/{name}": value for name, value in means.items()})
-        log.info("step %d validation: %s", number, _format(means))
-        return means
+    Args:
+      experiment: an `experiment.Experiment`.
+      workdir: the run's folder, claimed.
+      parallel: a `parallel.Parallel`.
+      source: examples to train on.
+      held_out: {name: examples to evaluate}; figures of "val" choose the best checkpoint.
+      graphdef, state: from `state.place_state`.
+    """
 
-    def sample():
-        image = inference.sheet(parallel.unstack(state), validation, config.train.sample_images)
-        if jax.process_index() == 0:
-            sheets.save(workdir / "samples" / f"{number:07d}.png", image)
-        writer.write_images(number, {"samples": image[None]})
-
-    train_config = types.SimpleNamespace(**config.train)  # A ConfigDict takes microseconds for an attribute.
-    due = lambda every: every and (number % every == 0 or number == train_config.steps)
-    try:
-        while number < train_config.steps:
-            waited = time.perf_counter()
-            batch = parallel.batch(next(data))
-            dispatched = time.perf_counter()
-            state, metrics = step(state, batch)
-            number += 1
-            done = time.perf_counter()
-            window.waited += dispatched - waited
-            window.dispatched += done - dispatched
-            pending.append((number, metrics))
-            _drain(pending, window, IN_FLIGHT)
-            for action in actions:
-                action(number)
-            if due(train_config.log_every):
-                line, scalars = window.report(number)
-                log.info(line)
-                writer.write_scalars(number, scalars)
-            pause = time.perf_counter()
-            if due(train_config.sample_every) and train_config.sample_images:
-                sample()
-            if due(train_config.eval_every):
-                figures = validate()
-            if due(train_config.checkpoint_every):
-                if not due(train_config.eval_every):
-                    figures = validate()
-                save(figures)
-            window.paused += time.perf_counter() - pause
-            if stop.requested(number):
-                if saved != number:
-                    save()
-                log.info("stopped by SIGTERM at step %d; the same command goes on from here", number)
-                figures = {}
+    def __init__(self, experiment, workdir, parallel, source, held_out, graphdef, state):
+        self._experiment, self._workdir, self._parallel = experiment, workdir, parallel
+        self._held_out, self._settings = held_out, experiment.train
+        for s in (source, *held_out.values()):
+            if s.skipped:
+                log.warning("left out %d unreadable image(s), the first: %s", len(s.skipped), s.skipped[0])
                 break
-        _drain(pending, window, 0)
-        if saved != number:
-            save(figures or None)
-        manager.wait()
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        writer.flush()
-        finished = manager.steps()
+        self._batches = pipeline.training_batches(
+            source,
+            batch_size=experiment.train.batch_size,
+            seed=experiment.seed,
+            workers=experiment.data.workers,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+        )
+        self._manager = ckpt.Checkpoints(workdir, experiment)
+        steps = self._manager.steps()
+        self._number = steps[-1] if steps else 0
+        self._saved = self._number if steps else -1
+        if steps:
+            log.info("going on from the checkpoint of step %d", self._number)
+            state = parallel.stack(self._manager.restore(self._number, parallel.unstack(state), self._batches))
+        if self._number >= self._settings.steps:
+            log.info("nothing to do: step %d of %d is reached", self._number, self._settings.steps)
+        self._state = state
+        self._inference = inference_lib.Inference(experiment, graphdef, parallel)
+        self._stop = _StopRequest()
+        log.debug("%s", parameter_overview.get_parameter_overview(ckpt.named(state["params"]), include_stats=False))
+        log.info("compiling (once for each config and machine)")
+        example = parallel.batch(_peek(source, experiment.train.batch_size))
+        self._step = parallel.compile(lambda axis: step_lib.make_step(experiment, graphdef, axis), state, example)
+        self._writer = events.Writer(workdir)
+        self._writer.write_hparams(dict(ckpt.fields(experiment.config)))
+        self._profile = _Profile(workdir, self._settings.profile_at)
+        self._pending = collections.deque()
+        self._window = _Window(experiment, self._number)
+
+    def go(self):
+        """Trains until the last step or until it is told to stop; returns the last validation's figures."""
+        figures, settings = {}, self._settings
+        try:
+            while self._number < settings.steps:
+                self._advance()
+                pause = time.perf_counter()
+                if self._due(settings.sample_every) and settings.sample_images:
+                    self._sample()
+                if self._due(settings.eval_every) or self._due(settings.checkpoint_every):
+                    figures = self._validate()
+                if self._due(settings.checkpoint_every):
+                    self._save(figures)
+                self._window.paused += time.perf_counter() - pause
+                if self._stop.requested(self._number) and self._number < settings.steps:
+                    if self._saved != self._number:
+                        self._save()
+                    log.info("stopped by SIGTERM at step %d; the same command goes on from here", self._number)
+                    figures = {}
+                    break
+            _drain(self._pending, self._window, 0)
+            if self._saved != self._number:
+                self._save(figures or None)
+            self._manager.wait()
+        except jax.errors.JaxRuntimeError as error:
+            if jax.process_count() == 1:
+                raise
+            self._lost(error)
+        finally:
+            self._stop.restore()
+            if not isinstance(sys.exception(), LostProcessError):  # Closing would wait for the lost one.
+                with contextlib.ExitStack() as closing:  # All are closed, even where one cannot write.
+                    closing.callback(self._writer.close)
+                    closing.callback(self._profile.close)
+                    closing.callback(self._manager.close)
+        return figures
+
+    def _due(self, every):
+        return every and (self._number % every == 0 or self._number == self._settings.steps)
+
+    def _advance(self):
+        """One step, and what has come back of those before."""
+        self._profile.before(self._number + 1, self._state)
+        waited = time.perf_counter()
+        batch = self._parallel.batch(next(self._batches))
+        dispatched = time.perf_counter()
+        self._state, metrics = self._step(self._state, batch)
+        self._number += 1
+        self._window.waited += dispatched - waited
+        self._window.dispatched += time.perf_counter() - dispatched
+        self._pending.append((self._number, metrics))
+        _drain(self._pending, self._window, IN_FLIGHT)
+        if self._due(self._settings.log_every):
+            line, scalars = self._window.report(self._number)
+            log.info(line)
+            self._writer.write_scalars(self._number, scalars)
+
+    def _save(self, figures=None):
+        _drain(self._pending, self._window, 0)
+        self._manager.save(self._number, self._parallel.unstack(self._state), self._batches, figures)
+        self._saved = self._number
+
+    def _validate(self):
+        state, found = self._parallel.unstack(self._state), {}
+        for name, source in self._held_out.items():
+            found[name], _ = self._inference.evaluate(state, source, limit=self._settings.eval_images)
+            self._writer.write_scalars(self._number, {f"{name}/{title}": v for title, v in found[name].items()})
+            label = "validation" if name == "val" else f"validation on {name}"
+            log.info("step %d %s: %s", self._number, label, _format(found[name]))
+        best = self._settings.best_metric
+        if best not in found["val"]:
+            raise InputError(
+                f"config.train.best_metric is {best!r}; {self._experiment.config.system} evaluates {sorted(found['val'])}"
+            )
+        return found["val"]
+
+    def _sample(self):
+        state, source = self._parallel.unstack(self._state), self._held_out["val"]
+        image = self._inference.sheet(state, source, self._settings.sample_images)
+        if jax.process_index() == 0:
+            sheets.save(self._workdir / "samples" / f"{self._number:07d}.png", image)
+        self._writer.write_images(self._number, {"samples": image[None]})
+
+    def _lost(self, error):
+        self._writer.flush()
+        steps = self._manager.steps()
         raise LostProcessError(
-            f"step {number}: process {jax.process_index()} of {jax.process_count()} cannot reach another "
+            f"step {self._number}: process {jax.process_index()} of {jax.process_count()} cannot reach another "
             f"({str(error).splitlines()[0][:200]}). Start all processes again with the same command: they go on from "
-            + (f"the checkpoint of step {finished[-1]}" if finished else "the start, as no checkpoint was finished yet")
+            + (f"the checkpoint of step {steps[-1]}" if steps else "the start, as no checkpoint was finished yet")
         ) from error
-    finally:
-        stop.restore()
-        if not isinstance(sys.exception(), LostProcessError):  # Closing would wait for the lost one.
-            writer.flush()
-            writer.close()
-            executor.shutdown(wait=False)
-            manager.close()
-            log.removeHandler(log_file)
-    return figures
 
 
-def _peek(source, config):
+def _peek(source, batch_size):
     """A batch of the right shape, to compile for, without moving the iterator."""
-    local = config.train.batch_size // jax.process_count()
+    local = batch_size // jax.process_count()
     example = source[0]
     return {k: np.repeat(v[None], local, 0) for k, v in example.items()}
 
 
+@contextlib.contextmanager
 def _log_to(workdir, process):
     """Repeats the log, with times, in a file of the workdir, one a process."""
     handler = logging.FileHandler(workdir / f"train{f'-{process}' if process else ''}.log")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
-    return handler
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
 
 
-def _observers(workdir, config):
-    """-> (clu metric writer, functions to call with the number of every step)."""
-    from clu import metric_writers, periodic_actions  # Import tensorflow.
+class _Profile:
+    """JAX's profiler, during five steps; TensorBoard shows what it found.
 
-    writers = []
-    if jax.process_index() == 0:
-        writers.append(metric_writers.SummaryWriter(str(workdir)))
-    writer = metric_writers.AsyncMultiWriter(writers)
-    train = config.train
-    actions = [
-        periodic_actions.ReportProgress(
-            num_train_steps=train.steps,
-            every_steps=train.log_every,
-            every_secs=None,
-            writer=writer,
-        )
-    ]
-    if train.profile_at:
-        actions.append(
-            periodic_actions.Profile(
-                logdir=str(workdir), num_profile_steps=5, first_profile=train.profile_at
-            )
-        )
-    return writer, actions
+    Args:
+      workdir: the run's folder.
+      first: the first of the steps; 0 takes no profile.
+    """
+
+    STEPS = 5
+
+    def __init__(self, workdir, first):
+        self._workdir, self._first = workdir, first
+        self._running = False
+
+    def before(self, number, state):
+        """To be called before each step is dispatched."""
+        if number == self._first and self._first:
+            jax.block_until_ready(state)  # Nor do the steps before belong to it.
+            jax.profiler.start_trace(self._workdir)
+            self._running = True
+        elif self._running and number == self._first + self.STEPS:
+            jax.block_until_ready(state)
+            self.close()
+
+    def close(self):
+        if self._running:
+            self._running = False
+            jax.profiler.stop_trace()
 
 
 def _drain(pending, window, leave):
@@ -284,14 +297,20 @@ def _drain(pending, window, leave):
                 f"lower config.players.{player}.learning_rate or a config.players.{player}.clip "
                 "often helps"
             )
+        unequal = [n for n, value in zip(metrics.names, values) if n.startswith(f"{step_lib.UNEQUAL}/") and value]
+        if unequal:
+            raise RuntimeError(
+                f"step {number}: the running state {unequal[0].partition('/')[2]} differs between devices; what is no float "
+                "must follow from what all devices see alike"
+            )
         window.add(metrics.names, values)
 
 
 class _Window:
     """What happened since the last progress line."""
 
-    def __init__(self, config, first):
-        self._config = config
+    def __init__(self, experiment, first):
+        self._experiment = experiment
         self._first, self._begun = first, time.perf_counter()
         self._paused_before = 0.0
         self.paused = 0.0
@@ -315,29 +334,31 @@ class _Window:
         return {
             name: total / acted(name)
             for name, total in columns.items()
-            if acted(name) and not name.endswith("/acted")
+            if acted(name) and not name.endswith("/acted") and not name.startswith(f"{step_lib.UNEQUAL}/")
         }
 
     def report(self, number):
         """-> (progress line, scalars) of the steps since the last report."""
-        config = self._config
+        experiment, train = self._experiment, self._experiment.train
         now = time.perf_counter()
         elapsed = max(now - self._since - self.paused, 1e-9)
         steps = number - self._number
-        unit, each = systems.load_class(config.system).units(config)
-        rate = steps * config.train.batch_size * each / elapsed
-        left = (now - self._begun) / max(number - self._first, 1) * (config.train.steps - number)
+        unit, each = experiment.system.units(experiment)
+        rate = steps * train.batch_size * each / elapsed
+        left = (now - self._begun) / max(number - self._first, 1) * (train.steps - number)
         means = self._means()
         shares = {
             f"{unit}_per_second": rate,
             "data_wait_share": self.waited / elapsed,
+            "steps_per_sec": steps / elapsed,
+            "uptime": now - self._begun,
         }
-        parts = [f"step {number}/{config.train.steps}"]
-        for player in config.players:
+        parts = [f"step {number}/{train.steps}"]
+        for player in experiment.players:
             terms = [
                 f"{n.split('/')[1]} {v:.3g}"
                 for n, v in means.items()
-                if n.startswith(player + "/") and not n.endswith(("/loss", "/gradient_norm"))
+                if n.startswith(player + "/") and not n.endswith(("/loss", "/gradient_norm", "/learning_rate"))
             ]
             if f"{player}/loss" in means:
                 parts.append(f"{player} {means[f'{player}/loss']:.3g} ({', '.join(terms)})")

@@ -8,6 +8,7 @@ step. "pmap": one replica of the state a device, as older code does it. All give
 import contextlib
 
 import jax
+import jax.numpy as jnp
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
@@ -23,20 +24,18 @@ class Parallel:
     """Places state and batches for `config.parallel` and compiles the step for it.
 
     Args:
-      config: the experiment; reads `parallel.style`, `parallel.fsdp`, `train.batch_size` and
-        `train.accumulate`.
+      experiment: an `experiment.Experiment`; its `parallel`, `train` and `players` count.
       devices: by default all devices of all processes.
 
     Raises:
-      ValueError: a setting does not fit the devices, with the field named.
+      InputError: a setting does not fit the devices, with the field named.
     """
 
-    def __init__(self, config, devices=None):
+    def __init__(self, experiment, devices=None):
         devices = list(devices or jax.devices())
-        self.style, fsdp = config.parallel.style, config.parallel.fsdp
-        if self.style not in STYLES:
-            raise InputError(f"config.parallel.style must be one of {STYLES}, got {self.style!r}")
-        if fsdp < 1 or len(devices) % fsdp:
+        train = experiment.train
+        self.style, fsdp = experiment.parallel.style, experiment.parallel.fsdp
+        if len(devices) % fsdp:
             raise InputError(
                 f"config.parallel.fsdp is {fsdp}; it must divide the {len(devices)} devices"
             )
@@ -45,11 +44,12 @@ class Parallel:
                 f'config.parallel.fsdp is {fsdp}, which only config.parallel.style="jit" can do, '
                 f"got {self.style!r}"
             )
-        parts = len(devices) * config.train.accumulate
-        if config.train.accumulate < 1 or config.train.batch_size % parts:
+        shrink = max((settings.shrink for _, settings in experiment.players.values()), default=1)
+        parts = len(devices) * train.accumulate * shrink
+        if train.batch_size % parts:
             raise InputError(
-                f"config.train.batch_size is {config.train.batch_size}; it must be a multiple of "
-                f"{parts} ({len(devices)} devices x config.train.accumulate)"
+                f"config.train.batch_size is {train.batch_size}; it must be a multiple of {parts} "
+                f"({len(devices)} devices x config.train.accumulate{' x the largest shrink of a player' * (shrink > 1)})"
             )
         self.devices = devices
         self.fsdp = fsdp
@@ -132,14 +132,18 @@ class Parallel:
             local = np.broadcast_to(np.asarray(x), (self._local_devices, *x.shape))
             return jax.make_array_from_process_local_data(sharding, local)
 
-        return jax.tree.map(replicate, state)
+        return _on_raw(lambda tree: jax.tree.map(replicate, tree), state)
 
     def unstack(self, state):
         """The inverse of `stack`."""
         if self.style != "pmap":
             return state
-        host = jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], state)
-        return jax.tree.map(jax.device_put, host, self.state_sharding(host))
+
+        def one(tree):
+            host = jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], tree)
+            return jax.tree.map(jax.device_put, host, self.state_sharding(host))
+
+        return _on_raw(one, state)
 
     def batch(self, local):
         """A process's part of a batch, as numpy arrays, onto its devices."""
@@ -157,19 +161,28 @@ class Parallel:
         )
 
 
-def initialize(config):
+def _on_raw(function, tree):
+    """`function` of a tree whose random keys are the integers that they are of."""
+    is_key = lambda x: jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    raw = function(jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree))
+    return jax.tree.map(
+        lambda x, r: jax.random.wrap_key_data(r, impl=jax.random.key_impl(x)) if is_key(x) else r, tree, raw
+    )
+
+
+def initialize(parallel):
     """Joins the other processes, if `config.parallel.processes` says that there are any.
 
     On Cloud TPU and under SLURM the addresses are found (`coordinator` empty); elsewhere they
     are given. Call before anything touches a device.
+
+    Args:
+      parallel: the typed `config.parallel`.
     """
-    parallel = config.parallel
     if parallel.processes == 1:
         return
     if jax.config.jax_platforms == "cpu" or not jax.config.jax_platforms:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    if parallel.timeout < 1:
-        raise InputError(f"config.parallel.timeout must be at least 1 second, got {parallel.timeout}")
     arguments = {}
     if parallel.coordinator:
         arguments = dict(

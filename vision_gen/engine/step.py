@@ -11,10 +11,14 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
+from vision_gen.engine import optimizers
+from vision_gen.engine import state as states
 from vision_gen.engine import system as systems
-from vision_gen.errors import InputError
+from vision_gen.ops import random
+
+# Metrics under this name count leaves of the running state that differ between devices and must not.
+UNEQUAL = "unequal"
 
 
 @jax.tree_util.register_dataclass
@@ -23,8 +27,8 @@ class Metrics:
     """Scalars of a step in one array, which one transfer brings to the host.
 
     Attributes:
-      names: `<player>/<term>`, `<player>/loss`, `<player>/gradient_norm` and, for players that do not act
-        every step, `<player>/acted`.
+      names: `<player>/<term>`, `<player>/loss`, `<player>/gradient_norm`, `<player>/learning_rate` and, for players
+        that do not act every step, `<player>/acted`; `unequal/<leaf>`: see `averaged`.
       values: float32 [..., len(names)], zero where the player did not act; under pmap a row a device, all
         alike.
     """
@@ -44,130 +48,6 @@ class Metrics:
         return dict(zip(self.names, self.numpy().tolist()))
 
 
-def learning_rate(player, steps):
-    """The schedule that `config.players.<name>` describes, in steps of the run.
-
-    "constant"; "linear": constant for the first `decay_start` of the run, then linearly to zero;
-    "cosine": to zero; "exponential": to a tenth. All behind a linear warm-up of `warmup` steps.
-    """
-    rate = player.learning_rate
-    if player.schedule == "constant":
-        schedule = optax.constant_schedule(rate)
-    elif player.schedule == "linear":
-        start = int(steps * player.decay_start)
-        schedule = optax.linear_schedule(rate, 0.0, max(steps - start, 1), start)
-    elif player.schedule == "cosine":
-        schedule = optax.cosine_decay_schedule(rate, max(steps - player.warmup, 1))
-    elif player.schedule == "exponential":
-        schedule = optax.exponential_decay(rate, steps, 0.1)
-    else:
-        raise InputError(
-            'config.players.*.schedule must be "constant", "linear", "cosine" or "exponential", '
-            f"got {player.schedule!r}"
-        )
-    if player.warmup:
-        ramp = optax.linear_schedule(0.0, rate, player.warmup)
-        schedule = optax.join_schedules([ramp, schedule], [player.warmup])
-    return schedule
-
-
-def optimizer(player, steps):
-    """The optax chain that `config.players.<name>` describes: clip, Adam(W), schedule."""
-    chain = []
-    if player.clip:
-        chain.append(optax.clip_by_global_norm(player.clip))
-    chain.append(
-        optax.adamw(
-            learning_rate(player, steps),
-            b1=player.b1,
-            b2=player.b2,
-            eps=player.epsilon,
-            weight_decay=player.weight_decay,
-        )
-    )
-    return optax.chain(*chain)
-
-
-def optimizers(config):
-    """{key: (optax transform, modules)}: one for each distinct set of modules of the players."""
-    found = {}
-    for player in systems.players_of(systems.load_class(config.system)):
-        if optimizer_key(player) not in found:
-            found[optimizer_key(player)] = (
-                optimizer(config.players[player.name], config.train.steps),
-                player.modules,
-            )
-    return found
-
-
-def optimizer_key(player):
-    """Players that move the same modules share the optimizer state under this name."""
-    return "+".join(player.modules)
-
-
-def init_state(config, frozen=None):
-    """The state of a fresh run: one pytree that is donated, sharded and checkpointed as a whole.
-
-    Args:
-      config: the experiment.
-      frozen: from `System.frozen`; without it these networks have random weights.
-
-    Returns:
-      (graphdef, state) with state's keys `step`, `params`, `rest` (running statistics),
-      `optimizers` and `ema`.
-    """
-    graphdef, params, rest = systems.build(config)
-    params |= frozen or {}
-    state = {
-        "step": jnp.zeros((), jnp.int32),
-        "params": params,
-        "rest": rest,
-        "optimizers": {
-            name: transform.init(_pick(params, modules))
-            for name, (transform, modules) in optimizers(config).items()
-        },
-        "ema": {
-            player.name: jax.tree.map(jnp.copy, _pick(params, player.modules))
-            for player in systems.players_of(systems.load_class(config.system))
-            if config.players[player.name].ema
-        },
-    }
-    return graphdef, state
-
-
-def place_state(config, parallel, *, abstract=False):
-    """`init_state` on devices.
-
-    Args:
-      config: the experiment.
-      parallel: a `parallel.Parallel`.
-      abstract: only shapes and shardings, to restore a checkpoint into.
-
-    Returns:
-      (graphdef, state).
-    """
-    graphdef = None
-
-    def init(frozen=None):
-        nonlocal graphdef
-        graphdef, state = init_state(config, frozen)
-        return state
-
-    if abstract:  # What is restored brings the weights of frozen networks along.
-        state = parallel.shapes(init)
-    else:
-        state = parallel.init(init, systems.load_class(config.system).frozen(config))
-    return graphdef, state
-
-
-def ema_params(state):
-    """Parameters for sampling: the moving average where a player keeps one."""
-    params = dict(state["params"])
-    for average in state["ema"].values():
-        params.update(average)
-    return params
-
-
 def example_keys(seed, step, count):
     """One key for each example of the global batch of `step`: [count]."""
     return jax.random.split(jax.random.fold_in(jax.random.key(seed), step), count)
@@ -179,146 +59,212 @@ def global_norm(tree):
     return jnp.sqrt(sum(jnp.vdot(x, x) for x in jax.tree.leaves(tree)))
 
 
-def _pick(params, modules):
-    missing = [m for m in modules if m not in params]
-    if missing:
-        raise InputError(f"a player moves {missing}, but the system has only {sorted(params)}")
-    return {m: params[m] for m in modules}
+def averaged(rest, axis):
+    """Running state after a step in which every device has updated its own copy.
 
-
-def make_step(config, graphdef, axis=None):
-    """The function `step(state, batch) -> state, Metrics`.
+    Floats become their mean. Integers, booleans and keys must come out the same everywhere.
 
     Args:
-      config: the experiment.
-      graphdef: from `init_state`.
-      axis: name of the mapped axis under shard_map and pmap, where `batch` is one device's part.
+      rest: the state, a tree.
+      axis: name of the mapped axis.
 
     Returns:
-      A function to be jitted.
+      (rest, {leaf: float32, 0 where it is the same on all devices}).
     """
-    players = systems.players_of(systems.load_class(config.system))
-    transforms = optimizers(config)
-    dtype = jnp.dtype(config.dtype)
-    accumulate = config.train.accumulate
+    unequal = {}
 
-    def run(params, rest, method, *args):
-        return systems.run(graphdef, params, rest, method, *args, dtype=dtype)
+    def one(path, x):
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            return lax.pmean(x, axis)
+        raw = jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+        raw = raw.astype(jnp.uint8) if raw.dtype == bool else raw
+        differs = jnp.any(lax.pmax(raw, axis) != lax.pmin(raw, axis))
+        unequal[states.path_name(path)] = differs.astype(jnp.float32)
+        return x
 
-    def loss(trainable, out, params, rest, player, batch, keys):
-        """-> (total, (terms, rest)) of one player."""
-        params = {**params, **trainable}
-        if out is None:
-            out, rest = run(params, rest, "forward", batch, keys)
-        terms, rest = run(params, rest, f"{player.name}_loss", out, batch, keys)
-        terms = {name: jnp.asarray(term, jnp.float32) for name, term in terms.items()}
-        return sum(terms.values()), (terms, rest)
+    return jax.tree_util.tree_map_with_path(one, rest), unequal
 
-    def gradients(player, params, rest, batch, keys, out, pullback):
-        """-> (gradients of the player's modules, terms, rest)."""
-        trainable = _pick(params, player.modules)
-        arguments = (params, rest, player, batch, keys)
-        if pullback is None:
-            (_, (terms, rest)), grads = jax.value_and_grad(loss, has_aux=True)(
-                trainable, None, *arguments
-            )
-            return grads, terms, rest
-        # Integer outputs of forward (indices, say) have no gradient, and are let through.
-        (_, (terms, rest)), (grads, out_grads) = jax.value_and_grad(
-            loss, (0, 1), has_aux=True, allow_int=True
-        )(trainable, out, *arguments)
-        (through,) = pullback(out_grads)
-        return jax.tree.map(jnp.add, grads, _pick(through, player.modules)), terms, rest
 
-    def accumulated(player, params, rest, batch, keys):
-        """The mean gradient over `accumulate` parts of the batch, each with its own forward."""
+def make_step(experiment, graphdef, axis=None):
+    """The function `step(state, batch) -> state, Metrics`, to be jitted.
 
-        def part(carry, inputs):
-            grads_sum, terms_sum, rest = carry
-            grads, terms, rest = gradients(player, params, rest, *inputs, None, None)
-            return (
-                jax.tree.map(jnp.add, grads_sum, grads),
-                jax.tree.map(jnp.add, terms_sum, terms),
-                rest,
-            ), None
+    Args:
+      experiment: an `experiment.Experiment`.
+      graphdef: from `state.init_state`.
+      axis: name of the mapped axis under shard_map and pmap, where `batch` is one device's part.
+    """
+    return Step(experiment, graphdef, axis)
 
-        def split(x):  # Strided, so that each device's examples stay where they are.
-            return x.reshape(x.shape[0] // accumulate, accumulate, *x.shape[1:]).swapaxes(0, 1)
 
-        parts = jax.tree.map(split, (batch, keys))
-        shapes = jax.eval_shape(
-            lambda b, k: gradients(player, params, rest, b, k, None, None)[:2],
-            *jax.tree.map(lambda x: x[0], parts),
+class Step:
+    """See `make_step`."""
+
+    def __init__(self, experiment, graphdef, axis):
+        self._experiment, self._graphdef, self._axis = experiment, graphdef, axis
+        self._players = experiment.players
+        self._dtype = jnp.dtype(experiment.dtype)
+        self._accumulate = experiment.train.accumulate
+        self._transforms = {}
+        self._corrections = {}
+        for player, settings in self._players.values():
+            key = optimizers.key(player)
+            correction = optimizers.correction(self._players, key)
+            self._corrections[key] = correction
+            self._transforms.setdefault(key, optimizers.transformation(settings, correction))
+
+    def __call__(self, state, batch):
+        begun = state
+        now = self._now(state["step"], jax.tree.leaves(batch)[0].shape[0])
+        shared = None
+        if self._accumulate == 1 and any(self._reads_shared(p, s) for p, s in self._players.values()):
+            state, shared = self._forward(state, batch, now)
+        metrics = {}
+        for number, (name, (player, settings)) in enumerate(self._players.items()):
+            act = lambda state, p=player, s=settings, n=number: self._turn(p, s, n, state, batch, now, shared)
+            if settings.every > 1:
+                state, terms = _only_if(state["step"] % settings.every == 0, act, state)
+            else:
+                state, terms = act(state)
+            metrics |= {f"{name}/{term}": value for term, value in terms.items()}
+        state, unequal = self._ended(begun, state)
+        metrics |= {f"{UNEQUAL}/{leaf}": value for leaf, value in unequal.items()}
+        values = jnp.stack(list(metrics.values())) if metrics else jnp.zeros(0)
+        return state, Metrics(tuple(metrics), values)
+
+    def _reads_shared(self, player, settings):
+        return player.forward == "shared" and settings.shrink == 1
+
+    def _run(self, params, rest, method, *args):
+        return systems.run(self._graphdef, params, rest, method, *args, dtype=self._dtype)
+
+    def _now(self, step, local):
+        """The draws of a step for this device's part of the batch, and when it is."""
+        seed, steps = self._experiment.seed, self._experiment.train.steps
+        if self._axis:
+            keys = example_keys(seed, step, local * lax.axis_size(self._axis))
+            keys = lax.dynamic_slice_in_dim(keys, lax.axis_index(self._axis) * local, local)
+        else:
+            keys = example_keys(seed, step, local)
+        return systems.Now(keys, step, step.astype(jnp.float32) / steps)
+
+    def _forward(self, state, batch, now):
+        """The step's one pass -> (state, (outputs, pullback to the parameters that move))."""
+        moving = {m: state["params"][m] for player, _ in self._players.values() for m in player.modules}
+        out, pullback, rest = jax.vjp(
+            lambda p: self._run({**state["params"], **p}, state["rest"], "forward", batch, now),
+            moving,
+            has_aux=True,
         )
+        return {**state, "rest": rest}, (out, pullback)
+
+    def _loss(self, trainable, out, params, rest, player, settings, batch, now):
+        """-> (total, (terms, rest)) of one player, which runs `forward` itself where `out` is None and it wants one."""
+        params = {**params, **trainable}
+        if out is None and player.forward != "none":
+            out, rest = self._run(params, rest, "forward", batch, now)
+        terms, rest = self._run(params, rest, f"{player.name}_loss", out, batch, now)
+        terms = {name: jnp.asarray(term, jnp.float32) for name, term in terms.items()}
+        return sum(terms.values()) * (settings.every if player.lazy else 1), (terms, rest)
+
+    def _gradients(self, player, settings, params, rest, batch, now, shared):
+        """-> (gradients of the player's modules, terms, rest); without `shared` by a forward pass of its own."""
+        trainable = states.pick(params, player.modules)
+        arguments = (params, rest, player, settings, batch, now)
+        if shared is None:
+            (_, (terms, rest)), grads = jax.value_and_grad(self._loss, has_aux=True)(trainable, None, *arguments)
+            return grads, terms, rest
+        out, pullback = shared
+        # Integer outputs of forward (indices, say) have no gradient, and are let through.
+        (_, (terms, rest)), (grads, out_grads) = jax.value_and_grad(self._loss, (0, 1), has_aux=True, allow_int=True)(
+            trainable, out, *arguments
+        )
+        (through,) = pullback(out_grads)
+        return jax.tree.map(jnp.add, grads, states.pick(through, player.modules)), terms, rest
+
+    def _accumulated(self, player, settings, params, rest, batch, now):
+        """The mean gradient over parts of the batch, each with its own forward."""
+        count = self._accumulate
+
+        def gradients(rest, part):
+            batch, keys = part
+            return self._gradients(player, settings, params, rest, batch, dataclasses.replace(now, keys=keys), None)
+
+        def add(carry, part):
+            grads_sum, terms_sum, rest = carry
+            grads, terms, rest = gradients(rest, part)
+            return (jax.tree.map(jnp.add, grads_sum, grads), jax.tree.map(jnp.add, terms_sum, terms), rest), None
+
+        # Strided, so that each device's examples stay where they are.
+        split = lambda x: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1)
+        parts = jax.tree.map(split, (batch, now.keys))
+        shapes = jax.eval_shape(lambda part: gradients(rest, part)[:2], jax.tree.map(lambda x: x[0], parts))
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        (grads, terms, rest), _ = lax.scan(part, (*zeros, rest), parts)
-        grads, terms = jax.tree.map(lambda x: x / accumulate, (grads, terms))
+        (grads, terms, rest), _ = lax.scan(add, (*zeros, rest), parts)
+        grads, terms = jax.tree.map(lambda x: x / count, (grads, terms))
         return grads, terms, rest
 
-    def turn(player, state, batch, keys, shared):
+    def _turn(self, player, settings, number, state, batch, now, shared):
         """One player's move -> (state, terms)."""
-        settings = config.players[player.name]
+        if settings.shrink > 1:
+            batch, keys = jax.tree.map(lambda x: x[:: settings.shrink], (batch, now.keys))
+            now = dataclasses.replace(now, keys=keys)
+        if player.forward == "own":  # Not the draws of the shared pass.
+            now = dataclasses.replace(now, keys=random.fold(now.keys, number + 1))
+        if not self._reads_shared(player, settings):
+            shared = None
         params, rest = state["params"], state["rest"]
-        if accumulate > 1:
-            grads, terms, rest = accumulated(player, params, rest, batch, keys)
+        if self._accumulate > 1:
+            grads, terms, rest = self._accumulated(player, settings, params, rest, batch, now)
         else:
-            out, pullback = (None, None) if player.own_forward else shared
-            grads, terms, rest = gradients(player, params, rest, batch, keys, out, pullback)
-        if axis:
-            grads, terms, rest = lax.pmean((grads, terms, rest), axis)
-        key = optimizer_key(player)
-        trainable = _pick(params, player.modules)
-        updates, opt_state = transforms[key][0].update(grads, state["optimizers"][key], trainable)
-        moved = optax.apply_updates(trainable, updates)
-        ema = state["ema"]
-        if settings.ema:
-            # Short averages at first, so that the start is forgotten.
-            decay = jnp.minimum(settings.ema, (1.0 + state["step"]) / (10.0 + state["step"]))
-            average = jax.tree.map(
-                lambda old, new: old + (1 - decay) * (new - old), ema[player.name], moved
-            )
-            ema = {**ema, player.name: average}
+            grads, terms, rest = self._gradients(player, settings, params, rest, batch, now, shared)
+        if self._axis:
+            grads, terms = lax.pmean((grads, terms), self._axis)
+        key = optimizers.key(player)
+        norm = global_norm(grads)
+        rate = optimizers.rate(settings, state["step"], self._experiment.train.steps) * self._corrections[key]
+        moved, opt_state = optimizers.moved(
+            settings, *self._transforms[key], states.pick(params, player.modules), grads, norm, state["optimizers"][key], rate
+        )
         state = {
             **state,
             "params": {**params, **moved},
             "rest": rest,
             "optimizers": {**state["optimizers"], key: opt_state},
-            "ema": ema,
         }
-        terms = {**terms, "loss": sum(terms.values()), "gradient_norm": global_norm(grads)}
-        return state, terms
+        return state, {**terms, "loss": sum(terms.values()), "gradient_norm": norm, "learning_rate": rate}
 
-    def step(state, batch):
-        local = jax.tree.leaves(batch)[0].shape[0]
-        if axis:
-            keys = example_keys(config.seed, state["step"], local * lax.axis_size(axis))
-            keys = lax.dynamic_slice_in_dim(keys, lax.axis_index(axis) * local, local)
-        else:
-            keys = example_keys(config.seed, state["step"], local)
-        shared = None
-        if accumulate == 1 and not all(player.own_forward for player in players):
-            moving = {m: state["params"][m] for player in players for m in player.modules}
-            out, pullback, rest = jax.vjp(
-                lambda p: run({**state["params"], **p}, state["rest"], "forward", batch, keys),
-                moving,
-                has_aux=True,
+    def _ended(self, begun, state):
+        """After all turns: frozen networks as they were, running state of all devices, averages, the next step."""
+        rest, unequal = state["rest"], {}
+        if self._axis:
+            rest, unequal = averaged(rest, self._axis)
+        frozen = states.frozen(self._experiment, state["params"])
+        rest = {**rest, **{name: begun["rest"][name] for name in frozen if name in rest}}
+        return {
+            **state,
+            "rest": rest,
+            "ema": self._averages(state),
+            "step": state["step"] + 1,
+        }, unequal
+
+    def _averages(self, state):
+        """Moving averages of parameters by half-life in examples (Karras et al. 2020)."""
+        batch_size, averages = self._experiment.train.batch_size, dict(state["ema"])
+        for module, settings in states.averaged_modules(self._experiment).items():
+            half_life = settings.ema_half_life
+            if settings.ema_ramp:  # Short at first, so that the start is forgotten.
+                seen = state["step"].astype(jnp.float32) * batch_size
+                half_life = jnp.minimum(half_life, settings.ema_ramp * seen)
+            decay = 0.5 ** (batch_size / jnp.maximum(half_life, 1e-8))
+            averages[module] = jax.tree.map(
+                lambda old, new: old + (1 - decay) * (new - old), averages[module], state["params"][module]
             )
-            shared = out, pullback
-            state = {**state, "rest": rest}
-        metrics = {}
-        for player in players:
-            every = config.players[player.name].every
-            act = lambda state, player=player: turn(player, state, batch, keys, shared)
-            if every > 1:
-                shapes = jax.eval_shape(act, state)[1]
-                idle = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-                acts = state["step"] % every == 0
-                state, terms = lax.cond(acts, act, lambda state, idle=idle: (state, idle), state)
-                terms["acted"] = acts.astype(jnp.float32)
-            else:
-                state, terms = act(state)
-            metrics |= {f"{player.name}/{name}": value for name, value in terms.items()}
-        metrics = Metrics(tuple(metrics), jnp.stack(list(metrics.values())))
-        return {**state, "step": state["step"] + 1}, metrics
+        return averages
 
-    return step
+
+def _only_if(acts, act, state):
+    """`act(state)` where `acts`, otherwise the state as it is and zeros -> (state, terms with `acted`)."""
+    shapes = jax.eval_shape(act, state)[1]
+    idle = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    state, terms = lax.cond(acts, act, lambda state: (state, idle), state)
+    return state, {**terms, "acted": acts.astype(jnp.float32)}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+from typing import Literal
 
 from flax import nnx
 import jax
@@ -16,14 +17,19 @@ class Player:
     Attributes:
       name: names the loss method, `<name>_loss`, and the section `config.players.<name>`.
       modules: attributes of the system whose parameters it moves; by default the one called
-        `name`. Players with the same modules share one optimizer state, that of the first.
-      own_forward: its turn runs `forward` again with the parameters as they are by then, instead
-        of reading the step's shared one (regularisers that act every k-th step want this).
+        `name`. Players with the same modules share the optimizer's moments; each has its own rate, schedule,
+        clip and weight decay.
+      forward: what its loss reads. "shared": the step's one forward pass; "own": `forward` runs again, with the
+        parameters as they are by then and with draws of its own; "none": the loss gets None.
+      lazy: a regulariser that belongs to the loss of another player of the same modules, but is computed every k-th
+        step only, k being `config.players.<name>.every` (Karras et al. 2020, appendix B): its loss is multiplied by k, and
+        the rates and betas of the optimizer that they share are corrected for the additional moves.
     """
 
     name: str
     modules: tuple[str, ...] = ()
-    own_forward: bool = False
+    forward: Literal["shared", "own", "none"] = "shared"
+    lazy: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "modules", self.modules or (self.name,))
@@ -45,33 +51,82 @@ class Now:
     progress: jax.Array
 
 
+@dataclasses.dataclass(frozen=True)
+class NoSettings:
+    """Of a system that has nothing to set."""
+
+
 class System(nnx.Module):
     """A published system: networks, the players that train them, their losses, its samples.
 
-    A subclass has `players`, `columns`, a constructor `(config, *, rngs)` that builds its networks
-    as attributes, `forward`, a `<name>_loss` for each player, `sample`, `evaluate`, and `tools` with their methods.
-    Attributes with parameters that are no player's are frozen.
+    A subclass has `Settings`, `players`, `columns`, a constructor `(experiment, *, rngs)` that builds its
+    networks as attributes, `forward`, a `<name>_loss` for each player, `sample`, `evaluate`, and `tools` with their methods.
+    Attributes with parameters that are no player's are frozen: the engine changes neither their parameters nor their running
+    statistics, and writes them once a run.
 
     Batches are dicts of arrays with a leading batch axis as the data pipeline makes them (images
     uint8). `keys` [batch] holds one random key for each example.
     """
 
+    # `config.model`: a frozen dataclass, every field with a default.
+    Settings: type = NoSettings
+    # In the order in which they move; a name stands for `Player(name)`. Without any, there is nothing to train.
     players: tuple = ()
+    # Readers of published files by attribute: function (path, params, rest) -> `pretrained.named.Named`.
+    readers: dict = {}
     # What `sample` returns, in the order of the sheet.
     columns: tuple = ()
     # Examples that are evaluated at a time, over all devices; at least one on each.
     evaluation_batch: int = 32
 
     @classmethod
-    def frozen(cls, config):
-        """Published weights of networks that are no player's: {attribute: nested dict of arrays}.
+    def default_init(cls, settings):
+        """Where weights come from that `config.init` does not say: {attribute: source}.
 
-        Read when a run begins; its checkpoints hold them from then on.
+        Args:
+          settings: of the system.
         """
         return {}
 
-    def forward(self, batch, keys):
-        """Runs once a step; every player's loss reads what it returns (a tree of arrays)."""
+    @classmethod
+    def adapt(cls, attribute, name, value, like):
+        """Fits a tensor of other weights that has another shape than the network's.
+
+        Args:
+          attribute: of the system.
+          name: of the tensor in it, such as "head/kernel".
+          value: the tensor that was read.
+          like: the network's.
+
+        Returns:
+          (value or None to keep the network's own start, why), or None: it does not fit.
+        """
+        return None
+
+    @classmethod
+    def check(cls, experiment, source):
+        """Refuses what does not agree between the settings and the data, before any long work starts.
+
+        Args:
+          experiment: an `engine.experiment.Experiment`.
+          source: the training examples.
+
+        Raises:
+          InputError: names the field.
+        """
+
+    @classmethod
+    def migrate(cls, record):
+        """The config of a run of version 0.1, a nested dict, in today's fields."""
+        return record
+
+    def forward(self, batch, now):
+        """Runs once a step; every player's loss reads what it returns (a tree of arrays).
+
+        Args:
+          batch: from the data pipeline.
+          now: a `Now`.
+        """
         raise NotImplementedError
 
     def sample(self, batch, keys):
@@ -93,7 +148,7 @@ class System(nnx.Module):
         return ()
 
     @classmethod
-    def units(cls, config):
+    def units(cls, experiment):
         """What throughput is counted in: a name and how many of them an example is."""
         return "images", 1
 
@@ -110,25 +165,33 @@ class System(nnx.Module):
         return {}
 
 
-def players_of(system):
-    """The players of a system or its class, in order, names turned into `Player`s."""
-    return tuple(Player(p) if isinstance(p, str) else p for p in system.players)
+def players_of(cls):
+    """The players of a system's class, in order, names turned into `Player`s."""
+    return tuple(Player(p) if isinstance(p, str) else p for p in cls.players)
+
+
+def networks(cls):
+    """Attributes whose weights `config.init` can set: the players' modules and those with readers, in order."""
+    moved = [module for player in players_of(cls) for module in player.modules]
+    return tuple(dict.fromkeys([*moved, *cls.readers]))
 
 
 def load_class(name):
     """The System class called `module.Class` in `vision_gen.systems`, or by a full path.
 
     Raises:
-      ValueError: there is no such class.
+      InputError: there is no such class.
     """
     module, _, attribute = name.rpartition(".")
-    for path in (f"vision_gen.systems.{module}", module):
+    for path in (f"vision_gen.systems.{module}", module) if module else ():
         try:
-            return getattr(importlib.import_module(path), attribute)
+            found = importlib.import_module(path)
         except ModuleNotFoundError as error:
             if error.name is None or not path.startswith(error.name):
                 raise
-        except (AttributeError, ValueError):
+        else:
+            if hasattr(found, attribute):
+                return getattr(found, attribute)
             break
     raise InputError(
         f'config.system is {name!r}; it must name a class as "module.Class" in vision_gen.systems, '
@@ -136,14 +199,22 @@ def load_class(name):
     )
 
 
-def build(config):
-    """The system that `config` describes, with weights drawn from `config.seed`.
+def build(experiment):
+    """The system of an experiment, with weights drawn from its seed.
 
     Returns:
       (graphdef, params, rest): static structure and two nested dicts of arrays; `params` by
       attribute of the system.
+
+    Raises:
+      InputError: its networks cannot be built of these settings.
     """
-    system = load_class(config.system)(config, rngs=nnx.Rngs(config.seed))
+    try:
+        system = experiment.system(experiment, rngs=nnx.Rngs(experiment.seed))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"config.model: {error}") from error
     graphdef, params, rest = nnx.split(system, nnx.Param, ...)
     return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
 

@@ -17,7 +17,6 @@ import time
 from flax import nnx
 import jax
 from jax import lax
-import jax.numpy as jnp
 import numpy as np
 
 from vision_gen import values

@@ -3,17 +3,18 @@
 import dataclasses
 import functools
 import logging
-import pathlib
 
 import jax
 
-from vision_gen.data import sources
+from vision_gen import data
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import facts as facts_lib
 from vision_gen.engine import parallel as parallel_lib
-from vision_gen.engine import step as step_lib
+from vision_gen.engine import state as states
 from vision_gen.engine import system as systems
 from vision_gen.engine import tools as tools_lib
+from vision_gen.engine import weights as weights_lib
+from vision_gen.engine.experiment import Experiment
 from vision_gen.engine.inference import Inference
 from vision_gen.errors import InputError
 
@@ -27,16 +28,17 @@ class Model:
     calling the model itself is calling its first tool.
 
     Attributes:
-      config: the resolved config.
+      experiment: the `experiment.Experiment`, of `config`.
       step: of the checkpoint.
       state: as checkpointed.
       tools: {name: `tools.Tool`}.
     """
 
-    def __init__(self, config, step, state, tools, inference):
-        self.config, self.step, self.state, self.tools = config, step, state, tools
+    def __init__(self, experiment, step, state, tools, inference):
+        self.experiment, self.step, self.state, self.tools = experiment, step, state, tools
+        self.config = experiment.config
         self._inference = inference
-        self._system = systems.load_class(config.system)
+        self._system = experiment.system
         for name, tool in tools.items():
             if hasattr(self, name):
                 raise ValueError(f"a tool cannot be called {name!r}: that is an attribute of Model")
@@ -48,7 +50,7 @@ class Model:
 
     @functools.cached_property
     def _runner(self):
-        params = step_lib.ema_params(self.state)
+        params = states.ema_params(self.state)
         return tools_lib.Runner(
             self._inference.graphdef, params, self.state["rest"], self._inference.compiler_options
         )
@@ -78,7 +80,7 @@ class Model:
 
     def names(self, method, source):
         """Names of what a method (batch, keys) of the system gives for examples of a source."""
-        return tuple(self._inference.shapes(method, self.state, sources.stack([source[0]])))
+        return tuple(self._inference.shapes(method, self.state, data.stack([source[0]])))
 
     def sheet(self, source, count):
         """The sample sheet of `count` examples spread over a source, uint8."""
@@ -102,9 +104,9 @@ def _function(model, tool):
     return function
 
 
-def declared(config, facts):
-    """The tools of a system that a config describes: {name: `tools.Tool`}."""
-    return tools_lib.named(systems.load_class(config.system).tools(config, facts))
+def declared(experiment, facts):
+    """The tools of an experiment's system: {name: `tools.Tool`}."""
+    return tools_lib.named(experiment.system.tools(experiment, facts))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +125,9 @@ class Named:
 
     def tools(self):
         """Its tools, {name: `tools.Tool`}."""
-        config = self.config if self.workdir is None else ckpt.load_config(self.workdir)
-        return declared(config, facts_lib.of_data(config) if self.workdir is None else facts_lib.load(self.workdir, config))
+        experiment = Experiment(self.config if self.workdir is None else ckpt.load_config(self.workdir))
+        facts = facts_lib.of_data(experiment) if self.workdir is None else facts_lib.load(self.workdir, experiment)
+        return declared(experiment, facts)
 
     def model(self):
         """The `Model`."""
@@ -144,55 +147,60 @@ def load(workdir, checkpoint="best"):
     Raises:
       InputError: there is no such run or checkpoint, or it does not fit the config in it.
     """
-    config = _alone(ckpt.load_config(workdir))
-    if not (pathlib.Path(workdir) / "checkpoints").is_dir():
+    workdir = ckpt.folder(workdir)
+    experiment = _alone(ckpt.load_config(workdir))
+    if not (workdir / "checkpoints").is_dir():
         raise InputError(f"{workdir} has no checkpoints yet")
-    manager = ckpt.Checkpoints(workdir, config, read_only=True)
-    step = _chosen(manager, checkpoint, workdir)
-    parallel = parallel_lib.Parallel(config)
-    graphdef, target = step_lib.place_state(config, parallel, abstract=True)
+    manager = ckpt.Checkpoints(workdir, experiment, read_only=True)
+    step = manager.chosen(checkpoint)
+    parallel = parallel_lib.Parallel(experiment)
+    graphdef, target = states.place_state(experiment, parallel, abstract=True)
     state = manager.restore(step, target)
     manager.close()
-    tools = declared(config, facts_lib.load(workdir, config))
-    return Model(config, step, state, tools, Inference(config, graphdef, parallel))
+    tools = declared(experiment, facts_lib.load(workdir, experiment))
+    return Model(experiment, step, state, tools, Inference(experiment, graphdef, parallel))
 
 
 def from_config(config):
-    """A system with the weights that its config names, without a run.
+    """A system with the weights that `config.init` names, without a run.
 
     Args:
-      config: an experiment.
+      config: from `defaults.experiment`.
 
     Returns:
       A `Model`, its step 0.
+
+    Raises:
+      InputError: no weights are given, or they do not fit.
     """
-    config = _alone(config)
-    for player in systems.players_of(systems.load_class(config.system)):
-        log.warning("%s: no weights are named, so they are as before training", ", ".join(player.modules))
-    parallel = parallel_lib.Parallel(config)
-    graphdef, state = step_lib.place_state(config, parallel)
-    tools = declared(config, facts_lib.of_data(config))
-    return Model(config, 0, state, tools, Inference(config, graphdef, parallel))
+    experiment = _alone(config)
+    weights, notes = weights_lib.load(experiment)
+    known = systems.networks(experiment.system)
+    if known and not weights:
+        raise InputError(
+            f"without a run, {config.system} needs weights: set config.init.{known[-1]} to a file, a run or published weights"
+        )
+    for note in [*notes, *(f"{name}: no weights given, so drawn at random" for name in known if name not in weights)]:
+        log.info(note)
+    return _with(experiment, weights)
+
+
+def untrained(config):
+    """A `Model` of a config with the weights that its seed draws, to try what surrounds it."""
+    return _with(_alone(config), {})
+
+
+def _with(experiment, weights):
+    parallel = parallel_lib.Parallel(experiment)
+    graphdef, state = states.place_state(experiment, parallel, weights)
+    tools = declared(experiment, facts_lib.of_data(experiment))
+    return Model(experiment, 0, state, tools, Inference(experiment, graphdef, parallel))
 
 
 def _alone(config):
-    """The config for this one process with what devices it has, whatever the run was trained on."""
+    """The experiment for this one process with what devices it has, whatever the run was trained on."""
     config = config.copy_and_resolve_references()
     config.parallel.update(style="jit", fsdp=1, processes=1)
-    config.train.update(accumulate=1, batch_size=len(jax.devices()))
-    return config
-
-
-def _chosen(manager, checkpoint, workdir):
-    """The step that `checkpoint` means."""
-    steps = manager.steps()
-    if not steps:
-        raise InputError(f"{workdir} has no finished checkpoint yet")
-    if checkpoint == "last":
-        return steps[-1]
-    if checkpoint == "best":
-        best = manager.best()
-        return steps[-1] if best is None else best
-    if str(checkpoint).isdigit() and int(checkpoint) in steps:
-        return int(checkpoint)
-    raise InputError(f'checkpoint must be "best", "last" or one of the steps {steps}, got {checkpoint!r}')
+    shrink = max([player.shrink for player in config.players.values()], default=1)
+    config.train.update(accumulate=1, batch_size=len(jax.devices()) * shrink)
+    return Experiment(config)

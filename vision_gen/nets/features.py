@@ -1,9 +1,11 @@
 """Networks that are never trained here, whose activations metrics and perceptual losses read.
 
 Inception-v3 as FID uses it, VGG, AlexNet and EfficientNet-Lite0. A network maps images
-[batch, height, width, 3] in [-1, 1] to a dict of its activations by name, in order; what is not
-used is not computed under `jit`. Their batch normalisations are folded into the convolutions by
-the reader (`pretrained.features`), whose names of the layers are those of the published files.
+[batch, height, width, 3] in [-1, 1] to logits [batch, classes], or without classes to its last map;
+with `intermediates` to that and a dict of its activations by name, in order, the output among them;
+what is not used is not computed under `jit`. Their batch normalisations are folded into the
+convolutions by the reader (`pretrained.features`), whose names of the layers are those of the
+published files.
 """
 
 from flax import nnx
@@ -28,8 +30,9 @@ class Inception(nnx.Module):
     The graph of `inception-2015-12-05.tgz`: average pooling does not count the padding, the last
     block pools by maxima, and there are 1,008 classes. Images are to be 299 px.
 
-    Activations: `pool1` (64 channels), `pool2` (192), `mixed6e` (768), `features` [batch, 2048],
-    `logits` [batch, 1008] and `logits_unbiased`, which the Inception Score is taken of.
+    Intermediates: `pool1` (64 channels), `pool2` (192), `mixed5b` ... `mixed7c`, each block's map
+    (`mixed6e`: 768), `features` [batch, 2048], `logits` [batch, 1008] and `logits_unbiased`, which
+    the Inception Score is taken of.
     """
 
     size = 299
@@ -93,7 +96,7 @@ class Inception(nnx.Module):
         self.convs = nnx.Dict(convs)
         self.fc = layers.Linear(2048, 1008, rngs=rngs)
 
-    def __call__(self, x):
+    def __call__(self, x, *, intermediates=False):
         conv = lambda name, x: jax.nn.relu(self.convs[name](x))
 
         def chain(x, block, branch, parts):
@@ -106,9 +109,10 @@ class Inception(nnx.Module):
 
         for name in ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3"):
             x = conv(name, x)
-        found = {"pool1": pool.max_pool(x, 3, stride=2)}
-        x = conv("Conv2d_4a_3x3", conv("Conv2d_3b_1x1", found["pool1"]))
-        x = found["pool2"] = pool.max_pool(x, 3, stride=2)
+        out = {}
+        x = out["pool1"] = pool.max_pool(x, 3, stride=2)
+        x = conv("Conv2d_4a_3x3", conv("Conv2d_3b_1x1", x))
+        x = out["pool2"] = pool.max_pool(x, 3, stride=2)
         for block in ("5b", "5c", "5d"):
             parts = [
                 conv(f"Mixed_{block}.branch1x1", x),
@@ -116,9 +120,9 @@ class Inception(nnx.Module):
                 chain(x, block, "branch3x3dbl", 3),
                 jax.nn.relu(pool.average_pool(self.convs[f"Mixed_{block}.branch_pool"](x), 3, padding=1)),
             ]
-            x = jnp.concatenate(parts, -1)
+            x = out[f"mixed{block}"] = jnp.concatenate(parts, -1)
         parts = [conv("Mixed_6a.branch3x3", x), chain(x, "6a", "branch3x3dbl", 3)]
-        x = jnp.concatenate([*parts, pool.max_pool(x, 3, stride=2)], -1)
+        x = out["mixed6a"] = jnp.concatenate([*parts, pool.max_pool(x, 3, stride=2)], -1)
         for block in ("6b", "6c", "6d", "6e"):
             parts = [
                 conv(f"Mixed_{block}.branch1x1", x),
@@ -126,10 +130,9 @@ class Inception(nnx.Module):
                 chain(x, block, "branch7x7dbl", 5),
                 jax.nn.relu(pool.average_pool(self.convs[f"Mixed_{block}.branch_pool"](x), 3, padding=1)),
             ]
-            x = jnp.concatenate(parts, -1)
-        found["mixed6e"] = x
+            x = out[f"mixed{block}"] = jnp.concatenate(parts, -1)
         parts = [chain(x, "7a", "branch3x3", 2), chain(x, "7a", "branch7x7x3", 4)]
-        x = jnp.concatenate([*parts, pool.max_pool(x, 3, stride=2)], -1)
+        x = out["mixed7a"] = jnp.concatenate([*parts, pool.max_pool(x, 3, stride=2)], -1)
         for block in ("7b", "7c"):
             if block == "7b":
                 pooled = pool.average_pool(x, 3, padding=1)
@@ -141,11 +144,11 @@ class Inception(nnx.Module):
                 *fork(chain(x, block, "branch3x3dbl", 2), block, "branch3x3dbl_3"),
                 conv(f"Mixed_{block}.branch_pool", pooled),
             ]
-            x = jnp.concatenate(parts, -1)
-        features = found["features"] = x.mean((1, 2))
-        found["logits"] = self.fc(features)
-        found["logits_unbiased"] = features @ self.fc.kernel[...]
-        return found
+            x = out[f"mixed{block}"] = jnp.concatenate(parts, -1)
+        features = out["features"] = x.mean((1, 2))
+        logits = out["logits"] = self.fc(features)
+        out["logits_unbiased"] = features @ self.fc.kernel[...]
+        return (logits, out) if intermediates else logits
 
 
 # Convolutions in each block.
@@ -155,12 +158,12 @@ VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 class VGG(nnx.Module):
     """VGG-16 and VGG-19 (Simonyan & Zisserman, ICLR 2015) as torchvision has them, without batch norm.
 
-    Activations: `relu1_1` ... `relu5_4`, before each pooling; with `classes`, for 224 px, `fc6` and
-    `fc7`, [batch, 4096] after ReLU, and `logits`.
+    Intermediates: `relu1_1` ... `relu5_4`, and `pool1` ... `pool5`, each block's pooled map; with
+    `classes`, for 224 px, `fc6` and `fc7`, [batch, 4096] after ReLU, and `logits`.
 
     Args:
       depth: 16 or 19.
-      classes: 0 for the convolutions alone.
+      classes: 0 for the convolutions alone, whose output is `pool5`.
     """
 
     size = 224
@@ -179,20 +182,19 @@ class VGG(nnx.Module):
         self.convs = nnx.Dict(convs)
         self.linears = _linears((0, 3, 6), 512 * 7 * 7, classes, rngs)
 
-    def __call__(self, x):
-        x, found, index = _normalise(x), {}, 0
+    def __call__(self, x, *, intermediates=False):
+        x, out, index = _normalise(x), {}, 0
         for block, count in enumerate(VGG_BLOCKS[self.depth], 1):
             for i in range(1, count + 1):
                 before = self.convs[f"features.{index}"](x)
-                x = found[f"relu{block}_{i}"] = jax.nn.relu(before)
+                x = out[f"relu{block}_{i}"] = jax.nn.relu(before)
                 index += 2
             # The largest first and then ReLU gives the same, and a backward pass needs but the map before both.
-            x = jax.nn.relu(pool.max_pool(before, 2, stride=2))
+            x = out[f"pool{block}"] = jax.nn.relu(pool.max_pool(before, 2, stride=2))
             index += 1
         if self.linears:
-            linears = [self.linears[f"classifier.{i}"] for i in (0, 3, 6)]
-            found |= _classify(linears, x, (7, 7))
-        return found
+            x = _classify([self.linears[f"classifier.{i}"] for i in (0, 3, 6)], x, (7, 7), out)
+        return (x, out) if intermediates else x
 
 
 def _linears(places, channel, classes, rngs):
@@ -206,21 +208,25 @@ def _linears(places, channel, classes, rngs):
     return nnx.Dict(found)
 
 
-def _classify(linears, x, size):
-    """The classifier of VGG and AlexNet on a map of `size`, its features in torch's order."""
+def _classify(linears, x, size, out):
+    """Logits of VGG's and AlexNet's classifier on a map of `size`, in torch's order; intermediates go to `out`."""
     if x.shape[1:3] != size:
         raise ValueError(f"the classifier reads a map of {size}, got {x.shape[1:3]}; give it 224 px")
     first, second, last = linears
     x = jnp.moveaxis(x, 3, 1).reshape(x.shape[0], -1)
-    fc6 = jax.nn.relu(first(x))
-    fc7 = jax.nn.relu(second(fc6))
-    return {"fc6": fc6, "fc7": fc7, "logits": last(fc7)}
+    x = out["fc6"] = jax.nn.relu(first(x))
+    x = out["fc7"] = jax.nn.relu(second(x))
+    x = out["logits"] = last(x)
+    return x
 
 
 class AlexNet(nnx.Module):
     """AlexNet as torchvision has it (Krizhevsky 2014, 'One weird trick').
 
-    Activations: `relu1` ... `relu5`; with `classes`, for 224 px, `fc6`, `fc7` and `logits`.
+    Intermediates: `relu1` ... `relu5`; with `classes`, for 224 px, `fc6`, `fc7` and `logits`.
+
+    Args:
+      classes: 0 for the convolutions alone, whose output is `relu5`.
     """
 
     size = 224
@@ -238,16 +244,16 @@ class AlexNet(nnx.Module):
         )
         self.linears = _linears((1, 4, 6), 256 * 6 * 6, classes, rngs)
 
-    def __call__(self, x):
-        x, found = _normalise(x), {}
+    def __call__(self, x, *, intermediates=False):
+        x, out = _normalise(x), {}
         for i, index in enumerate((0, 3, 6, 8, 10), 1):
             if i in (2, 3):
                 x = pool.max_pool(x, 3, stride=2)
-            x = found[f"relu{i}"] = jax.nn.relu(self.convs[f"features.{index}"](x))
+            x = out[f"relu{i}"] = jax.nn.relu(self.convs[f"features.{index}"](x))
         if self.linears:
             linears = [self.linears[f"classifier.{i}"] for i in (1, 4, 6)]
-            found |= _classify(linears, pool.max_pool(x, 3, stride=2), (6, 6))
-        return found
+            x = _classify(linears, pool.max_pool(x, 3, stride=2), (6, 6), out)
+        return (x, out) if intermediates else x
 
 
 # Blocks, kernel, stride of the first, expansion, features: efficientnet_lite_builder.py.
@@ -265,8 +271,9 @@ LITE0 = (
 class EfficientNetLite0(nnx.Module):
     """EfficientNet-Lite0 (Tan & Le, ICML 2019; without squeeze-and-excitation, ReLU6).
 
-    Activations: `stage1` (16 channels, half the size) ... `stage7` (320, a 32nd), `features`
-    [batch, 1280], their mean after the last convolution, and `logits` [batch, 1000] at 224 px.
+    Intermediates: `stem` (32 channels, half the size), `stage1` (16, half the size) ... `stage7`
+    (320, a 32nd), `features` [batch, 1280], their mean after the last convolution, and `logits`
+    [batch, 1000] at 224 px.
     """
 
     size = 224
@@ -290,9 +297,10 @@ class EfficientNetLite0(nnx.Module):
         self.convs = nnx.Dict(convs)
         self.fc = layers.Linear(1280, 1000, rngs=rngs)
 
-    def __call__(self, x):
+    def __call__(self, x, *, intermediates=False):
         conv = lambda name, x: self.convs[name](x)
-        x, found, index = jax.nn.relu6(conv("_conv_stem", _normalise(x))), {}, 0
+        out, index = {}, 0
+        x = out["stem"] = jax.nn.relu6(conv("_conv_stem", _normalise(x)))
         for stage, (count, _, _, expansion, _) in enumerate(LITE0, 1):
             for i in range(count):
                 name, inner = f"_blocks.{index}.", x
@@ -302,7 +310,7 @@ class EfficientNetLite0(nnx.Module):
                 inner = conv(name + "_project_conv", inner)
                 x = inner if i == 0 else inner + x
                 index += 1
-            found[f"stage{stage}"] = x
-        found["features"] = jax.nn.relu6(conv("_conv_head", x)).mean((1, 2))
-        found["logits"] = self.fc(found["features"])
-        return found
+            out[f"stage{stage}"] = x
+        x = out["features"] = jax.nn.relu6(conv("_conv_head", x)).mean((1, 2))
+        x = out["logits"] = self.fc(x)
+        return (x, out) if intermediates else x

@@ -2,7 +2,8 @@
 al. (SIGGRAPH 2022).
 
 Fields map `x` [..., 3] and unit view directions `d`, of its shape or with ones in it, to raw density
-[...], to be rectified by the renderer, and colour [..., 3] in [0, 1].
+[...], to be rectified by the renderer, and colour [..., 3] in [0, 1]; with `intermediates`, to
+((density, colour), dict of what happens inside).
 """
 
 from flax import nnx
@@ -22,6 +23,9 @@ class RadianceMLP(nnx.Module):
       width: of the trunk; the view branch has half of it.
       depth: layers of the trunk.
       position_octaves, direction_octaves: of the positional encodings.
+
+    Intermediates, [..., *]: `encoding` of the position; `trunk1`, ... each layer of the trunk after
+    ReLU; `view`, the hidden layer of the view branch.
     """
 
     def __init__(self, *, width=256, depth=8, position_octaves=10, direction_octaves=4, rngs):
@@ -39,17 +43,16 @@ class RadianceMLP(nnx.Module):
         self.view = layers.Linear(width + 3 * (1 + 2 * direction_octaves), width // 2, **init)
         self.colour = layers.Linear(width // 2, 3, **init)
 
-    def __call__(self, x, d):
-        dtype = self.density.kernel.dtype
-        encoded = encoding.positional(x, self.octaves[0]).astype(dtype)
-        h = encoded
+    def __call__(self, x, d, *, intermediates=False):
+        dtype, out = self.density.kernel.dtype, {}
+        h = encoded = out["encoding"] = encoding.positional(x, self.octaves[0]).astype(dtype)
         for i, layer in enumerate(self.trunk):
             if i == SKIP_AFTER + 1:  # The joined inputs, without joining them.
                 inputs = encoded.shape[-1]
                 h = encoded @ layer.kernel[:inputs] + (h @ layer.kernel[inputs:] + layer.bias[...])
             else:
                 h = layer(h)
-            h = jax.nn.relu(h)
+            h = out[f"trunk{i + 1}"] = jax.nn.relu(h)
         density = self.density(h)[..., 0]
         # No activation between bottleneck and view layer: their kernels are multiplied, not every point; and what
         # depends on the direction alone is computed once a direction.
@@ -57,8 +60,9 @@ class RadianceMLP(nnx.Module):
         through, beside = self.view.kernel[:width], self.view.kernel[width:]
         view = encoding.positional(d, self.octaves[1]).astype(dtype) @ beside
         view += self.bottleneck.bias[...] @ through + self.view.bias[...]
-        hidden = jax.nn.relu(h @ (self.bottleneck.kernel[...] @ through) + view)
-        return density, jax.nn.sigmoid(self.colour(hidden))
+        hidden = out["view"] = jax.nn.relu(h @ (self.bottleneck.kernel[...] @ through) + view)
+        found = density, jax.nn.sigmoid(self.colour(hidden))
+        return (found, out) if intermediates else found
 
 
 class HashField(nnx.Module):
@@ -69,6 +73,9 @@ class HashField(nnx.Module):
       levels, features, entries: of the grid; `entries` a power of two.
       coarsest, finest: cells along a side of the first and the last level.
       width: of the MLPs: one hidden layer for density, two for colour.
+
+    Intermediates, [..., *]: `encoding`, the grid's features; `density_hidden`; `geometry`, the 16
+    numbers of which the first is the density's logarithm; `colour_hidden1`, `colour_hidden2`.
     """
 
     def __init__(
@@ -100,26 +107,32 @@ class HashField(nnx.Module):
         self.colour_hidden = layers.Linear(width, width, **init)
         self.colour_out = layers.Linear(width, 3, **init)
 
-    def _features(self, x):
-        x = (x + self.bound) / (2 * self.bound)
+    def _geometry(self, x):
+        """The intermediates as far as the density needs them."""
+        x, out = (x + self.bound) / (2 * self.bound), {}
         found = [
             encoding.hash_lookup(table[...], x, resolution)
             for table, resolution in zip(self.tables, self.resolutions)
         ]
-        h = jax.nn.relu(self.density_in(jnp.concatenate(found, -1)))
-        return self.density_out(h)
+        h = out["encoding"] = jnp.concatenate(found, -1)
+        h = out["density_hidden"] = jax.nn.relu(self.density_in(h))
+        out["geometry"] = self.density_out(h)
+        return out
 
     def density(self, x):
         """Density [...] at `x`, not negative."""
-        return _density(self._features(x))
+        return _density(self._geometry(x)["geometry"])
 
-    def __call__(self, x, d):
-        found = self._features(x)
-        directions = encoding.spherical_harmonics(d).astype(found.dtype)
-        directions = jnp.broadcast_to(directions, (*found.shape[:-1], directions.shape[-1]))
-        h = jnp.concatenate([found, directions], -1)
-        h = jax.nn.relu(self.colour_hidden(jax.nn.relu(self.colour_in(h))))
-        return _density(found), jax.nn.sigmoid(self.colour_out(h))
+    def __call__(self, x, d, *, intermediates=False):
+        out = self._geometry(x)
+        geometry = out["geometry"]
+        directions = encoding.spherical_harmonics(d).astype(geometry.dtype)
+        directions = jnp.broadcast_to(directions, (*geometry.shape[:-1], directions.shape[-1]))
+        h = jnp.concatenate([geometry, directions], -1)
+        h = out["colour_hidden1"] = jax.nn.relu(self.colour_in(h))
+        h = out["colour_hidden2"] = jax.nn.relu(self.colour_hidden(h))
+        found = _density(geometry), jax.nn.sigmoid(self.colour_out(h))
+        return (found, out) if intermediates else found
 
 
 @jax.custom_vjp
@@ -133,8 +146,8 @@ _exponential.defvjp(
 )
 
 
-def _density(found):
-    return _exponential(found[..., 0].astype(jnp.float32))
+def _density(geometry):
+    return _exponential(geometry[..., 0].astype(jnp.float32))
 
 
 class OccupancyGrid(nnx.Module):

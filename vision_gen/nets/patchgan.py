@@ -36,12 +36,23 @@ class PatchDiscriminator(nnx.Module):
                 None if plain else layers.BatchNorm(outer, scale_init=scale, rngs=rngs)
             )
 
-    def __call__(self, *images, train):
-        """Logits [batch, h, w, 1] of images [batch, height, width, *] stacked by channel."""
-        x = jnp.concatenate(images, -1)
+    def __call__(self, *images, train, intermediates=False):
+        """Logits of patches.
+
+        Args:
+          *images: [batch, height, width, *], stacked by channel.
+          train: batch statistics, and the running ones updated.
+          intermediates: also return what happens inside.
+
+        Returns:
+          [batch, h, w, 1], and with `intermediates` a dict: `conv1` [batch, height / 2, width / 2,
+          width], ... `conv{stages + 1}`, the maps after each convolution's activation, of which
+          feature matching (Wang et al. 2018) is made.
+        """
+        x, out = jnp.concatenate(images, -1), {}
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms)):
             x = conv(x)
             x = x if norm is None else norm(x, train=train)
             if i < len(self.convs) - 1:
-                x = layers.leaky_relu(x)
-        return x
+                x = out[f"conv{i + 1}"] = layers.leaky_relu(x)
+        return (x, out) if intermediates else x

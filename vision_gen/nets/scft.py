@@ -46,7 +46,7 @@ class Encoder(nnx.Module):
             channel = width
 
     def __call__(self, x):
-        """[batch, height, width, channel] -> all maps, finest first."""
+        """[batch, height, width, channel] -> all maps, finest first: two of each level."""
         maps = []
         for block in self.blocks:
             x = block(x)
@@ -99,7 +99,7 @@ class SCFTGenerator(nnx.Module):
         self, *, width=16, levels=5, residual_blocks=4, norm="layer", chunk=1024, rngs
     ):
         if norm not in NORMS:
-            raise ValueError(f"config.model.norm must be one of {list(NORMS)}, got {norm!r}")
+            raise ValueError(f"norm must be one of {list(NORMS)}, got {norm!r}")
         widths = [width * 2**i for i in range(levels)]
         self.sketch_encoder = Encoder(1, widths, norm=norm, rngs=rngs)
         self.reference_encoder = Encoder(3, widths, norm="none", rngs=rngs)
@@ -121,32 +121,54 @@ class SCFTGenerator(nnx.Module):
         )
         self.chunk = chunk
 
-    def __call__(self, sketch, reference):
+    def __call__(self, sketch, reference, *, intermediates=False):
         """Colours sketches.
 
         Args:
           sketch: [batch, height, width, 1] in [-1, 1], sides multiples of 2^(levels - 1).
-          reference: [batch, height, width, 3] in [-1, 1], of the sketch's size.
+          reference: [batch, *, *, 3] in [-1, 1], of any size with such sides.
+          intermediates: also return what happens inside.
 
         Returns:
-          dict of `image` [batch, height, width, 3] in [-1, 1]; `query` and `key` [batch, h, w, d]
-          at the smallest map, from which `ops.attention.attention_map` makes the attention.
+          [batch, height, width, 3] in [-1, 1], and with `intermediates` a dict:
+            `sketch1`, ... and `reference1`, ...: the encoders' maps, finest first, two of each level;
+            `query`: [batch, h, w, d] at the sketch's smallest map; d is 2 width (2^levels - 1);
+            `key`, `value`: likewise at the reference's; `ops.attention.attention_map` of query and
+              key is where each cell looks;
+            `transferred`, `residual1`, ...: [batch, h, w, d], what is found in the reference, and
+              each residual block's map;
+            `decoder{levels}`, ... `decoder1`: the decoder's map at each level, finest last.
+
+        Raises:
+          ValueError: a side is no multiple of 2^(levels - 1).
         """
-        maps = self.sketch_encoder(sketch)
-        vectors = gather(maps)
-        references = gather(self.reference_encoder(reference))
-        query, key, value = self.query(vectors), self.key(references), self.value(references)
+        least = 2 ** len(self.merge)
+        for name, x in (("sketch", sketch), ("reference", reference)):
+            if x.shape[1] % least or x.shape[2] % least:
+                raise ValueError(
+                    f"SCFTGenerator: the sides of {name} must be multiples of {least}, got {x.shape[1:3]}"
+                )
+        maps, references = self.sketch_encoder(sketch), self.reference_encoder(reference)
+        out = {f"sketch{i}": x for i, x in enumerate(maps, 1)}
+        out |= {f"reference{i}": x for i, x in enumerate(references, 1)}
+        vectors, references = gather(maps), gather(references)
+        query = out["query"] = self.query(vectors)
+        key, value = out["key"], out["value"] = self.key(references), self.value(references)
         flat = lambda x: x.reshape(x.shape[0], -1, x.shape[-1])
         transferred = attention.attend(flat(query), flat(key), flat(value), chunk=self.chunk)
-        x = vectors + transferred.reshape(vectors.shape)
-        for block in self.residual:
-            x = block(x)
-        x = self.bottom(x, vectors)
+        out["transferred"] = transferred.reshape(vectors.shape)
+        x = vectors + out["transferred"]
+        for i, block in enumerate(self.residual, 1):
+            x = out[f"residual{i}"] = block(x)
+        level = len(self.merge) + 1
+        x = out[f"decoder{level}"] = self.bottom(x, vectors)
         skips = maps[1::2][-2::-1]
         for merge, refine, skip in zip(self.merge, self.refine, skips):
+            level -= 1
             x = resample.resize(x, skip.shape[1:3])
-            x = refine(merge(x, skip))
-        return {"image": jnp.tanh(self.out(x)), "query": query, "key": key}
+            x = out[f"decoder{level}"] = refine(merge(x, skip))
+        image = jnp.tanh(self.out(x))
+        return (image, out) if intermediates else image
 
 
 def correspondence_weights(sampling, query_index, query_grid):

@@ -18,7 +18,8 @@ class UNet(nnx.Module):
 
     Args:
       size: side of the images it is made for; the map is 1x1 innermost, so log2(size) stages.
-        Other sizes work if both sides are multiples of `size`'s power of two.
+        Images of any sides that are multiples of `size` are translated as well, the innermost map
+        then larger than 1x1.
       channel: channels in.
       features: channels out.
       width: channels of the first stage; the published 64, at most 8 times that.
@@ -59,27 +60,40 @@ class UNet(nnx.Module):
         # CD512-CD512-CD512: the first three stages on the way up.
         self.dropout_stages = tuple(range(stages - 3, stages))
 
-    def __call__(self, x, keys=None, *, train):
+    def __call__(self, x, keys=None, *, train, intermediates=False):
         """Translates images.
 
         Args:
-          x: [batch, height, width, channel] in [-1, 1].
+          x: [batch, height, width, channel] in [-1, 1], sides multiples of `size`.
           keys: [batch], for dropout; needed if `train`.
           train: batch statistics and dropout (the paper keeps both on at test time).
+          intermediates: also return what happens inside.
 
         Returns:
-          [batch, height, width, features] in [-1, 1].
+          [batch, height, width, features] in [-1, 1], and with `intermediates` a dict, of maps
+          before the activation:
+            `down1`, ... `down{stages}`: each stage's going down; [batch, height / 2, width / 2, width]
+              first;
+            `up{stages}`, ... `up1`: each stage's going up, of twice the size of `down` of its number;
+              [batch, height, width, features] last.
+
+        Raises:
+          ValueError: a side of `x` is no multiple of `size`.
         """
-        skips = []
+        size = 2 ** len(self.down)
+        if x.shape[1] % size or x.shape[2] % size:
+            raise ValueError(f"UNet: the sides of x must be multiples of size {size}, got {x.shape[1:3]}")
+        out = {}
         for i, (conv, norm) in enumerate(zip(self.down, self.down_norm)):
             x = conv(x if i == 0 else layers.leaky_relu(x))
-            x = x if norm is None else norm(x, train=train)
-            skips.append(x)
+            x = out[f"down{i + 1}"] = x if norm is None else norm(x, train=train)
         for i in reversed(range(len(self.up))):
             if i < len(self.up) - 1:
-                x = jnp.concatenate([skips[i], x], -1)
+                x = jnp.concatenate([out[f"down{i + 1}"], x], -1)
             x = self.up[i](jax.nn.relu(x))
             x = x if self.up_norm[i] is None else self.up_norm[i](x, train=train)
             if train and i in self.dropout_stages:
                 x = layers.dropout(x, random.fold(keys, i))
-        return jnp.tanh(x)
+            out[f"up{i + 1}"] = x
+        image = jnp.tanh(x)
+        return (image, out) if intermediates else image

@@ -115,7 +115,7 @@ def size_of(size):
         return Size(*map(int, numbers))
     except (TypeError, ValueError):
         raise ValueError(
-            f"model.size must be one of {tuple(SIZES)} or four numbers, got {size!r}"
+            f"size must be one of {tuple(SIZES)} or four numbers, got {size!r}"
         ) from None
 
 
@@ -160,12 +160,12 @@ class ViT(nnx.Module):
             ("remat", remat, tuple(REMAT)),
         ):
             if value not in allowed:
-                raise ValueError(f"model.{name} must be one of {allowed}, got {value!r}")
+                raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
         size = size_of(size)
         if size.width % size.heads:
-            raise ValueError(f"model.size: {size.heads} heads do not divide the width {size.width}")
+            raise ValueError(f"size: {size.heads} heads do not divide the width {size.width}")
         if image % patch:
-            raise ValueError(f"model.patch {patch} does not divide the images' side {image}")
+            raise ValueError(f"patch {patch} does not divide the images' side {image}")
         self.size, self.patch, self.pool = size, patch, pool
         self.rates, self.remat, self.unroll = (dropout, drop_path), remat, unroll
         self.grid = image // patch
@@ -208,9 +208,9 @@ class ViT(nnx.Module):
           intermediates: also return what happens inside.
 
         Returns:
-          [batch, classes], and with `intermediates` a dict: `attention` [depth, batch, heads,
-          tokens, tokens] and `block` [depth, batch, tokens, width], the blocks' outputs, and
-          `pooled` [batch, width].
+          [batch, classes], and with `intermediates` a dict: `stem` [batch, patches, width], the
+          patches' embeddings; `attention` [depth, batch, heads, tokens, tokens] and `block`
+          [depth, batch, tokens, width], the blocks' outputs; `pooled` [batch, width]; `logits`.
         """
         dropout, drop_path = self.rates
         batch, height, width, channel = images.shape
@@ -219,7 +219,9 @@ class ViT(nnx.Module):
         rows, columns = height // self.patch, width // self.patch
         # A convolution with the patch as its stride is a product.
         patches = images.reshape(batch, rows, self.patch, columns, self.patch, channel)
+        out = {}
         x = self.embed(patches.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, -1))
+        out["stem"] = x
         if self.token is not None:
             token = jnp.broadcast_to(self.token[...], (batch, 1, x.shape[-1]))
             x = jnp.concatenate([token, x], 1)
@@ -239,17 +241,16 @@ class ViT(nnx.Module):
 
         if self.remat != "none":
             block = jax.checkpoint(block, policy=REMAT[self.remat])
-        x, (attention, outputs) = lax.scan(block, x, (state, jnp.arange(depth)), unroll=self.unroll)
+        x, (out["attention"], out["block"]) = lax.scan(block, x, (state, jnp.arange(depth)), unroll=self.unroll)
         if self.pool == "token":
-            pooled = self.norm(x[:, 0])
+            x = self.norm(x[:, 0])
         elif self.pool == "gap":
-            pooled = self.norm(x).mean(1)
+            x = self.norm(x).mean(1)
         else:
-            pooled = self.pooling(self.norm(x))
-        logits = pooled if self.head is None else self.head(pooled)
-        if intermediates:
-            return logits, {"attention": attention, "block": outputs, "pooled": pooled}
-        return logits
+            x = self.pooling(self.norm(x))
+        out["pooled"] = x
+        x = out["logits"] = x if self.head is None else self.head(x)
+        return (x, out) if intermediates else x
 
 
 class AttentionPool(nnx.Module):

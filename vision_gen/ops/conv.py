@@ -63,7 +63,8 @@ def compiler_options(platform=None):
 @functools.cache
 def _known(option, value):
     try:
-        jax.jit(lambda: 0, device=jax.devices("cpu")[0], compiler_options={option: value}).lower().compile()
+        with jax.default_device(jax.devices("cpu")[0]):
+            jax.jit(lambda: 0, compiler_options={option: value}).lower().compile()
     except jax.errors.JaxRuntimeError:
         return False
     return True

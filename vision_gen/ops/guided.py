@@ -16,18 +16,19 @@ from vision_gen.ops import pool, resample
 
 BARRIER = 20.0  # What a pixel of full ink adds to a distance in units of the filter's width.
 WIDTHS = (1.0, 0.7, 0.5)  # Of the filter, in small pixels, one for each turn.
-INK_OF_PAPER = 0.02  # A small pixel with so much ink around it is trusted no more where none should be.
-INK_OF_DOUBT = 0.02  # Trust in a small pixel falls with the square of its ink from about here on.
-LEAST_INK = 1e-3  # Of a line whose colour is asked for.
+INK_AT_ALL = 0.02  # With so much ink around it, a small pixel is no plain paper.
+INK_OF_DOUBT = 0.02  # From about here on, trust in a small pixel falls with the square of the ink around it.
+LITTLE_INK = 0.05  # Around a small pixel: half of a line's colour is then that of all lines.
 
 
 def upsample(image, lines):
     """A small colour image at the size of its line drawing.
 
     Where there are no lines it is bilinear. Up to a line, colours are those of the small pixels on that side of it
-    that have least ink; the ink has the colour that is missing in the small image for its mean.
+    with the least ink. Ink has the colour that the small image lacks around it, or all over where there is little.
+    A change of colour without a line, close to one, is blurred over two or three small pixels.
 
-    Memory: about a dozen maps of the drawing's size.
+    Memory: 300 bytes for each pixel of the drawing, 0.4 GiB for 1,600 x 900.
 
     Args:
       image: [batch, h, w, 3] in [-1, 1], the whole drawing in colour.
@@ -48,16 +49,19 @@ def upsample(image, lines):
     down, up = (lambda x, size=size: resample.resize(x, size) for size in (small, full))
     ink_around = down(ink)
 
-    # Bilinear where there is no ink in a small pixel that counts nor in its neighbours, fading out over one of them.
-    paper = jnp.maximum(1 - ink_around / INK_OF_PAPER, 0)
+    # Bilinear between small pixels that are plain paper, as are all their neighbours.
+    paper = jnp.maximum(1 - ink_around / INK_AT_ALL, 0)
     plain = up(-pool.max_pool(-paper, 3, stride=1, padding=1))
     trust = (1 + ink_around / INK_OF_DOUBT) ** -2
     found = _spread(_nearest(jnp.concatenate([image * trust, trust], -1), full), ink, small)
     fill = plain * up(image) + (1 - plain) * found[..., :3] / found[..., 3:]
 
-    missing = _mean_around(jnp.concatenate([image - down((1 - ink) * fill), ink_around], -1))
-    line = up(missing[..., :3]) + LEAST_INK * fill
-    line = jnp.clip(line / (up(missing[..., 3:]) + LEAST_INK), -1, 1)
+    missing = jnp.concatenate([image - down((1 - ink) * fill), ink_around], -1)
+    overall = missing.mean((1, 2), keepdims=True)
+    overall = overall[..., :3] / jnp.maximum(overall[..., 3:], 1e-6)
+    missing = up(pool.average_pool(missing, 5, padding=2))
+    line = (missing[..., :3] + LITTLE_INK * overall) / (missing[..., 3:] + LITTLE_INK)
+    line = jnp.clip(line, -1, 1)
     return (1 - ink) * fill + ink * line
 
 
@@ -65,12 +69,8 @@ def _nearest(x, size):
     return jax.image.resize(x, (x.shape[0], *size, x.shape[3]), "nearest")
 
 
-def _mean_around(x):
-    return pool.average_pool(x, 3, padding=1)
-
-
 def _spread(x, ink, small):
-    """Sums of `x` [batch, height, width, channel], weighted by the exponential of the negative geodesic distance."""
+    """Sums of `x` [batch, height, width, channel] over places, which weigh less the further away they are."""
     for width in WIDTHS:
         for axis in (1, 2):
             unit = width * x.shape[axis] / small[axis - 1]
@@ -79,7 +79,7 @@ def _spread(x, ink, small):
 
 
 def _spread_along(x, ink, unit, axis):
-    """`_spread` along one axis, with distances in `unit` pixels."""
+    """`_spread` along one axis, `unit` pixels and `1 / BARRIER` pixels of ink being a distance of 1."""
     x, ink = jnp.moveaxis(x, axis, 0), jnp.moveaxis(ink, axis, 0)
     # From each pixel to the next.
     weight = jnp.exp(-1 / unit - BARRIER * (ink[1:] + ink[:-1]) / 2)

@@ -23,9 +23,7 @@ def gan(logits, real, kind):
         return jnp.mean(jax.nn.softplus(-logits if real else logits))
     if kind == "least_squares":
         return jnp.mean((logits - float(real)) ** 2)
-    raise ValueError(
-        f'model.gan_loss must be "cross_entropy" or "least_squares", got {kind!r}'
-    )
+    raise ValueError(f'gan: kind must be "cross_entropy" or "least_squares", got {kind!r}')
 
 
 def gram(maps):

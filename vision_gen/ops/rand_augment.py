@@ -6,7 +6,6 @@ Images [batch, height, width, channel] in [-1, 1]. Every example draws with its 
 import jax
 import jax.numpy as jnp
 
-from vision_gen.errors import InputError
 from vision_gen.ops import random, resample
 
 LARGEST = 10  # Magnitudes are tenths of each operation's range.
@@ -113,22 +112,22 @@ def mix(keys, images, targets, *, mixup=0.0, cutmix=0.0):
     batch is spread over devices. With both switched on each example gets one of them.
 
     Args:
-      keys: [batch]; the batch is even.
+      keys: [batch], an even number.
       images: [batch, height, width, channel].
       targets: [batch, classes], probabilities.
       mixup, cutmix: the parameter alpha of the Beta distribution of the share kept; 0 is off.
 
     Returns:
       (images, targets).
+
+    Raises:
+      ValueError: an odd number of images is to be mixed.
     """
     if not mixup and not cutmix:
         return images, targets
     batch, height, width, _ = images.shape
     if batch % 2:
-        raise InputError(
-            f"mixup and CutMix need an even batch on every device, got {batch}; change "
-            "config.train.batch_size or set config.model.mixup and cutmix to 0"
-        )
+        raise ValueError(f"mix: images must be an even number, got {batch}")
     swap = lambda x: x.reshape(batch // 2, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)
     use_cut = random.bernoulli(random.fold(keys, 0), float(cutmix > 0) / ((mixup > 0) + (cutmix > 0)))
     beta = lambda alpha: jax.vmap(lambda k: jax.random.beta(k, alpha, alpha))(random.fold(keys, 1))

@@ -10,7 +10,7 @@ import numpy as np
 
 from vision_gen.errors import InputError
 from vision_gen.nets import features
-from vision_gen.pretrained import torch_file, weights
+from vision_gen.pretrained import named, torch_file, weights
 
 BATCH_NORM_EPSILON = 1e-3  # Of Inception and EfficientNet alike.
 # On CPU, so many images at a time, whose maps stay in the cache.
@@ -42,57 +42,55 @@ def load(name, path=None, **settings):
         raise InputError(f"the feature network must be one of {sorted(NETWORKS)}, got {name!r}")
     path = weights.find(name) if path is None else path
     network = nnx.eval_shape(lambda: NETWORKS[name](**settings, rngs=nnx.Rngs(0)))
-    return read(path, network), weights.checksum(path)
+    return named.load(read, path, network), weights.checksum(path)
 
 
 def read(path, network):
-    """`network` with the weights of a torch state dict; batch normalisations are folded in.
+    """A torch state dict for a network of `nets.features`; batch normalisations are folded in.
 
     Args:
       path: the file.
-      network: a network of `nets.features`, which may be abstract (`nnx.eval_shape`).
+      network: the network; may be abstract.
+
+    Returns:
+      A `named.Named`.
 
     Raises:
-      InputError: the file cannot be read, or lacks a weight or has it in another shape, by name.
+      InputError: the file cannot be read.
     """
-    state = torch_file.read_state_dict(path)
-    fill(network, state, str(path))
-    return network
+    return translate(torch_file.read_state_dict(path), network, str(path))
 
 
 def fill(network, state, origin="the state dict"):
-    """Sets the parameters of `network` from {name: numpy array}; see `read`."""
+    """Sets the tensors of `network` from {name: numpy array}; see `read`."""
+    return named.put(network, named.fit(translate(state, network, origin), network)[0])
 
-    def take(name, shape):
-        if name not in state:
-            raise InputError(f"{origin}: no weight {name!r}; is it of another architecture?")
-        if state[name].shape != tuple(shape):
-            raise InputError(f"{origin}: {name!r} has shape {state[name].shape}, expected {tuple(shape)}")
-        return np.asarray(state[name], np.float32)
 
-    def put(layer, kernel, bias):
-        layer.kernel.set_value(jnp.asarray(kernel))
-        layer.bias.set_value(jnp.asarray(bias))
-
-    for name, layer in network.convs.items():
-        height, width, channel, count = layer.kernel.shape
+def translate(state, network, origin):
+    """{name: numpy array} for a network of `nets.features`; see `read`."""
+    file = named.Translation(origin, state)
+    file.ignore("*num_batches_tracked", "counters of batches")
+    turned = lambda w: w.transpose(2, 3, 1, 0)
+    for name in network.convs:
         weight, norm = names(network, name)
-        kernel = take(weight, (count, channel, height, width)).transpose(2, 3, 1, 0)
         if norm is None:
-            put(layer, kernel, take(f"{name}.bias", (count,)))
+            file.put(f"convs/{name}/kernel", weight, turned)
+            file.put(f"convs/{name}/bias", f"{name}.bias")
             continue
-        scale, shift, mean, var = (
-            take(f"{norm}.{part}", (count,)) for part in ("weight", "bias", "running_mean", "running_var")
-        )
-        factor = scale / np.sqrt(var + BATCH_NORM_EPSILON)
-        put(layer, kernel * factor, shift - mean * factor)
+        scale, shift, mean, var = (f"{norm}.{part}" for part in ("weight", "bias", "running_mean", "running_var"))
+        factor = lambda scale, var: scale / np.sqrt(var + BATCH_NORM_EPSILON)
+        file.put(f"convs/{name}/kernel", [weight, scale, var], lambda w, s, v: turned(w) * factor(s, v))
+        file.put(f"convs/{name}/bias", [shift, mean, scale, var], lambda b, m, s, v: b - m * factor(s, v))
     if hasattr(network, "fc"):
-        linears = {"_fc" if isinstance(network, features.EfficientNetLite0) else "fc": network.fc}
+        linears = {"fc": "_fc" if isinstance(network, features.EfficientNetLite0) else "fc"}
     else:
-        linears = dict(network.linears)
-    for name, layer in linears.items():
-        kernel = take(f"{name}.weight", layer.kernel.shape[::-1]).T
-        put(layer, kernel, take(f"{name}.bias", layer.bias.shape))
+        linears = {f"linears/{name}": name for name in network.linears}
+    for ours, name in linears.items():
+        file.put(f"{ours}/kernel", f"{name}.weight", np.transpose)
+        file.put(f"{ours}/bias", f"{name}.bias")
+    if not linears:
+        file.ignore("classifier.*", "the classes are not asked for")
+    return file.result()
 
 
 def names(network, conv):
@@ -108,7 +106,7 @@ def names(network, conv):
 
 
 def apply(network, activations=None):
-    """A function (params, images) -> {name: activation} to be jitted, and the params.
+    """A function (params, images) -> {name: intermediate} to be jitted, and the params.
 
     Args:
       network: of `nets.features`.
@@ -117,7 +115,7 @@ def apply(network, activations=None):
     graphdef, params = nnx.split(network)
 
     def whole(params, images):
-        found = nnx.merge(graphdef, params)(images)
+        _, found = nnx.merge(graphdef, params)(images, intermediates=True)
         return {name: found[name] for name in activations or found}
 
     def in_parts(params, images):

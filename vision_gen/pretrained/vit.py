@@ -1,5 +1,6 @@
 """Published ViT weights for `nets.vit.ViT`: the original release, torchvision, timm, transformers."""
 
+import math
 import pathlib
 import zipfile
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from vision_gen.errors import InputError
 from vision_gen.nets import vit
-from vision_gen.pretrained import torch_file
+from vision_gen.pretrained import named, torch_file
 
 # Where each release keeps what a ViT has. `block` has the number of the block put in; `qkv` is one
 # joint projection or three. A name stands for NAME.weight and NAME.bias, a pair for itself.
@@ -70,21 +71,73 @@ TORCH = {
 }
 
 
-def read_torch(path, params):
-    """A state dict of timm, torchvision or transformers; which, its names tell.
+def read(path, network):
+    """A file of any release that is known, for a `nets.vit.ViT`: the original `.npz`, or a state dict of timm, torchvision or
+    transformers (which, its names tell).
 
     Args:
-      path: a torch file.
-      params: of a `nets.vit.ViT`; not changed. Positions of another resolution are interpolated.
-        A head of another number of classes than the file's is kept as it is.
+      path: the file.
+      network: the `ViT`; may be abstract.
 
     Returns:
-      `params` with the file's values.
+      A `named.Named`.
 
     Raises:
-      InputError: the file cannot be read or does not fit; names the weight.
+      InputError: the file cannot be read, or is of none of these.
     """
-    state = torch_file.read_state_dict(path)
+    if pathlib.Path(path).suffix == ".npz":
+        return _read_npz(path, network.size.depth)
+    return _read_torch(path, network.size.depth)
+
+
+def adapt(name, value, like):
+    """`System.adapt` of a ViT: positions of another resolution are interpolated, a head of other classes keeps its start."""
+    if name == "positions" and value.shape[1] == like.shape[1]:
+        there, here = _grid(value.shape[0]), _grid(like.shape[0])
+        if there and here and value.shape[0] - there**2 == like.shape[0] - here**2:
+            found = vit.interpolate_positions(jnp.asarray(value), there, (here, here))
+            return found, f"interpolated from {there} x {there} to {here} x {here} patches"
+    if name.startswith("head/") and value.shape[:-1] == like.shape[:-1]:
+        return None, f"kept its start: {value.shape[-1]} classes there, {like.shape[-1]} here"
+    return None
+
+
+def _grid(tokens):
+    """Patches along a side of a table of positions, with or without a class token; None where it is no square."""
+    for count in (tokens, tokens - 1):
+        if math.isqrt(count) ** 2 == count:
+            return math.isqrt(count)
+    return None
+
+
+def _blocks(file, depth, block):
+    """Puts the stacked tensors of all blocks.
+
+    Args:
+      file: a `named.Translation`.
+      depth: blocks of the network.
+      block: function of a block's number that gives {our name: ([the file's], function of them)}.
+    """
+    blocks = [block(i) for i in range(depth)]
+    for ours, (first, make) in blocks[0].items():
+        count = len(first)
+        stack = lambda *arrays, make=make, n=count: np.stack([make(*arrays[i : i + n]) for i in range(0, len(arrays), n)])
+        file.put(f"blocks/{ours}", [name for b in blocks for name in b[ours][0]], stack)
+
+
+_same = lambda x: x
+_transposed = lambda x: x.T
+_beside = lambda *parts: np.concatenate(parts, -1)
+
+
+def _read_torch(path, depth):
+    state = torch_file.read(path)
+    for entry in ("model", "state_dict"):  # As training scripts wrap it.
+        if isinstance(state, dict) and isinstance(state.get(entry), dict):
+            state = torch_file.read_state_dict(path, entry)
+            break
+    else:
+        state = torch_file.read_state_dict(path)
     known = [
         layout
         for layout in TORCH.values()
@@ -94,139 +147,76 @@ def read_torch(path, params):
         raise InputError(
             f"{path}: not a ViT of {', '.join(TORCH)}; its first weight is {next(iter(state), None)!r}"
         )
-    layout = known[0]
+    layout, file = known[0], named.Translation(path, state)
 
     def pair(name):
-        weight, bias = name if isinstance(name, tuple) else (f"{name}.weight", f"{name}.bias")
-        return _get(path, state, weight), _get(path, state, bias)
-
-    def linear(name):
-        weight, bias = pair(name)
-        return {"kernel": weight.T, "bias": bias}
-
-    def norm(name):
-        scale, bias = pair(name)
-        return {"scale": scale, "bias": bias}
+        return name if isinstance(name, tuple) else (f"{name}.weight", f"{name}.bias")
 
     def block(index):
         prefix = layout["block"].format(index)
-        at = lambda name: tuple(prefix + n for n in name) if isinstance(name, tuple) else prefix + name
-        return {
-            "norm1": norm(at(layout["norm1"])),
-            "attention": {
-                "qkv": _side_by_side([linear(at(name)) for name in layout["qkv"]]),
-                "out": linear(at(layout["out"])),
-            },
-            "norm2": norm(at(layout["norm2"])),
-            "expand": linear(at(layout["expand"])),
-            "contract": linear(at(layout["contract"])),
-        }
+        at = lambda name: tuple(prefix + n for n in pair(name))
+        found = {}
+        for ours, names in (("norm1", layout["norm1"]), ("norm2", layout["norm2"])):
+            scale, bias = at(names)
+            found |= {f"{ours}/scale": ([scale], _same), f"{ours}/bias": ([bias], _same)}
+        for ours in ("out", "expand", "contract"):
+            weight, bias = at(layout[ours])
+            name = "attention/out" if ours == "out" else ours
+            found |= {f"{name}/kernel": ([weight], _transposed), f"{name}/bias": ([bias], _same)}
+        weights, biases = zip(*(at(name) for name in layout["qkv"]))
+        found["attention/qkv/kernel"] = weights, lambda *parts: _beside(*(p.T for p in parts))
+        found["attention/qkv/bias"] = biases, _beside
+        return found
 
+    first = lambda x: x[0]
+    file.put("token", layout["token"], first)
+    file.put("positions", layout["positions"], first)
     weight, bias = pair(layout["embed"])
     # (width, channel, row, column) to rows in the order row, column, channel.
-    embed = {"kernel": weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]), "bias": bias}
-    head = f"{layout['head']}.weight" in state
-    found = {
-        "token": _get(path, state, layout["token"])[0],
-        "positions": state[layout["positions"]][0],
-        "embed": embed,
-        "norm": norm(layout["norm"]),
-        "head": linear(layout["head"]) if head else None,
-    }
-    return _fill(path, params, found, block)
+    file.put("embed/kernel", weight, lambda w: w.transpose(2, 3, 1, 0).reshape(-1, w.shape[0]))
+    file.put("embed/bias", bias)
+    _blocks(file, depth, block)
+    for ours, name, make in (("norm/scale", "norm", None), ("head/kernel", "head", _transposed)):
+        weight, bias = pair(layout[name])
+        file.put(ours, weight, make)
+        file.put(f"{name}/bias", bias)
+    return file.result()
 
 
-def read_npz(path, params):
-    """A file of the original release, such as `B_16.npz` or those of augreg.
-
-    Arguments, result and errors as `read_torch`.
-    """
+def _read_npz(path, depth):
     try:
-        with np.load(pathlib.Path(path), allow_pickle=False) as file:
-            state = dict(file)
+        with np.load(pathlib.Path(path), allow_pickle=False) as archive:
+            state = dict(archive)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a readable .npz file ({error})") from error
-    get = lambda name: _get(path, state, name)
-
-    def linear(name, inputs=1):
-        kernel = get(f"{name}/kernel")
-        inputs = int(np.prod(kernel.shape[:inputs]))
-        return {"kernel": kernel.reshape(inputs, -1), "bias": get(f"{name}/bias").ravel()}
-
-    def norm(name):
-        return {"scale": get(f"{name}/scale"), "bias": get(f"{name}/bias")}
+    if "embedding/kernel" not in state:
+        raise InputError(f"{path}: not a ViT of the original release; its first weight is {next(iter(state), None)!r}")
+    file = named.Translation(path, state)
+    rows = lambda axes: lambda x: x.reshape(int(np.prod(x.shape[:axes])), -1)
 
     def block(index):
         prefix = f"Transformer/encoderblock_{index}"
         attention = f"{prefix}/MultiHeadDotProductAttention_1"
-        return {
-            "norm1": norm(f"{prefix}/LayerNorm_0"),
-            "attention": {
-                "qkv": _side_by_side([linear(f"{attention}/{n}") for n in ("query", "key", "value")]),
-                "out": linear(f"{attention}/out", 2),
-            },
-            "norm2": norm(f"{prefix}/LayerNorm_2"),
-            "expand": linear(f"{prefix}/MlpBlock_3/Dense_0"),
-            "contract": linear(f"{prefix}/MlpBlock_3/Dense_1"),
+        heads = [f"{attention}/{n}" for n in ("query", "key", "value")]
+        found = {
+            "attention/qkv/kernel": ([f"{n}/kernel" for n in heads], lambda *p: _beside(*map(rows(1), p))),
+            "attention/qkv/bias": ([f"{n}/bias" for n in heads], lambda *p: _beside(*(x.ravel() for x in p))),
+            "attention/out/kernel": ([f"{attention}/out/kernel"], rows(2)),
+            "attention/out/bias": ([f"{attention}/out/bias"], _same),
         }
+        for ours, name in (("norm1", "LayerNorm_0"), ("norm2", "LayerNorm_2")):
+            found |= {f"{ours}/{part}": ([f"{prefix}/{name}/{part}"], _same) for part in ("scale", "bias")}
+        for ours, name in (("expand", "Dense_0"), ("contract", "Dense_1")):
+            found |= {f"{ours}/{part}": ([f"{prefix}/MlpBlock_3/{name}/{part}"], _same) for part in ("kernel", "bias")}
+        return found
 
-    found = {
-        "token": get("cls")[0],
-        "positions": get("Transformer/posembed_input/pos_embedding")[0],
-        "embed": linear("embedding", 3),
-        "norm": norm("Transformer/encoder_norm"),
-        "head": linear("head") if "head/kernel" in state else None,
-    }
-    return _fill(path, params, found, block)
-
-
-def _get(path, state, name):
-    if name not in state:
-        raise InputError(f"{path}: no weight {name!r}; is it of another architecture?")
-    return np.asarray(state[name], np.float32)
-
-
-def _side_by_side(parts):
-    return {
-        field: np.concatenate([part[field] for part in parts], -1) for field in ("kernel", "bias")
-    }
-
-
-def _fill(path, params, found, block):
-    depth = params["blocks"]["norm1"]["scale"].shape[0]
-    blocks = [block(i) for i in range(depth)]
-    try:
-        block(depth)
-    except InputError:
-        pass
-    else:
-        raise InputError(f"{path}: has more than the network's {depth} blocks")
-    found["blocks"] = _stack(blocks)
-    grid = round((found["positions"].shape[0] - 1) ** 0.5)
-    wanted = round((params["positions"].shape[0] - 1) ** 0.5)
-    found["positions"] = vit.interpolate_positions(
-        jnp.asarray(found["positions"]), grid, (wanted, wanted)
-    )
-    kept = params.get("head")
-    if kept and (found["head"] is None or found["head"]["bias"].shape != kept["bias"].shape):
-        found["head"] = kept
-    return _checked(path, params, found, "")
-
-
-def _stack(trees):
-    if isinstance(trees[0], dict):
-        return {name: _stack([tree[name] for tree in trees]) for name in trees[0]}
-    return np.stack(trees)
-
-
-def _checked(path, like, found, name):
-    if isinstance(like, dict):
-        missing = set(like) - set(found)
-        if missing:
-            raise InputError(f"{path}: has no {name}{sorted(missing)[0]}; the network has one")
-        return {key: _checked(path, like[key], found[key], f"{name}{key}.") for key in like}
-    if tuple(found.shape) != tuple(like.shape):
-        raise InputError(
-            f"{path}: {name[:-1]} has shape {list(found.shape)}, the network {list(like.shape)}"
-        )
-    return jnp.asarray(found, jnp.float32)
+    first = lambda x: x[0]
+    file.put("token", "cls", first)
+    file.put("positions", "Transformer/posembed_input/pos_embedding", first)
+    file.put("embed/kernel", "embedding/kernel", rows(3))
+    file.put("embed/bias", "embedding/bias")
+    _blocks(file, depth, block)
+    for ours, name in (("norm", "Transformer/encoder_norm"), ("head", "head")):
+        for part in ("scale", "bias") if ours == "norm" else ("kernel", "bias"):
+            file.put(f"{ours}/{part}", f"{name}/{part}")
+    return file.result()

@@ -4,10 +4,12 @@ Trained as its successors do (Touvron et al. 2021; Steiner et al. 2022): AdamW, 
 RandAugment, mixup and CutMix, label smoothing, stochastic depth.
 """
 
+import dataclasses
+from typing import Literal
+
 from flax import nnx
 import jax
 import jax.numpy as jnp
-from ml_collections import FrozenConfigDict
 
 from vision_gen import values
 from vision_gen.engine.fitting import CentralSquare
@@ -17,34 +19,64 @@ from vision_gen.errors import InputError
 from vision_gen.metrics import accuracy
 from vision_gen.nets import vit
 from vision_gen.ops import augment, colour, rand_augment, random, resample
+from vision_gen.pretrained import vit as pretrained
+from vision_gen.settings import Count, CountOrNone, NotNegative, Share
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """`config.model` of the classifier; the defaults are Steiner et al.'s for ImageNet-1k, augmentation `medium2`."""
+
+    size: str | tuple[int, ...] = "B"  # "Ti", "S", "B", "L", "H", or width, MLP, heads, depth: (128, 256, 4, 4).
+    patch: Count = 16  # Pixels along a patch's side.
+    classes: Count = 1000
+    positions: Literal["learned", "sincos"] = "learned"
+    pool: Literal["token", "gap", "map"] = "token"  # Class token, mean of the patches, attention with a learned query.
+    dropout: Share = 0.1
+    drop_path: Share = 0.1  # Stochastic depth of the last block; linearly less before.
+    remat: Literal["none", "full", "dots"] = "none"  # Compute again in the backward pass: see `nets.vit.ViT`.
+    unroll: Count = 1  # The number of blocks is faster on CPU, and moves less memory on GPU.
+    label_smoothing: Share = 0.0
+    crop_area: Share = 0.05  # Least share of an image that a random crop has; 1 is off.
+    flip: bool = True
+    operations: CountOrNone = 2  # Of RandAugment, each image.
+    magnitude: NotNegative = 15 / 3
+    mixup: NotNegative = 0.2  # Alpha; 0 is off.
+    cutmix: NotNegative = 0.0  # Alpha; 0 is off.
 
 
 class Classifier(System):
-    """One player, the network.
+    """One player, the network."""
 
-    `config.model`: `size`, `patch`, `classes`, `positions`, `pool`, `dropout`, `drop_path` and
-    `remat` and `unroll` of `nets.vit.ViT`; `label_smoothing`; augmentation: `flip`, `crop_area`
-    (see `augment.resized_crop`; 1 is off), `operations` and `magnitude` of RandAugment, `mixup` and `cutmix` (alpha, 0 is
-    off).
-    """
-
+    Settings = Settings
     players = ("network",)
+    readers = {"network": pretrained.read}
     columns = ("image", "attention")
 
-    def __init__(self, config, *, rngs):
-        model = config.model
-        names = ("size", "patch", "classes", "positions", "pool", "dropout", "drop_path", "remat")
-        try:
-            self.network = vit.ViT(
-                image=config.data.size,
-                # Runs from before the field have none.
-                unroll=model.get("unroll", 1),
-                **{name: model[name] for name in names},
-                rngs=rngs,
+    def __init__(self, experiment, *, rngs):
+        model = experiment.model
+        if len(set(experiment.data.resolution)) > 1:
+            raise InputError(f"config.data.size must be that of a square for a ViT, got {experiment.data.size}")
+        names = ("size", "patch", "classes", "positions", "pool", "dropout", "drop_path", "remat", "unroll")
+        self.network = vit.ViT(
+            image=experiment.data.resolution[0], **{name: getattr(model, name) for name in names}, rngs=rngs
+        )
+        self.model = nnx.static(model)
+
+    @classmethod
+    def adapt(cls, attribute, name, value, like):
+        return pretrained.adapt(name, value, like)
+
+    @classmethod
+    def check(cls, experiment, source):
+        """As many classes as the data has."""
+        if not source.classes:
+            raise InputError("config.data.labels must be True to train a classifier, of data that has labels")
+        if len(source.classes) != experiment.model.classes:
+            raise InputError(
+                f"config.model.classes is {experiment.model.classes}, but the data has {len(source.classes)}: "
+                f"{', '.join(source.classes[:12])}"
             )
-        except ValueError as error:
-            raise InputError(f"config.{error}") from error
-        self.model = nnx.static(FrozenConfigDict(model))
 
     @classmethod
     def tools(cls, experiment, facts):
@@ -54,7 +86,7 @@ class Classifier(System):
                 "Says what an image shows.",
                 inputs={"image": values.Image()},
                 outputs={"scores": values.Scores(tuple(facts["classes"]))},
-                fitting=CentralSquare(experiment.data.size, multiple=experiment.model.patch),
+                fitting=CentralSquare(experiment.data.resolution[0], multiple=experiment.model.patch),
             )
         ]
 
@@ -62,10 +94,10 @@ class Classifier(System):
         """Probabilities [batch, classes] of images [batch, height, width, 3] in [-1, 1]."""
         return jax.nn.softmax(self.network(image).astype(jnp.float32))
 
-    def forward(self, batch, keys):
+    def forward(self, batch, now):
         """Logits [batch, classes] of the augmented images, and the targets they should have."""
         model = self.model
-        key = lambda i: random.fold(keys, i)
+        key = lambda i: random.fold(now.keys, i)
         images = colour.from_uint8(batch["colour"])
         if model.crop_area < 1:
             images = augment.resized_crop(key(0), images, area=model.crop_area)
@@ -77,12 +109,17 @@ class Classifier(System):
             )
         targets = jax.nn.one_hot(batch["label"], model.classes)
         targets += model.label_smoothing * (1 / model.classes - targets)
+        if (model.mixup or model.cutmix) and len(images) % 2:
+            raise InputError(
+                f"mixup and CutMix need an even batch on every device, got {len(images)}; change "
+                "config.train.batch_size or set config.model.mixup and config.model.cutmix to 0"
+            )
         images, targets = rand_augment.mix(
             key(3), images, targets, mixup=model.mixup, cutmix=model.cutmix
         )
         return {"logits": self.network(images, key(4)), "targets": targets}
 
-    def network_loss(self, out, batch, keys):
+    def network_loss(self, out, batch, now):
         """Cross-entropy against the smoothed and mixed labels."""
         log = jax.nn.log_softmax(out["logits"].astype(jnp.float32))
         return {"cross_entropy": -jnp.mean((out["targets"] * log).sum(-1))}

@@ -1,15 +1,15 @@
 """NeRF: scenes as neural radiance fields for view synthesis.
 
-Mildenhall, Srinivasan, Tancik, Barron, Ramamoorthi, Ng, ECCV 2020; with `config.model.encoding =
-"hash"` the field is that of Mueller, Evans, Schied, Keller, SIGGRAPH 2022, and an occupancy grid
-says where to sample.
+`NeRF` is that of Mildenhall, Srinivasan, Tancik, Barron, Ramamoorthi, Ng, ECCV 2020; the field of `HashNeRF` that of Mueller,
+Evans, Schied, Keller, SIGGRAPH 2022, and an occupancy grid says where to sample.
 """
+
+import dataclasses
 
 from flax import nnx
 import jax
 from jax import lax
 import jax.numpy as jnp
-from ml_collections import FrozenConfigDict
 import numpy as np
 
 from vision_gen import values
@@ -19,54 +19,66 @@ from vision_gen.errors import InputError
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import nerf as net
 from vision_gen.ops import chunks, colour, random, rays, volume
+from vision_gen.pretrained import nerf as pretrained
+from vision_gen.settings import Count, NotNegative, Share
 from vision_gen.values.cameras import Rig
 
 
-class NeRF(System):
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """`config.model` of NeRF; the defaults are the paper's."""
+
+    white_background: bool = True
+    near: NotNegative = 2.0  # Depths between which rays are sampled.
+    far: NotNegative = 6.0
+    chunk: Count = 4096  # Rays rendered at a time.
+    width: Count = 256  # Of the MLPs.
+    coarse_samples: Count = 64
+    fine_samples: Count = 128
+    density_noise: NotNegative = 0.0  # Standard deviation added to raw densities in training.
+    ndc: bool = False  # Rays in normalised device coordinates: for forward-facing captures.
+
+
+@dataclasses.dataclass(frozen=True)
+class HashSettings:
+    """`config.model` of NeRF with a hash grid; the grid's defaults are the paper's."""
+
+    white_background: bool = True
+    near: NotNegative = 2.0  # Depths between which rays are sampled.
+    far: NotNegative = 6.0
+    chunk: Count = 4096  # Rays rendered at a time.
+    bound: NotNegative = 1.5  # The scene lies in [-bound, bound]^3.
+    levels: Count = 16  # Of the grid, `features` an entry, at most `entries` (a power of two) a level,
+    features: Count = 2
+    entries: Count = 2**19
+    coarsest: Count = 16  # from so many cells along a side
+    finest: Count = 2048  # to so many.
+    width: Count = 64  # Of the MLPs.
+    samples: Count = 64  # A ray.
+    occupancy_bins: Count = 128  # A ray, looked up in the occupancy grid.
+    occupancy_resolution: Count = 64
+    occupancy_visited: Count = 8192  # Cells a step.
+    explore: Share = 0.05  # Of the samples, those spread over all bins.
+
+    def __post_init__(self):
+        if self.entries & (self.entries - 1):
+            raise InputError(f"entries must be a power of two, got {self.entries}")
+
+
+class RadianceField(System):
     """One player, the field, that minimises the squared error of the colours of rays.
 
     An example to train on is a bundle of rays from all over the scene, one to evaluate on a whole
-    view; see `data.scenes`.
-
-    `config.model`: `encoding` ("positional" or "hash"), `white_background`, `near` and `far` in
-    depth, `chunk` (rays rendered at a time).
-    With "positional": `width`, `coarse_samples`, `fine_samples`, `density_noise` (standard
-    deviation added to raw densities in training), `ndc`.
-    With "hash": `bound`, `levels`, `features`, `entries`, `coarsest`, `finest`, `width`, `samples`
-    a ray, `occupancy_bins` a ray looked up in the occupancy grid, `occupancy_resolution`,
-    `occupancy_visited` cells a step, `explore` (share of the samples spread over all bins).
+    view; see `data.scene`. Subclasses have `_march`.
     """
 
     players = ("field",)
     columns = ("truth", "output", "depth")
     evaluation_batch = 1
 
-    def __init__(self, config, *, rngs):
-        model = config.model
-        if model.encoding == "positional":
-            self.field = nnx.Dict(
-                coarse=net.RadianceMLP(width=model.width, rngs=rngs),
-                fine=net.RadianceMLP(width=model.width, rngs=rngs),
-            )
-        elif model.encoding == "hash":
-            if model.entries & (model.entries - 1):
-                raise InputError(f"config.model.entries must be a power of two, got {model.entries}")
-            names = ("bound", "levels", "features", "entries", "coarsest", "finest", "width")
-            self.field = net.HashField(**{name: model[name] for name in names}, rngs=rngs)
-            self.occupancy = net.OccupancyGrid(
-                bound=model.bound,
-                resolution=model.occupancy_resolution,
-                visited=model.occupancy_visited,
-            )
-        else:
-            raise InputError(
-                f'config.model.encoding must be "positional" or "hash", got {model.encoding!r}'
-            )
-        self.model = nnx.static(FrozenConfigDict(model))
-
     @classmethod
-    def units(cls, config):
-        return "rays", config.data.rays
+    def units(cls, experiment):
+        return "rays", experiment.data.rays
 
     @classmethod
     def tools(cls, experiment, facts):
@@ -96,77 +108,26 @@ class NeRF(System):
           What `volume.composite` gives, for the fine network; `coarse`, the colours of the coarse
           one, where there is one.
         """
-        model = self.model
         origin, direction = rays.camera_rays(pixel, pose, intrinsics)
         view = direction / jnp.linalg.norm(direction, axis=-1, keepdims=True)
         draw = lambda i, n: None if keys is None else random.uniform(
             random.fold(keys, i), (*pixel.shape[1:-1], n)
         )
-        if model.encoding == "hash":
-            return self._render_hash(origin, direction, view, draw)
-        if model.ndc:
-            origin, direction = rays.ndc(origin, direction, intrinsics)
-        return self._render_positional(origin, direction, view, draw, keys)
+        return self._march(origin, direction, view, intrinsics, draw, keys)
+
+    def _march(self, origin, direction, view, intrinsics, draw, keys):
+        """`render_rays` of rays [batch, rays, 3]; `draw(i, n)` are the i-th draws of n a ray, or None."""
+        raise NotImplementedError
 
     def _background(self):
         return (1.0, 1.0, 1.0) if self.model.white_background else None
 
-    def _render_positional(self, origin, direction, view, draw, keys):
-        model = self.model
-        full = lambda value: jnp.full((*origin.shape[:-1], 1), value)
-
-        def look(field, t, i):
-            x = origin[..., None, :] + t[..., None] * direction[..., None, :]
-            density, colour = field(x, view[..., None, :])
-            if keys is not None and model.density_noise:
-                noise = jax.vmap(lambda k: jax.random.normal(k, density.shape[1:]))
-                density = density + model.density_noise * noise(random.fold(keys, i))
-            return volume.composite(
-                density, colour, t, volume.lengths(t), direction, self._background()
-            )
-
-        t = volume.stratified(
-            full(model.near), full(model.far), model.coarse_samples, draw(0, model.coarse_samples)
-        )
-        coarse = look(self.field.coarse, t, 1)
-        middles = (t[..., 1:] + t[..., :-1]) / 2
-        more, _ = volume.importance(
-            middles, coarse["weights"][..., 1:-1], model.fine_samples, draw(2, model.fine_samples)
-        )
-        fine = look(self.field.fine, jnp.sort(jnp.concatenate([t, more], -1), -1), 3)
-        return {**fine, "coarse": coarse["colour"]}
-
-    def _render_hash(self, origin, direction, view, draw):
-        model = self.model
-        near, far = rays.through_box(
-            origin, direction, -model.bound, model.bound, model.near, model.far
-        )
-        bins = model.occupancy_bins
-        edges = near + (far - near) * jnp.linspace(0, 1, bins + 1)
-        middles = (edges[..., 1:] + edges[..., :-1]) / 2
-        at = lambda t: origin[..., None, :] + t[..., None] * direction[..., None, :]
-        width = jnp.diff(edges)
-        # The grid holds maxima, and a ray may pass an occupied cell by: a bin hides at most a
-        # quarter of what lies behind it, so that there are samples behind as well.
-        norm = jnp.linalg.norm(direction, axis=-1, keepdims=True)
-        density = jnp.minimum(self.occupancy(at(middles)), 0.29 / jnp.maximum(width * norm, 1e-9))
-        weights = volume.composite(density, None, middles, width, direction)["weights"]
-        # A sample of every bin's neighbourhood: the grid's cells are no finer than the bins.
-        weights = jnp.maximum(weights, jnp.maximum(_shift(weights, 1), _shift(weights, -1)))
-        weights += (model.explore * weights.sum(-1, keepdims=True) + 1e-6) / bins
-        t, length = volume.importance(edges, weights, model.samples, draw(0, model.samples))
-        x = at(t)
-        density, colour = self.field(x, view[..., None, :])
-        return volume.composite(density, colour, t, length, direction, self._background())
-
-    def forward(self, batch, keys):
+    def forward(self, batch, now):
         """Colours of a bundle's rays, [batch, rays, 3] in [0, 1]."""
-        if self.model.encoding == "hash":
-            self.occupancy.update(self.field.density)
-        found = self.render_rays(batch["pixel"], batch["pose"], batch["intrinsics"], keys)
+        found = self.render_rays(batch["pixel"], batch["pose"], batch["intrinsics"], now.keys)
         return {name: found[name] for name in ("colour", "coarse") if name in found}
 
-    def field_loss(self, out, batch, keys):
+    def field_loss(self, out, batch, now):
         """Equation 6: the squared error of the fine and of the coarse colours."""
         truth = self._over_background(batch["colour"])
         error = lambda colour: jnp.mean((colour - truth) ** 2)
@@ -272,6 +233,98 @@ class NeRF(System):
         """`orbit`: a film around the scene, the depth beside the colour."""
         film = model.film(f"{source.cameras['path']}:frames={model.config.data.film_frames}")
         return {"orbit": np.concatenate([film["film"], film["depth"]], 2)}
+
+
+class NeRF(RadianceField):
+    """A coarse and a fine MLP of encoded positions."""
+
+    Settings = Settings
+    readers = {"field": pretrained.read}
+
+    def __init__(self, experiment, *, rngs):
+        model = experiment.model
+        self.field = nnx.Dict(
+            coarse=net.RadianceMLP(width=model.width, rngs=rngs),
+            fine=net.RadianceMLP(width=model.width, rngs=rngs),
+        )
+        self.model = nnx.static(model)
+
+    @classmethod
+    def migrate(cls, record):
+        model = dict(record["model"])
+        system = "nerf.HashNeRF" if model.pop("encoding") == "hash" else record["system"]
+        return {**record, "system": system, "model": model}
+
+    def _march(self, origin, direction, view, intrinsics, draw, keys):
+        model = self.model
+        if model.ndc:
+            origin, direction = rays.ndc(origin, direction, intrinsics)
+        full = lambda value: jnp.full((*origin.shape[:-1], 1), value)
+
+        def look(field, t, i):
+            x = origin[..., None, :] + t[..., None] * direction[..., None, :]
+            density, colour = field(x, view[..., None, :])
+            if keys is not None and model.density_noise:
+                noise = jax.vmap(lambda k: jax.random.normal(k, density.shape[1:]))
+                density = density + model.density_noise * noise(random.fold(keys, i))
+            return volume.composite(
+                density, colour, t, volume.lengths(t), direction, self._background()
+            )
+
+        t = volume.stratified(
+            full(model.near), full(model.far), model.coarse_samples, draw(0, model.coarse_samples)
+        )
+        coarse = look(self.field.coarse, t, 1)
+        middles = (t[..., 1:] + t[..., :-1]) / 2
+        more, _ = volume.importance(
+            middles, coarse["weights"][..., 1:-1], model.fine_samples, draw(2, model.fine_samples)
+        )
+        fine = look(self.field.fine, jnp.sort(jnp.concatenate([t, more], -1), -1), 3)
+        return {**fine, "coarse": coarse["colour"]}
+
+
+class HashNeRF(RadianceField):
+    """Small MLPs of features from a multi-resolution hash grid."""
+
+    Settings = HashSettings
+
+    def __init__(self, experiment, *, rngs):
+        model = experiment.model
+        names = ("bound", "levels", "features", "entries", "coarsest", "finest", "width")
+        self.field = net.HashField(**{name: getattr(model, name) for name in names}, rngs=rngs)
+        self.occupancy = net.OccupancyGrid(
+            bound=model.bound,
+            resolution=model.occupancy_resolution,
+            visited=model.occupancy_visited,
+        )
+        self.model = nnx.static(model)
+
+    def forward(self, batch, now):
+        self.occupancy.update(self.field.density)
+        return super().forward(batch, now)
+
+    def _march(self, origin, direction, view, intrinsics, draw, keys):
+        model = self.model
+        near, far = rays.through_box(
+            origin, direction, -model.bound, model.bound, model.near, model.far
+        )
+        bins = model.occupancy_bins
+        edges = near + (far - near) * jnp.linspace(0, 1, bins + 1)
+        middles = (edges[..., 1:] + edges[..., :-1]) / 2
+        at = lambda t: origin[..., None, :] + t[..., None] * direction[..., None, :]
+        width = jnp.diff(edges)
+        # The grid holds maxima, and a ray may pass an occupied cell by: a bin hides at most a
+        # quarter of what lies behind it, so that there are samples behind as well.
+        norm = jnp.linalg.norm(direction, axis=-1, keepdims=True)
+        density = jnp.minimum(self.occupancy(at(middles)), 0.29 / jnp.maximum(width * norm, 1e-9))
+        weights = volume.composite(density, None, middles, width, direction)["weights"]
+        # A sample of every bin's neighbourhood: the grid's cells are no finer than the bins.
+        weights = jnp.maximum(weights, jnp.maximum(_shift(weights, 1), _shift(weights, -1)))
+        weights += (model.explore * weights.sum(-1, keepdims=True) + 1e-6) / bins
+        t, length = volume.importance(edges, weights, model.samples, draw(0, model.samples))
+        x = at(t)
+        density, colour = self.field(x, view[..., None, :])
+        return volume.composite(density, colour, t, length, direction, self._background())
 
 
 def _shift(x, by):

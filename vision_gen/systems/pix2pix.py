@@ -1,17 +1,19 @@
 """pix2pix: image-to-image translation with conditional adversarial networks.
 
 Isola, Zhu, Zhou, Efros, CVPR 2017. A U-Net translates line drawings into colour drawings against
-a PatchGAN that looks at drawing and image together.
+a PatchGAN that looks at drawing and image together. Trained on pairs, examples that have a `source`, it translates
+that into `colour`.
 """
 
+import dataclasses
 import math
+from typing import Literal
 
 from flax import nnx
 import jax
 import jax.numpy as jnp
-from ml_collections import FrozenConfigDict
 
-from vision_gen import values
+from vision_gen import data, values
 from vision_gen.engine.fitting import WholePicture
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
@@ -19,60 +21,72 @@ from vision_gen.metrics import image as metrics
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.nets.unet import UNet
 from vision_gen.ops import augment, colour, losses, random
+from vision_gen.pretrained import pix2pix as pretrained
+from vision_gen.settings import Count, NotNegative, Share
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """`config.model` of pix2pix; the defaults are the paper's but for the noise at test time."""
+
+    width: Count = 64  # Channels of the generator's first stage.
+    discriminator_width: Count = 64
+    gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"
+    l1_weight: NotNegative = 100.0
+    jitter: NotNegative = 286 / 256  # Images are enlarged by it, and a window of the old size is cut; 1 is off.
+    flip: bool = True
+    line_share: Share = 0.7  # Of the sketches, those that are the artist's; see `augment.sketches`.
+    xdog_share: Share = 0.8  # Of the others, those by XDoG.
+    noise_at_test: bool = False  # The paper's dropout and batch statistics at test time, which suit its batch of 1.
 
 
 class Pix2Pix(System):
-    """Discriminator, then generator, each step (equations 1 to 4).
+    """Discriminator, then generator, each step (equations 1 to 4)."""
 
-    `config.model`: `width` and `discriminator_width` (64), `gan_loss` ("cross_entropy" or
-    "least_squares"), `l1_weight` (100), `jitter` (286 / 256), `flip`, `line_share` and
-    `xdog_share` (see `augment.sketches`), `noise_at_test` (the paper's dropout and batch
-    statistics at test time).
-    """
-
+    Settings = Settings
     players = ("discriminator", "generator")
+    readers = {"generator": pretrained.read_generator, "discriminator": pretrained.read_discriminator}
     columns = ("sketch", "output", "truth")
 
-    def __init__(self, config, *, rngs):
-        model = config.model
-        self.generator = UNet(size=config.data.size, width=model.width, rngs=rngs)
+    def __init__(self, experiment, *, rngs):
+        model = experiment.model
+        self.generator = UNet(size=min(experiment.data.resolution), width=model.width, rngs=rngs)
         self.discriminator = PatchDiscriminator(
             channel=6, width=model.discriminator_width, rngs=rngs
         )
-        self.model = nnx.static(FrozenConfigDict(model))
+        self.model = nnx.static(model)
 
     @classmethod
     def tools(cls, experiment, facts):
         # The U-Net's map is one pixel at the size that it was trained at.
-        stride = 2 ** int(math.log2(experiment.data.size))
+        stride = 2 ** int(math.log2(min(experiment.data.resolution)))
+        pairs = "source" in data.shapes(experiment.data)
         return [
             Tool(
                 "translate",
-                "Colours a line drawing.",
-                inputs={"sketch": values.Image(channels=1, lines=True)},
+                "Translates an image as those of the pairs." if pairs else "Colours a line drawing.",
+                inputs={"sketch": values.Image() if pairs else values.Image(channels=1, lines=True)},
                 outputs={"image": values.Image()},
                 options={"seed": values.Seed()} if experiment.model.noise_at_test else {},
                 fitting=WholePicture(stride=stride, tile=max(1024, 2 * stride)),
             )
         ]
 
-    def forward(self, batch, keys):
+    def forward(self, batch, now):
         """source, target [batch, height, width, 3] and the generated fake."""
         model = self.model
-        key = lambda i: random.fold(keys, i)
-        source = augment.sketches(
-            batch, key(0), line_share=model.line_share, xdog_share=model.xdog_share
-        )
+        key = lambda i: random.fold(now.keys, i)
+        source = _source(batch, key(0), line_share=model.line_share, xdog_share=model.xdog_share)
         target = colour.from_uint8(batch["colour"])
         if model.jitter > 1:
             source, target = augment.crop(key(1), source, target, scale=model.jitter)
         if model.flip:
             source, target = augment.flip(key(2), source, target)
-        source = jnp.repeat(source, 3, -1)
+        source = _rgb(source)
         fake = self.generator(source, key(3), train=True)
         return {"source": source, "target": target, "fake": fake}
 
-    def discriminator_loss(self, out, batch, keys):
+    def discriminator_loss(self, out, batch, now):
         """Equation 1, halved as the paper does to slow the discriminator down."""
         kind = self.model.gan_loss
         fake = self.discriminator(out["source"], out["fake"], train=True)
@@ -82,7 +96,7 @@ class Pix2Pix(System):
             "real": 0.5 * losses.gan(real, True, kind),
         }
 
-    def generator_loss(self, out, batch, keys):
+    def generator_loss(self, out, batch, now):
         """Equation 4: adversarial and L1."""
         logits = self.discriminator(out["source"], out["fake"], train=True)
         return {
@@ -91,14 +105,22 @@ class Pix2Pix(System):
         }
 
     def translate(self, *, sketch, seed=None):
-        """Colours sketches [batch, height, width, 1] in [-1, 1]; `seed` [batch] is that of the test-time noise."""
+        """Colours sketches [batch, height, width, 1], or translates images [..., 3], in [-1, 1].
+
+        `seed` [batch] is that of the test-time noise.
+        """
         return self._painted(sketch, None if seed is None else jax.vmap(jax.random.key)(seed))
 
     def _painted(self, sketch, keys):
-        return self.generator(jnp.repeat(sketch, 3, -1), keys, train=self.model.noise_at_test)
+        if not self.model.noise_at_test:
+            return self.generator(_rgb(sketch), train=False)
+        graphdef, state = nnx.split(self.generator)
+        # One at a time: the paper's statistics at test time are those of a single image.
+        alone = lambda given: nnx.merge(graphdef, state, copy=True)(given[0][None], given[1][None], train=True)[0]
+        return jax.lax.map(alone, (_rgb(sketch), keys))
 
     def _held_out(self, batch, keys):
-        sketch = augment.sketches(batch, keys)
+        sketch = _source(batch, keys)
         return sketch, colour.from_uint8(batch["colour"]), self._painted(sketch, keys)
 
     def sample(self, batch, keys):
@@ -111,6 +133,18 @@ class Pix2Pix(System):
         return {
             "psnr": metrics.psnr(fake, target),
             "ssim": metrics.ssim(fake, target),
-            "psnr_sketch": metrics.psnr(jnp.repeat(sketch, 3, -1), target),
+            "psnr_sketch": metrics.psnr(_rgb(sketch), target),
         }
+
+
+def _source(batch, keys, **shares):
+    """What is translated, in [-1, 1]: `source` [batch, height, width, 3] of pairs, otherwise sketches [..., 1]."""
+    if "source" in batch:
+        return colour.from_uint8(batch["source"])
+    return augment.sketches(batch, keys, **shares)
+
+
+def _rgb(image):
+    """[..., 1 or 3] as [..., 3]."""
+    return jnp.repeat(image, 3 // image.shape[-1], -1)
 

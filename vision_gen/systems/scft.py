@@ -6,25 +6,25 @@ the sketch of the image in the changed colours, which only the reference shows, 
 warp is known, so is which region of the reference each region of the sketch should attend to.
 """
 
+import dataclasses
+from typing import Literal
+
 from flax import nnx
 import jax
 from jax import lax
 import jax.numpy as jnp
-from ml_collections import FrozenConfigDict
-import numpy as np
-from PIL import ImageDraw
 
 from vision_gen import values
-from vision_gen.engine import sheets
 from vision_gen.engine.fitting import WholePicture
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
-from vision_gen.errors import InputError
+from vision_gen.figures.correspondence import draw_correspondence
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import scft as net
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.ops import attention, augment, chunks, colour, losses, random, resample, tps
 from vision_gen.pretrained import features
+from vision_gen.settings import Count, CountOrNone, NotNegative, Share
 
 # Positions may be off by this share of the image's side to count as found.
 CORRESPONDENCE_RADIUS = 0.1
@@ -36,35 +36,51 @@ PERCEPTUAL = {
 }
 
 
-def _is_perceptual(model):
-    if not (model.perceptual_weight or model.style_weight):
-        return False
-    if model.perceptual not in PERCEPTUAL:
-        raise InputError(
-            f"config.model.perceptual must be one of {sorted(PERCEPTUAL)}, got {model.perceptual!r}; without one, "
-            "perceptual_weight and style_weight must be 0"
-        )
-    return True
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """`config.model` of SCFT; the defaults are the paper's, but for the perceptual network."""
+
+    width: Count = 16  # Channels of the first level.
+    levels: Count = 5  # Resolutions: 5 make 16 x 16 cells of 256 px.
+    residual_blocks: CountOrNone = 4
+    norm: Literal["layer", "instance", "none"] = "layer"  # See `nets.scft.SCFTGenerator`.
+    attention_chunk: Count = 1024  # Queries that attend at a time.
+    discriminator_width: Count = 64
+    discriminator_norm: Literal["batch", "none"] = "batch"
+    gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"
+    gan_weight: NotNegative = 1.0
+    reconstruction_weight: NotNegative = 30.0
+    triplet_weight: NotNegative = 1.0
+    triplet_margin: NotNegative = 12.0
+    perceptual: Literal["efficientnet-lite0", "vgg19"] = "efficientnet-lite0"  # The paper's: "vgg19".
+    perceptual_weight: NotNegative = 0.01
+    style_weight: NotNegative = 50.0
+    jitter_shift: NotNegative = 0.2  # The appearance transform: how far colours shift,
+    jitter_hue: NotNegative = 0.0  # and how far hues turn.
+    tps_points: Count = 3  # The warp: control points along a side,
+    tps_scale: NotNegative = 0.3  # and how far each moves, of half the image's side.
+    flip: bool = True
+    line_share: Share = 0.7  # Of the sketches, those that are the artist's; see `augment.sketches`.
+    xdog_share: Share = 0.8  # Of the others, those by XDoG.
+
+    @property
+    def is_perceptual(self):
+        """Whether features of a classifier are compared."""
+        return bool(self.perceptual_weight or self.style_weight)
 
 
 class SCFT(System):
-    """Discriminator, then generator, each step (section 3.4).
+    """Discriminator, then generator, each step (section 3.4)."""
 
-    `config.model`: `width`, `levels`, `residual_blocks`, `norm`, `attention_chunk` (see
-    `nets.scft.SCFTGenerator`); `discriminator_width` and `discriminator_norm` ("batch" or "none"); `gan_loss`; the weights `gan_weight` (1),
-    `reconstruction_weight` (30), `triplet_weight` (1) and `triplet_margin` (12); `perceptual_weight`
-    (0.01) and `style_weight` (50) of features of `perceptual`, a key of `PERCEPTUAL`; the appearance
-    transform's `jitter_shift` and `jitter_hue`; the warp's `tps_points` and `tps_scale`; `flip`,
-    `line_share`, `xdog_share`.
-    """
-
+    Settings = Settings
     players = ("discriminator", "generator")
+    readers = {"perceptual": features.read}
     columns = ("sketch", "reference", "output", "truth", "other", "recoloured")
 
-    def __init__(self, config, *, rngs):
-        model = FrozenConfigDict(config.model)
+    def __init__(self, experiment, *, rngs):
+        model = experiment.model
         self.model = nnx.static(model)
-        if _is_perceptual(model):
+        if model.is_perceptual:
             self.perceptual = features.NETWORKS[model.perceptual](
                 **PERCEPTUAL[model.perceptual][0], rngs=rngs
             )
@@ -94,19 +110,15 @@ class SCFT(System):
                 # Every place attends to the whole reference: no tiles, and cells of the size that was trained with.
                 fitting=WholePicture(
                     stride=2 ** (experiment.model.levels - 1),
-                    size=int(np.min(experiment.data.size)),
+                    size=min(experiment.data.resolution),
                     apart=("reference",),
                 ),
             )
         ]
 
     @classmethod
-    def frozen(cls, config):
-        model = config.model
-        if not _is_perceptual(model):
-            return {}
-        network, _ = features.load(model.perceptual, **PERCEPTUAL[model.perceptual][0])
-        return {"perceptual": nnx.to_pure_dict(nnx.state(network))}
+    def default_init(cls, settings):
+        return {"perceptual": settings.perceptual} if settings.is_perceptual else {}
 
     def references(self, target, keys):
         """The augmented-self reference of images, and the sampling grid that made it.
@@ -119,10 +131,10 @@ class SCFT(System):
         grid = tps.flow(*spline, *target.shape[1:3])
         return resample.grid_sample(target, grid, padding="border"), spline
 
-    def forward(self, batch, keys):
+    def forward(self, batch, now):
         """sketch, target = a(image), reference = s(a(image)), fake, query, key, sampling."""
         model = self.model
-        key = lambda i: random.fold(keys, i)
+        key = lambda i: random.fold(now.keys, i)
         sketch = augment.sketches(
             batch, key(0), line_share=model.line_share, xdog_share=model.xdog_share
         )
@@ -131,25 +143,25 @@ class SCFT(System):
             sketch, image = augment.flip(key(1), sketch, image)
         target = colour.jitter(image, key(2), shift=model.jitter_shift, hue=model.jitter_hue)
         reference, spline = self.references(target, key(3))
-        painted = self.generator(sketch, reference)
+        fake, inside = self.generator(sketch, reference, intermediates=True)
         return {
             "sketch": sketch,
             "target": target,
             "reference": reference,
-            "fake": painted["image"],
-            "query": painted["query"],
-            "key": painted["key"],
-            "sampling": tps.flow(*spline, *painted["key"].shape[1:3]),
+            "fake": fake,
+            "query": inside["query"],
+            "key": inside["key"],
+            "sampling": tps.flow(*spline, *inside["key"].shape[1:3]),
         }
 
-    def discriminator_loss(self, out, batch, keys):
+    def discriminator_loss(self, out, batch, now):
         """The adversarial game of equation 6, conditioned on the sketch."""
         kind = self.model.gan_loss
         fake = self.discriminator(out["sketch"], out["fake"], train=True)
         real = self.discriminator(out["sketch"], out["target"], train=True)
         return {"fake": losses.gan(fake, False, kind), "real": losses.gan(real, True, kind)}
 
-    def generator_loss(self, out, batch, keys):
+    def generator_loss(self, out, batch, now):
         """Equation 9: adversarial, reconstruction, triplet, perceptual, style."""
         model = self.model
         logits = self.discriminator(out["sketch"], out["fake"], train=True)
@@ -162,12 +174,13 @@ class SCFT(System):
                 out["query"],
                 out["key"],
                 out["sampling"],
-                random.fold(keys, 4),
+                random.fold(now.keys, 4),
                 margin=model.triplet_margin,
                 chunk=model.attention_chunk,
             )
-        if _is_perceptual(model):
-            fakes, targets = self.perceptual(out["fake"]), self.perceptual(out["target"])
+        if model.is_perceptual:
+            activations = lambda images: self.perceptual(images, intermediates=True)[1]
+            fakes, targets = activations(out["fake"]), activations(out["target"])
             _, layers = PERCEPTUAL[model.perceptual]
             terms["perceptual"] = model.perceptual_weight * sum(
                 losses.l1(fakes[name], targets[name]) for name in layers
@@ -180,12 +193,12 @@ class SCFT(System):
 
     def translate(self, *, sketch, reference):
         """Colours sketches [batch, height, width, 1] like references [..., 3], in [-1, 1]."""
-        return self.generator(sketch, reference)["image"]
+        return self.generator(sketch, reference)
 
     def attention(self, *, sketch, reference):
         """Where each cell of a sketch looks: [batch, h, w, h, w], sums to 1 over the last two."""
-        painted = self.generator(sketch, reference)
-        query, key = painted["query"], painted["key"]
+        _, inside = self.generator(sketch, reference, intermediates=True)
+        query, key = inside["query"], inside["key"]
         flat = lambda x: x.reshape(x.shape[0], -1, x.shape[-1])
         return attention.attention_map(flat(query), flat(key)).reshape(
             *query.shape[:3], *key.shape[1:3]
@@ -219,8 +232,8 @@ class SCFT(System):
         that nothing moved; `_all` counts blank cells too.
         """
         sketch, target, reference, spline = self._held_out(batch, keys)
-        painted = self.generator(sketch, reference)
-        fake, query, key = painted["image"], painted["query"], painted["key"]
+        fake, inside = self.generator(sketch, reference, intermediates=True)
+        query, key = inside["query"], inside["key"]
         inked = resample.average_pool(sketch, query.shape[1:3])[..., 0] < 0.9
         inked = inked.reshape(inked.shape[0], -1)
         found, identity, valid = correspondence(query, key, tps.flow(*spline, *key.shape[1:3]))
@@ -262,60 +275,6 @@ class SCFT(System):
     def figures(cls, model, source):
         """`correspondence`: query points on sketches and where in the reference they look."""
         return {"correspondence": draw_correspondence(model.apply("look", source, 6))}
-
-
-def draw_correspondence(look, *, points=5, scale=3):
-    """Rows of sketch, reference with the attended places, and the attention of the first point.
-
-    A dot on the sketch is a query; the dot of its colour on the reference is where its attention
-    is strongest, and the ring of its colour is where the warp has put it.
-
-    Args:
-      look: from `SCFT.look`, numpy.
-      points: queries a sketch, spread over the cells with ink.
-      scale: enlargement.
-
-    Returns:
-      [height, width, 3] uint8.
-    """
-    palette = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324"]
-    columns = {"sketch": [], "reference": [], "attention of red": []}
-    for sketch, reference, attended, truth, valid in zip(
-        *(look[name] for name in ("sketch", "reference", "attention", "truth", "valid"))
-    ):
-        height, width = attended.shape[:2]
-        cell = sketch.shape[0] // height
-        ink = sketch[..., 0].reshape(height, cell, width, cell).mean((1, 3)).ravel()
-        candidates = np.flatnonzero((ink < 0.7) & valid)
-        if not len(candidates):
-            candidates = np.flatnonzero(valid)
-        queries = candidates[np.linspace(0, len(candidates) - 1, points + 2).astype(int)[1:-1]]
-        tiles = [sheets.enlarge(x, scale) for x in (sketch, reference)]
-        left, right = (ImageDraw.Draw(tile) for tile in tiles)
-        side = tiles[0].width
-        for query, tint in zip(queries, palette):
-            place = lambda x, y: (x * side, y * side)
-            row, column = divmod(int(query), width)
-            dot(left, place((column + 0.5) / width, (row + 0.5) / height), tint)
-            best = int(attended[row, column].argmax())
-            dot(right, place((best % width + 0.5) / width, (best // width + 0.5) / height), tint)
-            dot(right, place(*((truth[query] + 1) / 2)), tint, ring=True)
-        row, column = divmod(int(queries[0]), width)
-        heat = attended[row, column] / attended[row, column].max()
-        heat = np.kron(1 - 2 * heat, np.ones((cell, cell)))[..., None]
-        columns["sketch"].append(np.asarray(tiles[0]))
-        columns["reference"].append(np.asarray(tiles[1]))
-        columns["attention of red"].append(np.asarray(sheets.enlarge(heat, scale)))
-    return sheets.sheet(
-        {name: np.stack(tiles).astype(np.float32) / 127.5 - 1 for name, tiles in columns.items()}
-    )
-
-
-def dot(draw, centre, tint, *, ring=False):
-    """A filled dot, or a ring, around (x, y) on a PIL drawing."""
-    radius = 7 if ring else 4
-    box = [centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius]
-    draw.ellipse(box, fill=None if ring else tint, outline=tint if ring else "white", width=2 if ring else 1)
 
 
 def similarity_triplet(query, key, sampling, keys, *, margin=12.0, chunk=1024):

@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-from vision_gen.data import scenes
+from vision_gen.data import cameras
 from vision_gen.errors import InputError
 from vision_gen.values.kind import Kind, is_path, made
 
@@ -54,7 +54,7 @@ class Rig:
 
     @classmethod
     def kept(cls, record):
-        """Of `data.scenes.Views.cameras`, as it was kept with a run; None of None."""
+        """Of `data.scene.Scene.cameras`, as it was kept with a run; None of None."""
         if record is None:
             return None
         pose, intrinsics = (np.asarray(record[name], np.float32) for name in ("pose", "intrinsics"))
@@ -76,7 +76,7 @@ class Rig:
         tilt = mean_elevation if elevation is None else np.radians(elevation)
         level = np.cos(turn) * first + np.sin(turn) * np.cross(up, first)
         away = np.cos(tilt) * level + np.sin(tilt) * up
-        return self.view(scenes.look_at(centre + distance * mean_distance * away, centre, up))
+        return self.view(cameras.look_at(centre + distance * mean_distance * away, centre, up))
 
     def circle(self, frames, **place):
         """Cameras all around, [frames]."""
@@ -88,10 +88,10 @@ class Rig:
         turns = np.linspace(0, 2 * np.pi, frames, endpoint=False)
         offsets = np.stack([np.cos(turns), -np.sin(turns), -np.sin(turns / 2)], -1) * spread
         places = mean[:, 3] + offsets @ mean[:, :3].T
-        return [self.view(scenes.look_at(place, focus, mean[:, 1])) for place in places]
+        return [self.view(cameras.look_at(place, focus, mean[:, 1])) for place in places]
 
     def _before(self):
-        mean, places = scenes.average_pose(self.pose), self.pose[:, :, 3]
+        mean, places = cameras.average_pose(self.pose), self.pose[:, :, 3]
         spread = np.percentile(np.abs((places - mean[:, 3]) @ mean[:, :3]), 90, axis=0)
         return mean, spread, mean[:, 3] - mean[:, 2] * 10 * max(spread.max(), 1e-3)
 
@@ -103,7 +103,7 @@ class Rig:
             up, away = mean[:, 1], mean[:, 3] - centre
             first = away - (away @ up) * up
             return centre, up, first / np.linalg.norm(first), np.linalg.norm(away), 0.0
-        centre = scenes.scene_centre(self.pose)
+        centre = cameras.scene_centre(self.pose)
         up = self.pose[:, :, 1].mean(0)
         up = np.eye(3)[np.abs(up).argmax()] * np.sign(up[np.abs(up).argmax()])
         away = places - centre

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from configs import nerf_demo
-from vision_gen.data import scenes, sources
+from vision_gen import data
+from vision_gen.data import analytic_scene, llff, nerf_synthetic, transforms
 from vision_gen.errors import InputError
 from vision_gen.ops import rays
 from vision_gen.values.cameras import Rig
@@ -18,17 +18,15 @@ SIZE = 16
 
 @pytest.fixture(scope="module")
 def truth():
-    return scenes.analytic_scene("test", SIZE)
+    return analytic_scene.render("test", SIZE)
 
 
 def matrix(pose):
     return np.concatenate([pose, [[0, 0, 0, 1]]]).tolist()
 
 
-def config_for(name, folder):
-    config = nerf_demo.get_config()
-    config.data.update(name=name, dir=str(folder), downscale=1)
-    return config
+def opened(name, folder, split):
+    return data.open(data.Settings(name=name, dir=str(folder)), split)
 
 
 @pytest.fixture
@@ -73,7 +71,7 @@ def edit(path, change):
 
 
 def test_nerf_synthetic_is_read_as_it_was_written(synthetic, truth):
-    views = sources.open_source(config_for("nerf_synthetic", synthetic), "test")
+    views = opened("nerf_synthetic", synthetic, "test")
     assert len(views) == len(truth.names)
     np.testing.assert_array_equal(views[3]["colour"], truth.colour[3])
     np.testing.assert_allclose(views[3]["pose"], truth.pose[3], atol=1e-6)
@@ -81,13 +79,14 @@ def test_nerf_synthetic_is_read_as_it_was_written(synthetic, truth):
 
 
 def test_downscaling_takes_the_intrinsics_along(synthetic, truth):
-    scene = scenes.nerf_synthetic(synthetic, "test", 2)
+    scene = nerf_synthetic.read(synthetic, "test", 2)
     assert scene.colour.shape[1:3] == (SIZE // 2, SIZE // 2)
     np.testing.assert_allclose(scene.intrinsics[0, :4], truth.intrinsics[0, :4] / 2, rtol=1e-5)
 
 
-def test_every_ray_is_in_one_bundle_with_its_own_camera(truth):
-    found = scenes.Rays(truth, 64)
+def test_every_ray_is_in_one_bundle_with_its_own_camera():
+    settings = data.Settings(name="analytic_scene", size=SIZE, rays=64)
+    truth, found = analytic_scene.render("train", SIZE), data.open(settings, "train")
     seen = set()
     for bundle in (found[i] for i in range(len(found))):
         view = [np.abs(truth.pose - p).sum((1, 2)).argmin() for p in bundle["pose"]]
@@ -95,17 +94,37 @@ def test_every_ray_is_in_one_bundle_with_its_own_camera(truth):
         np.testing.assert_array_equal(bundle["colour"], truth.colour[view, y, x])
         seen |= set(zip(view, y, x))
     assert len(seen) == len(found) * 64 == truth.colour.size // 4
+    assert found.shapes == data.shapes(settings)
+
+
+def test_views_need_not_be_square():
+    scene = analytic_scene.render("val", (12, 20))
+    square = analytic_scene.render("val", 20)
+    # The same camera, the field of view of the width.
+    np.testing.assert_array_equal(scene.colour, square.colour[:, 4:16])
+    np.testing.assert_allclose(scene.intrinsics[:, :4], square.intrinsics[:, :4] - [0, 0, 0, 4])
+    assert data.open(data.Settings(name="analytic_scene", size=(12, 20)), "val")[0]["colour"].shape == (12, 20, 4)
+
+
+def test_an_example_of_noise_has_cameras_that_look_at_the_scene():
+    settings = data.Settings(name="nerf_synthetic", rays=5)
+    found = data.example(settings, np.random.default_rng(0))
+    assert {name: (value.shape, value.dtype) for name, value in found.items()} == {
+        name: (array.shape, array.dtype) for name, array in data.shapes(settings).items()
+    }
+    place, ahead = found["pose"][0, :, 3], -found["pose"][0, :, 2]
+    np.testing.assert_allclose(place + 4 * ahead, 0, atol=1e-5)
+    assert not any(value.any() for value in data.example(settings).values())
 
 
 def test_transforms_holds_every_eighth_out_and_fits_cameras_into_the_unit_cube(captured, truth):
-    config = config_for("transforms", captured)
-    held, train = (scenes.transforms(captured, split) for split in ("test", "train"))
+    held, train = (transforms.read(captured, split) for split in ("test", "train"))
     assert held.names == ("000.png", "008.png") and not set(held.names) & set(train.names)
     assert len(held.names) + len(train.names) == len(truth.names)
     assert np.abs(train.pose[:, :, 3]).max() <= 1 + 1e-6
     np.testing.assert_allclose(held.intrinsics[0, :4], truth.intrinsics[0, :4], rtol=1e-5)
     assert held.intrinsics[0, 4] == pytest.approx(0.01)
-    assert len(sources.open_source(config, "val")) == 2
+    assert len(opened("transforms", captured, "val")) == 2
 
 
 def test_llff_axes_focal_length_and_recentring(tmp_path):
@@ -120,11 +139,11 @@ def test_llff_axes_focal_length_and_recentring(tmp_path):
         rows.append(np.concatenate([full.ravel(), [2.0, 9.0]]))
         Image.fromarray(np.full((20, 30, 3), 9 * i, np.uint8)).save(tmp_path / "images" / f"{i}.png")
     np.save(tmp_path / "poses_bounds.npy", np.stack(rows))
-    scene = scenes.llff(tmp_path, "train", 1)
+    scene = llff.read(tmp_path, "train", 1)
     assert len(scene.names) == 7 and scene.path == "spiral"
     np.testing.assert_allclose(scene.pose[:, :, :3], np.tile(np.eye(3), (7, 1, 1)), atol=1e-6)
     assert scene.intrinsics[0, 0] == pytest.approx(25)  # 50 for a width of 60, the images have 30.
-    everything = np.concatenate([scene.pose, scenes.llff(tmp_path, "test", 1).pose])
+    everything = np.concatenate([scene.pose, llff.read(tmp_path, "test", 1).pose])
     np.testing.assert_allclose(everything[:, :, 3].mean(0), 0, atol=1e-6)
     assert all(view.pose[2, 2] > 0.9 for view in Rig.kept(scene.cameras).spiral(5))
 
@@ -143,7 +162,7 @@ def test_bad_scenes_are_named(synthetic, captured, tmp_path):
     train = synthetic / "transforms_train.json"
     original = train.read_text()
 
-    def refused(change, match, reader=scenes.nerf_synthetic, folder=synthetic, path=train):
+    def refused(change, match, reader=nerf_synthetic.read, folder=synthetic, path=train):
         before = path.read_text()
         edit(path, change)
         with pytest.raises(InputError, match=match):
@@ -170,15 +189,15 @@ def test_bad_scenes_are_named(synthetic, captured, tmp_path):
     refused(
         lambda r: r["frames"][1].update(file_path="gone.png"),
         "1 of 16 images are missing, the first: gone.png",
-        scenes.transforms,
+        transforms.read,
         captured,
         path,
     )
     Image.new("RGBA", (8, 4)).save(synthetic / "train" / "r_5.png")
     with pytest.raises(InputError, match="r_5.png: 8 x 4 pixels, but r_0.png has 16 x 16"):
-        scenes.nerf_synthetic(synthetic, "train")
+        nerf_synthetic.read(synthetic, "train")
     assert train.read_text() == original
     with pytest.raises(InputError, match="transforms_train.json: no such file"):
-        scenes.nerf_synthetic(tmp_path, "train")
+        nerf_synthetic.read(tmp_path, "train")
     with pytest.raises(InputError, match="is not a folder; llff needs one"):
-        sources.open_source(config_for("llff", tmp_path / "none"), "train")
+        opened("llff", tmp_path / "none", "train")

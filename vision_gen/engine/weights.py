@@ -1,0 +1,140 @@
+"""Where a run's weights come from at its start: `config.init`, for trained and frozen networks alike.
+
+`config.init.<attribute>` is one of: the name of published weights ("vgg19"; see `pretrained.weights`); a file that the system has a
+reader for; a run or an entry of the zoo, whose network of the same name, or of the one after a colon ("runs/x:generator"), is
+taken as it is used, with averaged parameters and running statistics. Patterns in `config.init.allow` name tensors that may
+be missing or unused; anything else of the kind is an error.
+"""
+
+import pathlib
+
+from flax import nnx
+from ml_collections import ConfigDict
+
+from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import experiment as experiments
+from vision_gen.errors import InputError
+from vision_gen.pretrained import named
+from vision_gen.pretrained import weights as published
+from vision_gen.settings import nearest
+
+HINT = " (config.init.allow names what may be missing or unused)"
+
+
+def with_origins(experiment, workdir):
+    """The experiment with `config.origin`: of the runs that `config.init` names, what their networks are built of.
+
+    It stands in the run's config.json, so that the run still opens when the others are gone.
+
+    Args:
+      experiment: an `experiment.Experiment`.
+      workdir: of the run; where it exists already, it has them.
+
+    Raises:
+      InputError: a run that is named cannot be read.
+    """
+    if (workdir / "config.json").exists():
+        found = ckpt.load_config(workdir).get("origin", {})
+    else:
+        found = {name: _origin(name, source) for name, source in experiment.init.items() if _run(source)}
+    if not found:
+        return experiment
+    config = experiment.config.copy_and_resolve_references()
+    with config.unlocked():
+        config.origin = ConfigDict(found)
+    return experiments.Experiment(config)
+
+
+def load(experiment):
+    """The tensors that `config.init` names.
+
+    Args:
+      experiment: an `experiment.Experiment`, from `with_origins`.
+
+    Returns:
+      (tensors, lines): {attribute: {name in the network, such as "down/0/kernel": float32 array}}, without those that
+      keep their start; and for the log what was read, and what kept its start and why.
+
+    Raises:
+      InputError: something is not there or does not fit; names it.
+    """
+    if not experiment.init:
+        return {}, []
+    system = nnx.eval_shape(lambda: experiment.system(experiment, rngs=nnx.Rngs(0)))
+    found, lines = {}, []
+    for attribute, source in experiment.init.items():
+        if not hasattr(system, attribute):
+            raise InputError(f"config.init.{attribute} is {source!r}, but with these settings there is no such network")
+        network = getattr(system, attribute)
+        try:
+            tensors = _read(experiment, attribute, source, network)
+            adapt = lambda name, value, like, attribute=attribute: experiment.system.adapt(attribute, name, value, like)
+            found[attribute], notes = named.fit(tensors, network, adapt=adapt, allow=experiment.allow, hint=HINT)
+        except InputError as error:
+            raise InputError(f"config.init.{attribute}: {error}") from error
+        lines.append(f"{attribute}: {len(found[attribute])} tensors of {tensors.origin}")
+        lines += [f"{attribute}: {note}" for note in notes]
+    return found, lines
+
+
+def _run(source):
+    """(folder of a run, network in it or "") where a source names a run, else None."""
+    folder, _, attribute = source.partition(":")
+    path = ckpt.folder(folder)
+    return (path, attribute) if (path / "config.json").is_file() else None
+
+
+def _origin(name, source):
+    path, attribute = _run(source)
+    config = ckpt.load_config(path)
+    return dict(
+        run=str(path),
+        attribute=attribute or name,
+        system=config.system,
+        model=config.model.to_dict(),
+        data=config.data.to_dict(),
+    )
+
+
+def _read(experiment, attribute, source, network):
+    """A `named.Named` of one source."""
+    if _run(source):
+        return _of_run(*_run(source), attribute)
+    reader = experiment.system.readers.get(attribute)
+    if source in published.FILES:
+        path = published.find(source)
+    elif pathlib.Path(source).expanduser().is_dir():
+        raise InputError(f"{source!r} is a folder without a run: there is no config.json in it")
+    elif "/" in source or "." in source or pathlib.Path(source).exists():
+        path = pathlib.Path(source).expanduser()
+    else:
+        raise InputError(f"{source!r} is neither a file nor a run, nor published weights{nearest(source, published.FILES)}")
+    if reader is None:
+        raise InputError(f"no published format of this network is read; give a run instead of {source!r}")
+    file = path if path.exists() else pathlib.Path(str(path).rpartition(":")[0])  # Behind a colon: how to read it.
+    if not file.is_file():
+        raise InputError(f"{path}: no such file")
+    found = reader(path, network)
+    found.origin = f"{found.origin} (SHA-256 {published.checksum(file)[:16]}...)"
+    return found
+
+
+def _of_run(path, attribute, name):
+    """A network of another run, as that run uses it."""
+    attribute = attribute or name
+    other = experiments.Experiment(ckpt.load_config(path))
+    manager = ckpt.Checkpoints(path, other, read_only=True)
+    try:
+        step = manager.chosen("best")
+        raw = manager.raw(step)
+    finally:
+        manager.close()
+    tensors = {}
+    for part in ("params", "rest", "ema"):  # Averages replace the parameters that they are of.
+        for full, value in raw.items():
+            if full.startswith(f"{part}/{attribute}/"):
+                tensors[full.removeprefix(f"{part}/{attribute}/")] = value
+    if not tensors:
+        known = sorted({full.split("/")[1] for full in raw if full.startswith("params/")})
+        raise InputError(f"the run {str(path)!r} has no network {attribute!r}{nearest(attribute, known)}")
+    return named.Named(f"{attribute} of {path} (checkpoint of step {step})", tensors)
