@@ -27,9 +27,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", '"best", "last" or a step.')
 _SPLIT = flags.DEFINE_string("split", "test", '"test", "val", "train" or a name in config.evaluations.')
 _METRICS = flags.DEFINE_list("metrics", [], "Such as fd,kid,precision,recall,psnr; by default the system's own.")
-_FEATURES = flags.DEFINE_string(
-    "features", "efficientnet-lite0", 'Network of fd and kid; "inception-2015" makes fd FID.'
-)
+_FEATURES = flags.DEFINE_string("features", "efficientnet-lite0", 'Network of fd and kid; "inception-2015" makes FID.')
 _WEIGHTS = flags.DEFINE_string("weights", None, "Weights of --features, by default the published ones.")
 _RESIZE = flags.DEFINE_string("resize", "clean", '"clean", "legacy_pytorch" or "legacy_tensorflow".')
 _TOOLS = flags.DEFINE_bool("tools", False, "List what the system can be asked to do.")
@@ -51,9 +49,9 @@ def main(argv):
         raise InputError("a tool goes with --workdir=RUN or --config=FILE, one of them")
     if _CONFIG.value and not using:
         raise InputError("--config goes with a tool or --tools; a run is evaluated by --workdir")
-    if _GENERATED.value and not _REFERENCE.value:
-        raise InputError("--generated goes with --reference, a folder or an .npz of statistics")
-    if not (_WORKDIR.value or _GENERATED.value or runs):
+    if _GENERATED.value and not _REFERENCE.value or _REFERENCE.value and not (_GENERATED.value or _INPUT.value):
+        raise InputError("--reference goes with --generated, a folder or an .npz of statistics, or with --input, an image")
+    if not (using or _WORKDIR.value or _GENERATED.value or runs):
         raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR or --compare RUN RUN")
     from vision_gen.engine import apply, comparison, evaluation, loop, use
 
@@ -63,12 +61,7 @@ def main(argv):
         pictures = [path for path in (_INPUT.value, _REFERENCE.value) if path and _INPUT.value]
         lines = apply.lines(named, argv[1:], pictures, _OUTPUT.value, listing=_TOOLS.value, progress=commands.progress)
         return print("\n".join(lines))
-    settings = dict(
-        features=_FEATURES.value,
-        weights=_WEIGHTS.value,
-        resize=_RESIZE.value,
-        progress=commands.progress,
-    )
+    settings = dict(features=_FEATURES.value, weights=_WEIGHTS.value, resize=_RESIZE.value, progress=commands.progress)
     folder = _OUTPUT.value or "runs/compared"
     if runs:
         print(commands.columns(comparison.compare_runs(runs, folder, _SPLIT.value)))

@@ -1,7 +1,6 @@
 """The worked systems of docs/add_a_system.md are what the page says: written out, trained and used by its commands."""
 
 import os
-import pathlib
 import re
 import shlex
 import subprocess

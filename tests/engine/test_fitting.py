@@ -85,6 +85,22 @@ def test_two_pictures_of_one_size_share_a_program(box):
     assert runner._programs["copy", ()]._cache_size() == compiled
 
 
+def test_colours_computed_small_end_at_the_lines_of_the_picture():
+    sketch = np.full((64, 96, 3), 255, np.uint8)
+    sketch[:, 46:50] = 0
+    kind = values.Image(channels=1, lines=True)
+    fitted = fitting.WholePicture(stride=8).fit({"sketch": kind}, {"sketch": sketch}, {"lines": "given", "size": 16})
+    assert fitted.parts[0]["sketch"].shape == (1, 16, 24, 1)
+    small = np.empty((1, 16, 24, 3), np.float32)
+    small[:, :, :12], small[:, :, 12:] = (0.8, -0.6, -0.6), (-0.6, -0.6, 0.8)
+    small[:, :, 11:13] = 0.5 * small[:, :, 11:13] - 0.5  # Half of these is ink.
+    found = fitted.output(values.Image(), small).astype(int)
+    left, right = np.round((np.array([0.8, -0.6, -0.6]) + 1) * 127.5), np.round((np.array([-0.6, -0.6, 0.8]) + 1) * 127.5)
+    assert found.shape == sketch.shape
+    assert np.abs(found[:, :46] - left).max() <= 2 and np.abs(found[:, 50:] - right).max() <= 2
+    assert found[:, 46:50].mean() < 50
+
+
 def test_points_go_along_with_their_picture():
     tool_inputs = {"image": values.Image(), "points": values.Points()}
     points = np.float32([[0, 0], [33.5, 20], [50, 40]])

@@ -89,15 +89,28 @@ def test_eval_lists_and_runs_tools(run, tmp_path):
     assert (tmp_path / "short.png").read_bytes() == (tmp_path / "o.png").read_bytes(), done.stderr
 
 
+def test_eval_needs_no_run_where_a_config_names_weights(run, tmp_path):
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (9, 21, 3), np.uint8)).save(tmp_path / "in.png")
+    tool = ("translate", f"sketch={tmp_path / 'in.png'}", "lines=given")
+    named = ("--config=tests/engine/toy.py", "--config.data.dir=/nowhere", f"--config.init.painter={run}")
+    done = evaluate(*named, *tool, f"--output={tmp_path / 'config.png'}")
+    assert done.returncode == 0, done.stderr
+    done = evaluate(f"--workdir={run}", *tool, f"--output={tmp_path / 'run.png'}")
+    assert (tmp_path / "config.png").read_bytes() == (tmp_path / "run.png").read_bytes(), done.stderr
+
+
 def test_eval_refuses_in_one_line(run, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "in.png")
+    tool = ("translate", f"sketch={tmp_path / 'in.png'}", f"--output={tmp_path / 'out.png'}")
     for arguments, message in (
         ((f"--workdir={run}", "paint"), "error: there is no tool 'paint'; there are translate"),
         ((f"--workdir={run}", "translate", f"sketch={tmp_path / 'no.png'}", "--output=o.png"), "no.png: no such file"),
         ((f"--workdir={run}", f"--input={tmp_path / 'in.png'}", "--output=o.txt"), "error: --output: 'o.txt' ends in '.txt'"),
         (("translate", "sketch=a"), "error: a tool goes with --workdir=RUN or --config=FILE, one of them"),
         ((f"--workdir={tmp_path}", "translate", "sketch=a"), "holds no run"),
+        (("--config=tests/engine/toy.py", *tool), "needs weights: set config.init."),
         (("--config=configs/vit_digits.py",), "error: --config goes with a tool or --tools"),
+        ((f"--workdir={run}", "translate", "sketch=a", "--reference=b"), "error: --reference goes with --generated"),
     ):
         done = evaluate(*arguments)
         assert done.returncode == 2 and message in done.stderr, (arguments, done.stderr)

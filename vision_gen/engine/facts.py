@@ -1,7 +1,5 @@
 """What is known of the data that a run was trained on, kept with the run so that its tools need no data."""
 
-import collections.abc
-import functools
 import json
 import pathlib
 
@@ -44,29 +42,10 @@ def load(workdir, experiment):
 
 
 def of_data(experiment):
-    """The facts of the data set of `experiment.data`, where it can be opened; otherwise none.
-
-    The data is opened when a fact is first asked for: most tools need none.
-    """
-    return _OfData(experiment.data)
-
-
-class _OfData(collections.abc.Mapping):
-    def __init__(self, settings):
-        self._settings = settings
-
-    @functools.cached_property
-    def _facts(self):
-        try:
-            return of_source(data.open(self._settings, "train"))
-        except InputError:
-            return {"classes": (), "cameras": None}
-
-    def __getitem__(self, name):
-        return self._facts[name]
-
-    def __iter__(self):
-        return iter(self._facts)
-
-    def __len__(self):
-        return len(self._facts)
+    """The facts of the data set of `experiment.data`, where it has some and can be opened; otherwise none."""
+    try:
+        if {"label", "pose"} & set(data.shapes(experiment.data)):
+            return of_source(data.open(experiment.data, "train"))
+    except InputError:
+        pass
+    return {"classes": (), "cameras": None}
