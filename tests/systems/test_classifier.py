@@ -148,7 +148,7 @@ def test_pictures_bear_their_class_and_the_likeliest_one():
     sample = jax.device_get(systems.run(graphdef, params, rest, "sample", batch, None)[0])
     assert Classifier.captions(sample, source.classes) == {
         "image": [f"is {source[i]['label']}" for i in range(4)],
-        "attention": ["3 50%"] * 4,
+        "attention": ["3 (50%)"] * 4,
     }
 
 

@@ -176,6 +176,6 @@ class Classifier(System):
         return {
             "image": [f"is {classes[label]}" for label in sample["label"]],
             "attention": [
-                f"{classes[label]} {share[label]:.0%}" for label, share in zip(likeliest, sample["probabilities"])
+                f"{classes[label]} ({share[label]:.0%})" for label, share in zip(likeliest, sample["probabilities"])
             ],
         }
