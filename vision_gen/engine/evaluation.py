@@ -273,7 +273,7 @@ def compare_folders(
     for name, paths in given.items():
         pictures[name] = pathlib.Path(output) / f"{name}.png"
         chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(16, len(paths))).astype(int)]
-        tiles = [image_files.square(image_files.read_rgb(path), 96) / 127.5 - 1 for path in chosen]
+        tiles = [image_files.fit(image_files.read_rgb(path), 96) / 127.5 - 1 for path in chosen]
         half = -(-len(tiles) // 8)
         tiles += [np.ones_like(tiles[0])] * (8 * half - len(tiles))
         columns = np.stack(tiles).reshape(half, 8, 96, 96, 3).swapaxes(0, 1)
