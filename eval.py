@@ -25,7 +25,7 @@ from vision_gen.errors import InputError
 _CONFIG = commands.define_config("config", "Instead of a run: an experiment with published weights.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", '"best", "last" or a step.')
-_SPLIT = flags.DEFINE_string("split", "test", '"test", "val" or "train".')
+_SPLIT = flags.DEFINE_string("split", "test", '"test", "val", "train" or a name in config.evaluations.')
 _METRICS = flags.DEFINE_list("metrics", [], "Such as fd,kid,precision,recall,psnr; by default the system's own.")
 _FEATURES = flags.DEFINE_string("features", "efficientnet-lite0", 'Network of fd and kid; "inception-2015" makes FID.')
 _WEIGHTS = flags.DEFINE_string("weights", None, "Weights of --features, by default the published ones.")
@@ -53,7 +53,7 @@ def main(argv):
         raise InputError("--reference goes with --generated, a folder or an .npz of statistics, or with --input, an image")
     if not (using or _WORKDIR.value or _GENERATED.value or runs):
         raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR or --compare RUN RUN")
-    from vision_gen.engine import apply, evaluation, loop, use
+    from vision_gen.engine import apply, comparison, evaluation, loop, use
 
     loop.use_compilation_cache()
     if using:
@@ -64,21 +64,21 @@ def main(argv):
     settings = dict(features=_FEATURES.value, weights=_WEIGHTS.value, resize=_RESIZE.value, progress=commands.progress)
     folder = _OUTPUT.value or "runs/compared"
     if runs:
-        print(commands.columns(evaluation.compare_runs(runs, folder)))
+        print(commands.columns(comparison.compare_runs(runs, folder, _SPLIT.value)))
         print(f"{folder}/report.html")
     elif _GENERATED.value:
         metrics = _METRICS.value or ["fid" if _FEATURES.value == "inception-2015" else "fd"]
-        found = evaluation.compare_folders(
+        found = comparison.compare_folders(
             _REFERENCE.value, _GENERATED.value, folder, metrics=metrics, **settings
         )
         print(commands.table(found))
         print(f"{folder}/metrics.json\n{folder}/report.html")
     else:
-        found, sheet = evaluation.evaluate_run(
+        found, paths = evaluation.evaluate_run(
             _WORKDIR.value, _CHECKPOINT.value, _SPLIT.value, metrics=_METRICS.value, **settings
         )
         print(commands.table(found))
-        print(f"{_WORKDIR.value}/metrics.json\n{_WORKDIR.value}/report.html\n{sheet}")
+        print(*paths, sep="\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.ops import augment, rand_augment
+from vision_gen.systems.classifier import Classifier
 
 
 def digits(split):
@@ -28,12 +29,16 @@ def test_digits_are_learned_beyond_the_commonest_class(tmp_path):
     config.players.network.update(learning_rate=4e-3, warmup=20, ema_half_life=420)
     config.train.update(steps=150, eval_every=0, checkpoint_every=150, log_every=50)
     loop.train(config, tmp_path)
-    means, sheet = evaluation.evaluate_run(tmp_path)
+    means, paths = evaluation.evaluate_run(tmp_path)
     labels = [int(e["label"]) for e in (digits("test")[i] for i in range(179))]
     commonest = np.bincount(labels).max() / len(labels)
-    assert sheet.exists()
+    assert paths[-1].exists() and (tmp_path / "confusion.png").exists()
     assert means["top1"] > commonest + 0.4, (means, commonest)
     assert means["top5"] >= means["top1"]
+    _, values = use.load(tmp_path).evaluate(digits("test"))
+    assert list(values["label"]) == labels and means["top1"] == pytest.approx(np.mean(values["predicted"] == labels))
+    recalls = sklearn.metrics.recall_score(labels, values["predicted"], average=None)
+    assert means["worst_class_top1"] == pytest.approx(recalls.min()) and recalls.min() < means["top1"]
 
 
 def test_openmojis_groups_are_learned_beyond_regression_on_pixels(tmp_path):
@@ -131,6 +136,20 @@ def test_every_augmentation_together_gives_a_finite_loss():
     assert np.isfinite(value)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
     np.testing.assert_allclose(targets.sum(-1), 1, atol=1e-5)
+
+
+def test_pictures_bear_their_class_and_the_likeliest_one():
+    config = vit_digits.get_config()
+    config.model.update(size=(32, 64, 2, 2))
+    graphdef, params, rest = systems.build(Experiment(config))
+    params["network"]["head"]["bias"] = jnp.zeros(10).at[3].set(np.log(9.0))  # Half of all probability is of 3.
+    source = digits("val")
+    batch = data.stack([source[i] for i in range(4)])
+    sample = jax.device_get(systems.run(graphdef, params, rest, "sample", batch, None)[0])
+    assert Classifier.captions(sample, source.classes) == {
+        "image": [f"is {source[i]['label']}" for i in range(4)],
+        "attention": ["3 50%"] * 4,
+    }
 
 
 def test_a_constant_network_is_never_right():

@@ -53,7 +53,7 @@ class Inference:
         return jax.eval_shape(self._function(method), params, state["rest"], batch, 0)
 
     def evaluate(self, state, source, *, limit=None, progress=None):
-        """Means of `System.evaluate` over a source.
+        """Figures of a source: means of what `System.evaluate` gives for examples, and those of `System.summarise`.
 
         Args:
           state: as checkpointed (not stacked).
@@ -62,15 +62,26 @@ class Inference:
           progress: called with (done, total) after every batch.
 
         Returns:
-          (means, values): floats by name, and the [examples] arrays that they are of. Examples
+          (figures, values): floats by name, and the [examples, ...] arrays that they are of. Examples
           for which a figure is NaN do not count in its mean.
+
+        Raises:
+          ValueError: `System.summarise` does not return `System.set_figures`.
         """
         collected = collections.defaultdict(list)
         for values in self.each("evaluate", state, source, limit=limit, progress=progress):
             for name, value in values.items():
                 collected[name].append(value)
         values = {name: np.concatenate(parts) for name, parts in collected.items()}
-        return {name: float(np.nanmean(v)) for name, v in values.items()}, values
+        means = {name: float(np.nanmean(v)) for name, v in values.items() if is_figure(v)}
+        system = self._experiment.system
+        of_set = system.summarise(values, source.classes)
+        if set(of_set) != set(system.set_figures) or set(of_set) & set(values):
+            raise ValueError(
+                f"summarise returns {sorted(of_set)}; it must be set_figures, {sorted(system.set_figures)}, and nothing "
+                f"that evaluate returns, {sorted(values)}"
+            )
+        return means | of_set, values
 
     def each(self, method, state, source, *, limit=None, progress=None):
         """`method`'s results for every example of a source, once and in order, a batch at a time."""
@@ -102,6 +113,13 @@ class Inference:
 
     def sheet(self, state, source, count):
         """The sample sheet of `count` examples spread evenly over a source, uint8."""
-        columns = self.spread("sample", state, source, count)
-        order = self._experiment.system.columns
-        return sheets.sheet({name: columns[name] for name in order})
+        sample = self.spread("sample", state, source, count)
+        system = self._experiment.system
+        return sheets.sheet(
+            {name: sample[name] for name in system.columns}, system.captions(sample, source.classes)
+        )
+
+
+def is_figure(value):
+    """Whether what `System.evaluate` returns under a name is one figure an example, [batch] floats."""
+    return len(value.shape) == 1 and jax.dtypes.issubdtype(value.dtype, np.floating)

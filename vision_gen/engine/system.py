@@ -74,8 +74,10 @@ class System(nnx.Module):
     players: tuple = ()
     # Readers of published files by attribute: function (path, params, rest) -> `pretrained.named.Named`.
     readers: dict = {}
-    # What `sample` returns, in the order of the sheet.
+    # Pictures that `sample` returns, in the order of the sheet; what else it returns is for `captions`.
     columns: tuple = ()
+    # What `summarise` returns.
+    set_figures: tuple = ()
     # Examples that are evaluated at a time, over all devices; at least one on each.
     evaluation_batch: int = 32
 
@@ -133,9 +135,33 @@ class System(nnx.Module):
         """Named images [batch, height, width, 1 or 3] in [-1, 1]: columns of the sample sheet."""
         raise NotImplementedError
 
+    @classmethod
+    def captions(cls, sample, classes):
+        """Texts under pictures of the sample sheet: {column: [batch] texts}.
+
+        Args:
+          sample: what `sample` returned, numpy.
+          classes: names of the data's classes, by label; () if it has none.
+        """
+        return {}
+
     def evaluate(self, batch, keys):
-        """Named figures [batch] for held-out examples, baselines included; NaN is left out."""
+        """Named arrays [batch, ...] for held-out examples.
+
+        Floats [batch] are figures, baselines included: their mean is reported, NaN is left out. Everything else is
+        for `summarise` and `figures` alone.
+        """
         raise NotImplementedError
+
+    @classmethod
+    def summarise(cls, values, classes):
+        """Figures of a whole set, which are no means over its examples: {name: float}, the names `set_figures`.
+
+        Args:
+          values: what `evaluate` returned for every example, once each and in order: {name: [examples, ...]}, numpy.
+          classes: names of the data's classes, by label; () if it has none.
+        """
+        return {}
 
     @classmethod
     def tools(cls, experiment, facts):
@@ -153,7 +179,7 @@ class System(nnx.Module):
         return "images", 1
 
     @classmethod
-    def figures(cls, model, source):
+    def figures(cls, model, source, values):
         """Pictures that explain a trained system: {name: [height, width, 3] uint8}.
 
         An array [frames, height, width, 3] is a film.
@@ -161,6 +187,7 @@ class System(nnx.Module):
         Args:
           model: an `engine.use.Model`.
           source: held-out examples.
+          values: as of `summarise`; {} where the system's own figures were not asked for.
         """
         return {}
 

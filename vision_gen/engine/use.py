@@ -15,7 +15,7 @@ from vision_gen.engine import system as systems
 from vision_gen.engine import tools as tools_lib
 from vision_gen.engine import weights as weights_lib
 from vision_gen.engine.experiment import Experiment
-from vision_gen.engine.inference import Inference
+from vision_gen.engine.inference import Inference, is_figure
 from vision_gen.errors import InputError
 
 log = logging.getLogger("vision_gen")
@@ -66,7 +66,7 @@ class Model:
         return self._inference.spread(method, self.state, source, count)
 
     def evaluate(self, source, progress=None):
-        """(means, values) of `System.evaluate` over a source; see `Inference.evaluate`."""
+        """(figures, values) of a source; see `Inference.evaluate`."""
         return self._inference.evaluate(self.state, source, progress=progress)
 
     def each(self, method, source, progress=None):
@@ -78,17 +78,18 @@ class Model:
         """What the system's sample sheet shows, by name."""
         return tuple(self._system.columns)
 
-    def names(self, method, source):
-        """Names of what a method (batch, keys) of the system gives for examples of a source."""
-        return tuple(self._inference.shapes(method, self.state, data.stack([source[0]])))
+    def figure_names(self, source):
+        """Names of the figures that `evaluate` gives, without computing them."""
+        shapes = self._inference.shapes("evaluate", self.state, data.stack([source[0]]))
+        return (*(name for name, shape in shapes.items() if is_figure(shape)), *self._system.set_figures)
 
     def sheet(self, source, count):
         """The sample sheet of `count` examples spread over a source, uint8."""
         return self._inference.sheet(self.state, source, count)
 
-    def draw(self, source):
+    def draw(self, source, values):
         """The pictures that explain the system: {name: uint8 image or film}; see `System.figures`."""
-        return self._system.figures(self, source)
+        return self._system.figures(self, source, values)
 
 
 def _function(model, tool):

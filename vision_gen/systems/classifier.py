@@ -16,7 +16,8 @@ from vision_gen.engine.fitting import CentralSquare
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
-from vision_gen.metrics import accuracy
+from vision_gen.figures import confusion
+from vision_gen.metrics import accuracy, groups
 from vision_gen.nets import vit
 from vision_gen.ops import augment, colour, rand_augment, random, resample
 from vision_gen.pretrained import vit as pretrained
@@ -52,6 +53,7 @@ class Classifier(System):
     players = ("network",)
     readers = {"network": pretrained.read}
     columns = ("image", "attention")
+    set_figures = ("worst_class_top1",)
 
     def __init__(self, experiment, *, rngs):
         model = experiment.model
@@ -125,7 +127,7 @@ class Classifier(System):
         return {"cross_entropy": -jnp.mean((out["targets"] * log).sum(-1))}
 
     def evaluate(self, batch, keys):
-        """Top-1 and top-5 accuracy and cross-entropy."""
+        """Top-1 and top-5 accuracy and cross-entropy; the label and the likeliest class."""
         logits = self.network(colour.from_uint8(batch["colour"])).astype(jnp.float32)
         label = batch["label"]
         mine = jnp.take_along_axis(logits, label[:, None], 1)[:, 0]
@@ -133,12 +135,26 @@ class Classifier(System):
             "top1": accuracy.top_k(logits, label, 1),
             "top5": accuracy.top_k(logits, label, 5),
             "cross_entropy": jax.nn.logsumexp(logits, -1) - mine,
+            "label": label,
+            "predicted": jnp.argmax(logits, -1),
         }
+
+    @classmethod
+    def summarise(cls, values, classes):
+        """`worst_class_top1`: the accuracy of the class with the least, of those that the set has."""
+        return {"worst_class_top1": groups.worst_group(values["top1"], values["label"])[1]}
+
+    @classmethod
+    def figures(cls, model, source, values):
+        """`confusion`: what the examples of each class were taken for."""
+        if not values:
+            return {}
+        return {"confusion": confusion.draw(values["label"], values["predicted"], source.classes)}
 
     def sample(self, batch, keys):
         """Images, and what the decision is made of: attention rollout, light where it looks."""
         images = colour.from_uint8(batch["colour"])
-        _, inside = self.network(images, intermediates=True)
+        logits, inside = self.network(images, intermediates=True)
         total = vit.rollout(inside["attention"])
         patches = self.network.grid**2
         # Of the class token where there is one, of the mean token otherwise.
@@ -146,4 +162,20 @@ class Classifier(System):
         look = row[:, -patches:].reshape(-1, self.network.grid, self.network.grid, 1)
         low, high = (f(look, (1, 2), keepdims=True) for f in (jnp.min, jnp.max))
         look = resample.resize((look - low) / jnp.maximum(high - low, 1e-9), images.shape[1:3])
-        return {"image": images, "attention": (images + 1) * (0.15 + 0.85 * look) - 1}
+        return {
+            "image": images,
+            "attention": (images + 1) * (0.15 + 0.85 * look) - 1,
+            "label": batch["label"],
+            "probabilities": jax.nn.softmax(logits.astype(jnp.float32)),
+        }
+
+    @classmethod
+    def captions(cls, sample, classes):
+        """The class, and the likeliest one with its probability."""
+        likeliest = sample["probabilities"].argmax(-1)
+        return {
+            "image": [f"is {classes[label]}" for label in sample["label"]],
+            "attention": [
+                f"{classes[label]} {share[label]:.0%}" for label, share in zip(likeliest, sample["probabilities"])
+            ],
+        }

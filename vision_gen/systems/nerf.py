@@ -229,7 +229,7 @@ class RadianceField(System):
         }
 
     @classmethod
-    def figures(cls, model, source):
+    def figures(cls, model, source, values):
         """`orbit`: a film around the scene, the depth beside the colour."""
         film = model.film(f"{source.cameras['path']}:frames={model.config.data.film_frames}")
         return {"orbit": np.concatenate([film["film"], film["depth"]], 2)}

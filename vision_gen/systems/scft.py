@@ -272,7 +272,7 @@ class SCFT(System):
         }
 
     @classmethod
-    def figures(cls, model, source):
+    def figures(cls, model, source, values):
         """`correspondence`: query points on sketches and where in the reference they look."""
         return {"correspondence": draw_correspondence(model.apply("look", source, 6))}
 

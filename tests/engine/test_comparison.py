@@ -1,0 +1,120 @@
+"""Folders of images are compared with figures that say what they are of."""
+
+import json
+
+import jax
+import numpy as np
+from PIL import Image
+import pytest
+
+from vision_gen.engine import comparison
+from vision_gen.errors import InputError
+from vision_gen.metrics import extract
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISION_GEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Smooth pictures, others of their kind, and noise."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for name in ("a", "b", "noise"):
+        found[name] = tmp_path_factory.mktemp(name)
+        for i in range(12):
+            small = rng.integers(0, 256, (32, 32, 3) if name == "noise" else (3, 3, 3), np.uint8)
+            picture = Image.fromarray(small).resize((32, 32), Image.Resampling.BICUBIC)
+            if i == 3:
+                picture = picture.convert("L")
+            if i == 4:
+                picture = picture.resize((20, 44))
+            picture.save(found[name] / f"{i}.png")
+    return found
+
+
+def test_pictures_of_a_kind_are_nearer_than_noise(folders, tmp_path):
+    def compare(reference, generated, **more):
+        return comparison.compare_folders(
+            folders[reference], folders[generated], tmp_path, metrics=("fd", "kid"), **more
+        )
+
+    near, far = compare("a", "b"), compare("a", "noise")
+    for name in ("Frechet distance (efficientnet-lite0)", "kernel distance (efficientnet-lite0)"):
+        assert near[name] < 0.7 * far[name], (near, far)
+    record = json.loads((tmp_path / "metrics.json").read_text())
+    entry = record["metrics"]["Frechet distance (efficientnet-lite0)"]
+    assert entry["images"] == entry["reference_images"] == 12 and entry["resize"] == "clean"
+    assert "fewer than the 1280 features" in entry["warning"]
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2 and "<script" not in page
+    assert compare("a", "a")["Frechet distance (efficientnet-lite0)"] < 1e-2
+    # Another protocol is another figure, whatever lies in the cache.
+    assert compare("a", "noise", resize="legacy_pytorch") != far
+
+
+def test_statistics_are_used_again_only_for_the_same_images(folders, tmp_path, monkeypatch):
+    first = comparison.compare_folders(folders["a"], folders["b"], tmp_path)
+    computed = []
+    compute = extract.statistics
+    monkeypatch.setattr(extract, "statistics", lambda *a: computed.append(a[2]) or compute(*a))
+    assert comparison.compare_folders(folders["a"], folders["b"], tmp_path) == first
+    assert not computed
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    for path in folders["a"].iterdir():
+        Image.open(path).convert("RGB").rotate(180).save(changed / path.name)
+    assert comparison.compare_folders(changed, folders["b"], tmp_path) != first
+    assert computed == [12]
+
+
+def test_eight_devices_find_the_same_features(folders):
+    images = [np.full((16, 16, 3), 20 * i, np.uint8) for i in range(11)]
+    alone = extract.Extractor(batch_size=4, devices=jax.devices()[:1])
+    together = extract.Extractor(batch_size=8, devices=jax.devices())
+    assert len(jax.devices()) == 8
+    one, eight = (
+        np.concatenate([f["features"] for f in e.stream(images)]) for e in (alone, together)
+    )
+    assert one.shape == (11, 1280)
+    np.testing.assert_allclose(one, eight, atol=2e-5)
+
+
+def test_statistics_of_pytorch_fid_serve_as_reference(folders, tmp_path):
+    extractor = extract.Extractor(batch_size=8)
+    images = [np.full((16, 16, 3), 20 * i, np.uint8) for i in range(11)]
+    found = extract.statistics(extractor, images, 11)
+    np.savez(tmp_path / "stats.npz", mu=found.mean, sigma=found.covariance)
+    value = comparison.compare_folders(tmp_path / "stats.npz", folders["a"], tmp_path)
+    assert 0 < value["Frechet distance (efficientnet-lite0)"] < 1e5
+    with pytest.raises(InputError, match="kid.* need the reference's images"):
+        comparison.compare_folders(tmp_path / "stats.npz", folders["a"], tmp_path, metrics=("kid",))
+    np.savez(tmp_path / "other.npz", x=1)
+    with pytest.raises(InputError, match="not a file of statistics with mu and sigma"):
+        comparison.compare_folders(tmp_path / "other.npz", folders["a"], tmp_path)
+
+
+def test_what_cannot_be_compared_is_named(folders, tmp_path):
+    compare = lambda a, b, **more: comparison.compare_folders(a, b, tmp_path / "out", **more)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="--generated: no images .* below .*empty"):
+        compare(folders["a"], tmp_path / "empty")
+    with pytest.raises(InputError, match="--reference: .*nowhere.* is not a folder"):
+        compare(tmp_path / "nowhere", folders["a"])
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in folders["a"].iterdir():
+        (broken / path.name).write_bytes(path.read_bytes()[: -30 if path.stem == "7" else None])
+    with pytest.raises(InputError, match="7.png: truncated"):
+        compare(folders["a"], broken)
+    with pytest.raises(InputError, match="unknown 'psnr'; two folders have fd, fid, kid"):
+        compare(folders["a"], folders["b"], metrics=("psnr",))
+    with pytest.raises(InputError, match='"fid" is the Frechet distance of features of inception-2015'):
+        compare(folders["a"], folders["b"], metrics=("fid",))
+    with pytest.raises(InputError, match="--features must be one of .*'vgg16'"):
+        compare(folders["a"], folders["b"], features="vgg16")
+    assert not (tmp_path / "out").exists()
