@@ -101,6 +101,17 @@ def test_colours_computed_small_end_at_the_lines_of_the_picture():
     assert found[:, 46:50].mean() < 50
 
 
+def test_lines_of_a_photograph_are_the_same_small_and_large():
+    """What colours are brought up along must be what they were computed with."""
+    rng = np.random.default_rng(0)
+    photo = np.uint8(np.kron(rng.integers(40, 200, (6, 6, 3)), np.ones((64, 64, 1))))
+    kind = values.Image(channels=1, lines=True)
+    fitted = fitting.WholePicture(stride=8).fit({"sketch": kind}, {"sketch": photo}, {"lines": "xdog", "size": 48})
+    small, large = (np.asarray(x)[0, ..., 0] < 0 for x in (fitted.parts[0]["sketch"], fitted._guide))
+    assert small.shape == (48, 48) and large.shape == (384, 384) and small.any()
+    assert (large.reshape(48, 8, 48, 8).mean((1, 3)).round() == small).mean() > 0.95
+
+
 def test_points_go_along_with_their_picture():
     tool_inputs = {"image": values.Image(), "points": values.Points()}
     points = np.float32([[0, 0], [33.5, 20], [50, 40]])
