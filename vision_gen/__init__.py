@@ -1,6 +1,6 @@
 """Image synthesis systems in JAX and Flax on one training engine."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load(workdir, checkpoint="best"):

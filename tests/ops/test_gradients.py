@@ -7,7 +7,6 @@ plain formulation, or where it is plain itself with differences in 64 bits.
 import functools
 
 import jax
-from jax import lax
 import jax.numpy as jnp
 import numpy as np
 import pytest

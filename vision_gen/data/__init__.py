@@ -106,11 +106,11 @@ def _module(settings):
 
 def _find(settings):
     name, colon, _ = settings.name.partition(":")
-    path = name if "." in name else f"{__name__}.{name}"
     found = None
-    if all(part.isidentifier() for part in path.split(".")):
+    for path in (f"{__name__}.{name}", name) if all(part.isidentifier() for part in name.split(".")) else ():
         try:
             found = importlib.import_module(path)
+            break
         except ModuleNotFoundError as error:
             if not f"{path}.".startswith(f"{error.name}."):  # One that the module itself imports.
                 raise
