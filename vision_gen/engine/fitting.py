@@ -1,8 +1,8 @@
 """How pictures of any size are brought to what networks take, and results back, with no pixel off.
 
 Convolutional networks run at the size of the picture (`WholePicture`), padded by reflection to sides that they can take
-and cut out again; classifiers see a central square (`CentralSquare`). Padded sides are of a few lengths an octave, so that
-a thousand sizes of pictures compile a few programs.
+and cut out again; classifiers see a central square (`CentralSquare`). Padded sides are of a few lengths an octave, so
+that a thousand sizes of pictures compile a few programs.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ class Fitting:
         """Kinds by name of what can be chosen, for a tool with these inputs."""
         if not any(isinstance(kind, values.Image) and kind.lines for kind in inputs.values()):
             return {}
-        doc = "how lines are made of a photograph; auto: by XDoG, unless it is a line drawing"
+        doc = "how lines are made of a photograph; auto: by XDoG, if it is one"
         return {"lines": values.Choice(("auto", "given", "xdog", "sobel"), "auto", doc)}
 
     def fit(self, kinds, inputs, options):
@@ -163,8 +163,8 @@ class WholePicture(Fitting):
     Attributes:
       stride: sides must be multiples of it.
       size: pixels of the shorter side at which pictures are computed, unless chosen; 0: their own.
-      tile: largest side that is computed at once, unless chosen; larger ones in overlapping tiles that are blended. 0: all at
-        once, for networks in which every place sees the whole.
+      tile: largest side that is computed at once, unless chosen; larger ones in overlapping tiles that are blended. 0:
+        all at once, for networks in which every place sees the whole.
       apart: inputs with a size of their own that the results do not lie on, such as references.
     """
 
@@ -365,7 +365,7 @@ class _FittedPicture(Fitted):
 
 @functools.partial(jax.jit, static_argnums=2)
 def _resized(array, lines, size):
-    """Results [1, height, width, channel] brought to `size`, colours along the lines [1, *size, 1] if there are some."""
+    """Results [1, height, width, channel] at `size`, colours brought up along lines [1, *size, 1] if there are some."""
     return resample.resize(array, size) if lines is None else guided.upsample(array, lines)
 
 
