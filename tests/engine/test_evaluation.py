@@ -63,7 +63,10 @@ def run(grey, tmp_path_factory):
     config = toy.get_config()
     with config.unlocked():
         config.system = "tests.engine.test_evaluation.Brightness"
-        config.evaluations = {"other": {"dir": str(grey / "b"), "split": "train"}, "wrong": {"drr": "x"}}
+        config.evaluations = {
+            "other": {"dir": str(grey / "b"), "split": "train"},
+            "digits": {"name": "digits", "size": 8, "labels": True, "split": "val"},
+        }
     config.data.dir = str(grey / "a")
     config.train.update(batch_size=8, steps=1, sample_every=0, checkpoint_every=1, best_metric="darkest_half")
     workdir = tmp_path_factory.mktemp("run")
@@ -124,10 +127,10 @@ def test_names_of_files_hold_the_split_or_the_set(run, grey):
 
 
 def test_sets_that_are_none_are_named(run):
-    with pytest.raises(InputError, match="--split must be one of .*'test', 'other', 'wrong'.*, got 'othr'"):
+    with pytest.raises(InputError, match="--split must be one of .*'test', 'digits', 'other'.*, got 'othr'"):
         evaluation.evaluate_run(run, split="othr")
-    with pytest.raises(InputError, match="config.evaluations.wrong.drr is unknown; did you mean 'dir'"):
-        evaluation.evaluate_run(run, split="wrong")
+    with pytest.raises(InputError, match=r"config.evaluations.digits has the classes \['0', .*, but .* trained on \[\]"):
+        evaluation.evaluate_run(run, split="digits")
     with pytest.raises(InputError, match="metrics-train.json is not there; run eval.py --workdir=.* --split=train first"):
         comparison.compare_runs([run], run / "compared", "train")
 

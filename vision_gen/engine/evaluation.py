@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from vision_gen import data
-from vision_gen.engine import distances, report, use
+from vision_gen.engine import distances, facts, report, use
 from vision_gen.errors import InputError
 from vision_gen.figures import sheets
 from vision_gen.metrics import extract
@@ -52,7 +52,7 @@ def evaluate_run(
       InputError: a metric or split is unknown, or the system makes no images to compare.
     """
     model = use.load(workdir, checkpoint)
-    settings, source = _held_out(model.experiment, split)
+    settings, source = _held_out(workdir, model.experiment, split)
     own, between, paired = _chosen(model, source, metrics)
     extractor = distances.open_extractor(between, features, weights, resize) if between else None
     compare = {name: _paired(name) for name in paired}
@@ -90,16 +90,19 @@ def evaluate_run(
     return {name: entry["mean"] for name, entry in entries.items()}, (*written, pictures["samples"])
 
 
-def _held_out(experiment, split):
+def _held_out(workdir, experiment, split):
     """(`data.Settings`, source) of a split of `config.data` or of a set in `config.evaluations`."""
-    settings = experiment.data
-    if split in experiment.evaluations:
-        settings, split = data.evaluation(settings, experiment.evaluations[split], f"config.evaluations.{split}")
-    elif split not in data.SPLITS:
+    if split in data.SPLITS:
+        return experiment.data, data.open(experiment.data, split)
+    if split not in experiment.evaluations:
         known = [*data.SPLITS, *experiment.evaluations]
         raise InputError(f"--split must be one of {known}, got {split!r}; config.evaluations can add others")
+    section = f"config.evaluations.{split}"
+    settings, split = data.evaluation(experiment.data, experiment.evaluations[split], section)
     source = data.open(settings, split)
-    experiment.system.check(experiment, source)
+    trained = facts.load(workdir, experiment)["classes"]
+    if tuple(source.classes) != trained:
+        raise InputError(f"{section} has the classes {list(source.classes)}, but the run was trained on {list(trained)}")
     return settings, source
 
 
