@@ -50,7 +50,7 @@ def main(argv):
     if _CONFIG.value and not using:
         raise InputError("--config goes with a tool or --tools; a run is evaluated by --workdir")
     if _GENERATED.value and not _REFERENCE.value or _REFERENCE.value and not (_GENERATED.value or _INPUT.value):
-        raise InputError("--reference goes with --generated, a folder or an .npz of statistics, or with --input, an image")
+        raise InputError("--reference goes with --generated, a folder or an .npz of statistics, or with --input")
     if not (using or _WORKDIR.value or _GENERATED.value or runs):
         raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR or --compare RUN RUN")
     from vision_gen.engine import apply, comparison, evaluation, loop, use

@@ -286,6 +286,7 @@ def costliest(step, parsed, count, rounds=3):
 
 def main(argv):
     del argv
+    from vision_gen.engine import experiment
     from vision_gen.engine import parallel as parallel_lib
 
     options = flags.FLAGS
@@ -293,7 +294,7 @@ def main(argv):
     if options.device_count:
         local = options.device_count // max(config.parallel.processes, 1)
         jax.config.update("jax_num_cpu_devices", max(local, 1))
-    parallel_lib.initialize(config)
+    parallel_lib.initialize(experiment.Experiment(config).parallel)
     found = ceiling(config.dtype) if options.ceiling else measured(config, options)
     pathlib.Path(options.output).write_text(json.dumps(found))
 

@@ -71,7 +71,8 @@ def test_a_preview_stands_in_the_place_of_the_output(box, folders, monkeypatch):
     monkeypatch.setattr(tools, "BETWEEN_REPORTS", 0.0)
     written = []
     write = values.Image.write
-    monkeypatch.setattr(values.Image, "write", lambda self, value, path: written.append(path) or write(self, value, path))
+    note = lambda self, value, path: written.append(path) or write(self, value, path)
+    monkeypatch.setattr(values.Image, "write", note)
     run(box, "approach", folders / "x.png", target=folders / "one/a.png", turns=3)
     assert written == [folders / "x.png"] * 3  # Two previews and the end.
 
@@ -79,7 +80,8 @@ def test_a_preview_stands_in_the_place_of_the_output(box, folders, monkeypatch):
 def test_short_results_are_printed_or_go_into_one_table(folders):
     scores = values.Scores(("cat", "dog"))
     tool = tools.Tool("classify", "Says what it is.", {"image": values.Image()}, {"scores": scores})
-    model = types.SimpleNamespace(run=lambda tool, inputs, options, progress=None: {"scores": {"dog": 0.75, "cat": 0.25}})
+    found = {"scores": {"dog": 0.75, "cat": 0.25}}
+    model = types.SimpleNamespace(run=lambda tool, inputs, options, progress=None: found)
     quiet = lambda label, unit: lambda done, total: None
     job = lambda output, image: apply.Job(tool, {"image": str(image)}, output).run(model, quiet)
     assert job(None, folders / "one/a.png") == ["dog  0.7500\ncat  0.2500"]
@@ -114,7 +116,8 @@ def test_what_is_wrong_is_found_before_the_work(box, folders):
     refused("image: no files .* below '.*empty'", "copy", out, image=folders / "empty")
     refused("size must be", "copy", out, image=one, size="large")
     (two / "deep/c.webp").rename(two / "deep/d.webp")
-    refused("1 of 3 files of first have none of their name in second, the first: .*c.png", "blend", out, first=one, second=two)
+    lacking = "1 of 3 files of first have none of their name in second, the first: .*c.png"
+    refused(lacking, "blend", out, first=one, second=two)
     (one / "deep/b.png").write_bytes((one / "deep/b.png").read_bytes()[:60])
     (one / "deep/c.png").write_bytes(b"")
     refused(r"image: .*b.png: not a readable image .*\(and 1 more\)", "copy", out, image=one)

@@ -95,10 +95,21 @@ def test_colours_computed_small_end_at_the_lines_of_the_picture():
     small[:, :, :12], small[:, :, 12:] = (0.8, -0.6, -0.6), (-0.6, -0.6, 0.8)
     small[:, :, 11:13] = 0.5 * small[:, :, 11:13] - 0.5  # Half of these is ink.
     found = fitted.output(values.Image(), small).astype(int)
-    left, right = np.round((np.array([0.8, -0.6, -0.6]) + 1) * 127.5), np.round((np.array([-0.6, -0.6, 0.8]) + 1) * 127.5)
+    left, right = (np.round((small[0, 0, i] + 1) * 127.5) for i in (0, -1))
     assert found.shape == sketch.shape
     assert np.abs(found[:, :46] - left).max() <= 2 and np.abs(found[:, 50:] - right).max() <= 2
     assert found[:, 46:50].mean() < 50
+
+
+def test_lines_of_a_photograph_are_the_same_small_and_large():
+    """What colours are brought up along must be what they were computed with."""
+    rng = np.random.default_rng(0)
+    photo = np.uint8(np.kron(rng.integers(40, 200, (6, 6, 3)), np.ones((64, 64, 1))))
+    kind = values.Image(channels=1, lines=True)
+    fitted = fitting.WholePicture(stride=8).fit({"sketch": kind}, {"sketch": photo}, {"lines": "xdog", "size": 48})
+    small, large = (np.asarray(x)[0, ..., 0] < 0 for x in (fitted.parts[0]["sketch"], fitted._guide))
+    assert small.shape == (48, 48) and large.shape == (384, 384) and small.any()
+    assert (large.reshape(48, 8, 48, 8).mean((1, 3)).round() == small).mean() > 0.95
 
 
 def test_points_go_along_with_their_picture():
@@ -149,4 +160,5 @@ def test_a_central_square_is_what_evaluation_sees():
     assert square.fit(kinds, {"image": picture}, {"size": 64}).parts[0]["image"].shape == (1, 64, 64, 3)
     with pytest.raises(InputError, match="size must be a multiple of 8, got 33"):
         square.fit(kinds, {"image": picture}, {"size": 33})
-    assert fitting.CentralSquare((16, 32)).fit(kinds, {"image": picture}, {"size": 16}).parts[0]["image"].shape[1:3] == (16, 32)
+    wide = fitting.CentralSquare((16, 32)).fit(kinds, {"image": picture}, {"size": 16})
+    assert wide.parts[0]["image"].shape == (1, 16, 32, 3)

@@ -161,7 +161,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_by_name(straight, tmp_path):
     # The same experiment, but for a rate that overflows; put into the run's own config.
     config = config_of(folder, steps=9)
     config.players.painter.learning_rate = 1e38
-    (tmp_path / "run" / "config.json").write_text(config.to_json())
+    ckpt.claim(tmp_path / "run", Experiment(config))
     with pytest.raises(NonFiniteError, match=r"step \d: the painter's .*(loss|square) = (inf|nan)"):
         loop.train(config, tmp_path / "run")
     assert [int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()] == [3]

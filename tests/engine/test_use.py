@@ -81,11 +81,13 @@ def test_eval_lists_and_runs_tools(run, tmp_path):
     assert done.stdout.splitlines()[0] == "translate: Paints a drawing."
     picture = np.random.default_rng(1).integers(0, 256, (9, 21, 3), np.uint8)
     Image.fromarray(picture).save(tmp_path / "in.png")
-    done = evaluate(f"--workdir={run}", "translate", f"sketch={tmp_path / 'in.png'}", "lines=given", f"--output={tmp_path / 'o.png'}")
+    output = f"--output={tmp_path / 'o.png'}"
+    done = evaluate(f"--workdir={run}", "translate", f"sketch={tmp_path / 'in.png'}", "lines=given", output)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"wrote {tmp_path / 'o.png'}"), done.stderr
     expected = vision_gen.load(run).translate(picture, lines="given")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "o.png")), expected)
-    done = evaluate(f"--workdir={run}", f"--input={tmp_path / 'in.png'}", "lines=given", f"--output={tmp_path / 'short.png'}")
+    output = f"--output={tmp_path / 'short.png'}"
+    done = evaluate(f"--workdir={run}", f"--input={tmp_path / 'in.png'}", "lines=given", output)
     assert (tmp_path / "short.png").read_bytes() == (tmp_path / "o.png").read_bytes(), done.stderr
 
 
@@ -105,7 +107,7 @@ def test_eval_refuses_in_one_line(run, tmp_path):
     for arguments, message in (
         ((f"--workdir={run}", "paint"), "error: there is no tool 'paint'; there are translate"),
         ((f"--workdir={run}", "translate", f"sketch={tmp_path / 'no.png'}", "--output=o.png"), "no.png: no such file"),
-        ((f"--workdir={run}", f"--input={tmp_path / 'in.png'}", "--output=o.txt"), "error: --output: 'o.txt' ends in '.txt'"),
+        ((f"--workdir={run}", f"--input={tmp_path / 'in.png'}", "--output=o.txt"), "error: --output: 'o.txt' ends in"),
         (("translate", "sketch=a"), "error: a tool goes with --workdir=RUN or --config=FILE, one of them"),
         ((f"--workdir={tmp_path}", "translate", "sketch=a"), "holds no run"),
         (("--config=tests/engine/toy.py", *tool), "needs weights: set config.init."),

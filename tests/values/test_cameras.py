@@ -52,7 +52,9 @@ def test_a_path_goes_round_once(scene, rig):
 
 
 def test_a_spiral_stays_before_the_scene():
-    poses = np.stack([cameras.look_at(np.array([x, y, 5.0]), np.array([x / 2, y / 2, 0]), np.array([0, 1.0, 0])) for x in (-1, 1) for y in (-1, 1)])
+    up = np.array([0, 1.0, 0])
+    corners = [np.array([x, y, 0.0]) for x in (-1, 1) for y in (-1, 1)]
+    poses = np.stack([cameras.look_at(corner + [0, 0, 5], corner / 2, up) for corner in corners])
     rig = Rig(poses, np.float32([30, 30, 8, 8, 0, 0, 0, 0]), (16, 16), "spiral")
     views = values.Cameras(rig).read("spiral:frames=6,width=8", "cameras")
     assert len(views) == 6 and views[0].size == (8, 8)

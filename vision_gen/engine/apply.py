@@ -5,7 +5,6 @@ Everything that can be found wrong is found when a `Job` is made, before weights
 
 import concurrent.futures
 import json
-import logging
 import os
 import pathlib
 import time
@@ -13,7 +12,6 @@ import time
 from vision_gen import values
 from vision_gen.errors import InputError
 
-log = logging.getLogger("vision_gen")
 # Seconds between previews that are written while a tool takes its turns.
 BETWEEN_PREVIEWS = 5.0
 
@@ -130,9 +128,11 @@ class Job:
         if self._output is None or self._together:
             silent = [name for name, kind in kinds.items() if not kind.prints]
             if silent and self._output is None:
-                raise InputError(f"{self._tool.name} gives {silent[0]}: {kinds[silent[0]].describe()}; say where with --output")
+                made = f"{self._tool.name} gives {silent[0]}: {kinds[silent[0]].describe()}"
+                raise InputError(f"{made}; say where with --output")
             if silent:
-                raise InputError(f"--output: {str(self._output)!r} is a file; with a folder of inputs it must be a folder")
+                found = f"{str(self._output)!r} is a file"
+                raise InputError(f"--output: {found}; with a folder of inputs it must be a folder")
             if self._output and (self._output.suffix not in (".csv", ".json") or len(kinds) > 1):
                 raise InputError(f"--output: {str(self._output)!r} must end in .csv or .json, or be a folder")
             if self._output:
@@ -199,7 +199,9 @@ class Job:
         if self._output is None:
             indent = lambda text: "  " + text.replace("\n", "\n  ")
             return [
-                f"{name}\n{indent(kinds[key].text(value))}" for name, found in together.items() for key, value in found.items()
+                f"{name}\n{indent(kinds[key].text(value))}"
+                for name, found in together.items()
+                for key, value in found.items()
             ]
         ((key, kind),) = kinds.items()
         rows = {name: kind.cells(found[key]) for name, found in together.items()}

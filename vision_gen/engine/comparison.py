@@ -80,7 +80,7 @@ def compare_folders(
     for name, paths in given.items():
         pictures[name] = pathlib.Path(output) / f"{name}.png"
         chosen = [paths[i] for i in np.linspace(0, len(paths) - 1, min(16, len(paths))).astype(int)]
-        tiles = [image_files.square(image_files.read_rgb(path), 96) for path in chosen]
+        tiles = [image_files.fit(image_files.read_rgb(path), 96) for path in chosen]
         sheets.save(pictures[name], sheets.sheet({"": tiles}, {"": [path.name for path in chosen]}))
     report.write(output, f"{generated} against {reference}", record, pictures)
     return {name: value["mean"] for name, value in record["metrics"].items()}

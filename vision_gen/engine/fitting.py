@@ -1,8 +1,8 @@
 """How pictures of any size are brought to what networks take, and results back, with no pixel off.
 
 Convolutional networks run at the size of the picture (`WholePicture`), padded by reflection to sides that they can take
-and cut out again; classifiers see a central square (`CentralSquare`). Padded sides are of a few lengths an octave, so that
-a thousand sizes of pictures compile a few programs.
+and cut out again; classifiers see a central square (`CentralSquare`). Padded sides are of a few lengths an octave, so
+that a thousand sizes of pictures compile a few programs.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ class Fitting:
         """Kinds by name of what can be chosen, for a tool with these inputs."""
         if not any(isinstance(kind, values.Image) and kind.lines for kind in inputs.values()):
             return {}
-        doc = "how lines are made of a photograph; auto: by XDoG, unless it is a line drawing"
+        doc = "how lines are made of a photograph; auto: by XDoG, if it is one"
         return {"lines": values.Choice(("auto", "given", "xdog", "sobel"), "auto", doc)}
 
     def fit(self, kinds, inputs, options):
@@ -80,22 +80,22 @@ class Fitting:
         return Fitted([{name: array_of(kind, inputs[name], made[name]) for name, kind in kinds.items()}])
 
 
-def array_of(kind, value, lines):
-    """`kind.array`, of the lines that `lines` makes where it is one of "xdog" and "sobel"."""
+def array_of(kind, value, lines, sigma=XDOG_SIGMA):
+    """`kind.array`, of the lines that `lines` makes where it is one of "xdog" and "sobel"; `sigma` is XDoG's."""
     if lines == "given":
         return kind.array(value)
     # The blur of XDoG is a product with matrices of a side's length squared: by tiles, large pictures have room.
     plan = Plan.of(value.shape[:2], stride=1, size=0, tile=LINES_TILE)
     extended = plan.extended(value)
     parts = [{"picture": values.Image().array(extended[rows, columns])} for rows, columns in plan.tiles]
-    drawn = _FittedPicture(parts, plan, None).each(lambda arrays: _drawn(arrays["picture"], lines))
+    drawn = _FittedPicture(parts, plan, None).each(lambda arrays: _drawn(arrays["picture"], lines, sigma))
     return np.asarray(drawn)[:, *plan.inner]
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _drawn(image, lines):
+def _drawn(image, lines, sigma):
     """Lines [batch, height, width, 1] of images [..., 3], in [-1, 1]."""
-    return sketch.sobel(image) if lines == "sobel" else sketch.xdog(image, jnp.full(len(image), XDOG_SIGMA))
+    return sketch.sobel(image) if lines == "sobel" else sketch.xdog(image, jnp.full(len(image), sigma))
 
 
 def lines_of(kind, value, name, options):
@@ -163,8 +163,8 @@ class WholePicture(Fitting):
     Attributes:
       stride: sides must be multiples of it.
       size: pixels of the shorter side at which pictures are computed, unless chosen; 0: their own.
-      tile: largest side that is computed at once, unless chosen; larger ones in overlapping tiles that are blended. 0: all at
-        once, for networks in which every place sees the whole.
+      tile: largest side that is computed at once, unless chosen; larger ones in overlapping tiles that are blended. 0:
+        all at once, for networks in which every place sees the whole.
       apart: inputs with a size of their own that the results do not lie on, such as references.
     """
 
@@ -209,9 +209,11 @@ class WholePicture(Fitting):
     def _guide(self, kinds, inputs, together, made, whole):
         """Lines at the size of the picture, if there are some and results are brought up to it."""
         drawn = [name for name in together if getattr(kinds[name], "lines", False)]
-        if not drawn or whole.scale <= 1:
+        if not drawn or whole.scale <= 1 or made[drawn[0]] == "sobel":
             return None
-        return array_of(kinds[drawn[0]], whole.extended(inputs[drawn[0]]), made[drawn[0]])
+        # Blurred by as much more as it is larger, the picture gives the lines that were computed with.
+        sigma = XDOG_SIGMA * float(whole.scale)
+        return array_of(kinds[drawn[0]], whole.extended(inputs[drawn[0]]), made[drawn[0]], sigma)
 
     def _frame(self, kinds, inputs, together):
         """(height, width) of the pictures that lie on each other; strokes are drawn on it."""
@@ -363,7 +365,7 @@ class _FittedPicture(Fitted):
 
 @functools.partial(jax.jit, static_argnums=2)
 def _resized(array, lines, size):
-    """Results [1, height, width, channel] brought to `size`, colours along the lines [1, *size, 1] if there are some."""
+    """Results [1, height, width, channel] at `size`, colours brought up along lines [1, *size, 1] if there are some."""
     return resample.resize(array, size) if lines is None else guided.upsample(array, lines)
 
 

@@ -2,9 +2,10 @@
 
 A tool has a name, inputs, outputs and options, each of a kind (`vision_gen.values`). It is a method of its system,
 `translate(self, *, sketch, scale)` for the tool "translate". One that takes time has several:
-`film_begin(self, **inputs) -> state`, `film_advance(self, state, now) -> state` for each of its turns, `film_finish(self,
-state) -> outputs` and, where it `previews`, `film_preview(self, state) -> outputs`, some of them. They are run by
-one mechanism: beginning, turns, end; a tool that is done at once begins, has no turns, and its state is what it gives.
+`film_begin(self, **inputs) -> state`, `film_advance(self, state, now) -> state` for each of its turns,
+`film_finish(self, state) -> outputs` and, where it `previews`, `film_preview(self, state) -> outputs`, some of them.
+They are run by one mechanism: beginning, turns, end; a tool that is done at once begins, has no turns, and its state is what
+it gives.
 """
 
 import dataclasses
@@ -128,8 +129,8 @@ class Tool:
         """Help of the Python function."""
         lines = [self.doc, "", "Args:"]
         lines += [f"  {name}: {kind.describe()}." for name, kind in {**self.inputs, **self.all_options}.items()]
-        lines += ["  progress: function of (turns done, turns in all, preview), where `preview()` gives the outputs so far"]
-        lines += ["    or None; a true value ends the tool with what there is.", "", "Returns:"]
+        lines += ["  progress: function of (turns done, turns in all, preview), where `preview()` gives the outputs"]
+        lines += ["    so far or None; a true value ends the tool with what there is.", "", "Returns:"]
         what = [f"  {name}: {kind.describe()}." for name, kind in self.outputs.items()]
         lines += what if len(what) > 1 else [what[0].partition(": ")[2].join(["  ", ""])]
         if len(what) > 1:
@@ -209,9 +210,10 @@ class Runner:
                 spent, first, done = time.perf_counter() - begun, done == 0, last
                 stop = progress(done, turns, preview or (lambda: None)) if progress else False
                 if (interruption.asked or stop) and done < turns:
-                    log.warning("%s: stopped after %d of %d turns; this is what there is by then", tool.name, done, turns)
+                    log.warning("%s: stopped after %d of %d turns, with what there is", tool.name, done, turns)
                     break
-                together = 1 if first else max(1, min(2 * together, round(together * BETWEEN_REPORTS / max(spent, 1e-6))))
+                in_time = round(together * BETWEEN_REPORTS / max(spent, 1e-6))
+                together = 1 if first else max(1, min(2 * together, in_time))
         return state
 
     def _advance(self, tool, state, first, last, turns, seed):

@@ -179,7 +179,8 @@ def from_config(config):
     known = systems.networks(experiment.system)
     if known and not weights:
         raise InputError(
-            f"without a run, {config.system} needs weights: set config.init.{known[-1]} to a file, a run or published weights"
+            f"without a run, {config.system} needs weights: set config.init.{known[-1]} to a file, a run or published "
+            "weights"
         )
     for note in [*notes, *(f"{name}: no weights given, so drawn at random" for name in known if name not in weights)]:
         log.info(note)

@@ -152,8 +152,8 @@ class Cameras(Kind):
     """Cameras along a path, a tuple of `View`s of one size.
 
     Read from "orbit:frames=60,elevation=20,distance=1,width=400", "spiral:frames=60,width=400", or a .json file with
-    `frames` as nerf_synthetic, instant-ngp and nerfstudio have them. The system is given `pixel` [1, height, width, 2], `pose`
-    [1, frames, 3, 4] and `intrinsics` [1, frames, 8].
+    `frames` as nerf_synthetic, instant-ngp and nerfstudio have them. The system is given `pixel`
+    [1, height, width, 2], `pose` [1, frames, 3, 4] and `intrinsics` [1, frames, 8].
     """
 
     rig: Rig | None = None
@@ -210,7 +210,9 @@ def _pixels(size):
 
 def _needed(rig, name):
     if rig is None:
-        raise InputError(f"{name}: this run kept no cameras to go around; give a .json with transform_matrix, fl_x, w and h")
+        raise InputError(
+            f"{name}: this run kept no cameras to go around; give a .json with transform_matrix, fl_x, w and h"
+        )
     return rig
 
 

@@ -79,7 +79,9 @@ class Kind:
         path = pathlib.Path(path)
         if path.suffix.lower() not in self.suffixes:
             can = ", ".join(suffix or "a folder" for suffix in self.suffixes)
-            raise InputError(f"{name}: {str(path)!r} ends in {path.suffix!r}; {type(self).__name__} is written as {can}")
+            raise InputError(
+                f"{name}: {str(path)!r} ends in {path.suffix!r}; {type(self).__name__} is written as {can}"
+            )
         if path.is_dir() != (path.suffix == "") and path.exists():
             raise InputError(f"{name}: {str(path)!r} is {'a folder' if path.is_dir() else 'a file'}")
         check_folder(path if path.suffix == "" else path.parent, name)

@@ -110,8 +110,9 @@ class Scribble(Kind):
     """Colours put down here and there: uint8 [height, width, 4], alpha 0 where there is none, or strokes.
 
     Read from a picture with transparency, an array [height, width, 4], or strokes as a list of {"colour": "#c83200",
-    "points": [[x, y], ...], "width": 3} (JSON, a .json file or Python; points and width in pixels of the picture that they
-    lie on; a single point is a dot). The system is given RGBA [1, height, width, 4], colours in [-1, 1], alpha 0 or 1.
+    "points": [[x, y], ...], "width": 3} (JSON, a .json file or Python; points and width in pixels of the picture that
+    they lie on; a single point is a dot). The system is given RGBA [1, height, width, 4], colours in [-1, 1], alpha
+    0 or 1.
     """
 
     suffixes = (".png", ".webp")
@@ -166,7 +167,8 @@ class Scribble(Kind):
         save(value, path)
 
     def describe(self):
-        return 'colour hints: an image with transparency, or [{"colour": "#c83200", "points": [[x, y], ...], "width": 3}, ...]'
+        stroke = '{"colour": "#c83200", "points": [[x, y], ...], "width": 3}'
+        return f"colour hints: an image with transparency, or strokes [{stroke}, ...]"
 
 
 def _strokes(value, name):
