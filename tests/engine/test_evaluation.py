@@ -78,7 +78,7 @@ def run(grey, tmp_path_factory):
 def test_figures_of_a_set_stand_beside_means_of_examples(run):
     found, paths = evaluation.evaluate_run(run)
     assert sorted(found) == ["brightness", "darkest_half", "examples", "psnr"]
-    assert [path.name for path in paths] == ["metrics.json", "report.html", "test.png"]
+    assert [path.name for path in paths] == ["metrics.json", "report.html", "test.png", "halves.png"]
     record = json.loads((run / "metrics.json").read_text())
     entries = record["metrics"]
     # 220 is left out as NaN; each of the eleven counts once, though batches of eight devices hold more.
@@ -117,8 +117,10 @@ def test_names_of_files_hold_the_split_or_the_set(run, grey):
     before = (run / "metrics.json").read_text()
     for split, data, levels in (("val", "a", (50, 60, 70)), ("other", "b", (90, 100, 170))):
         found, paths = evaluation.evaluate_run(run, split=split)
-        assert [path.name for path in paths] == [f"metrics-{split}.json", f"report-{split}.html", f"{split}.png"]
-        assert found["brightness"] == pytest.approx(np.mean(levels)) and (run / f"halves-{split}.png").exists()
+        assert [path.name for path in paths] == [
+            f"metrics-{split}.json", f"report-{split}.html", f"{split}.png", f"halves-{split}.png",
+        ]  # fmt: skip
+        assert found["brightness"] == pytest.approx(np.mean(levels)) and all(path.exists() for path in paths)
         record = json.loads(paths[0].read_text())
         assert record["split"] == split and record["images"] == len(levels)
     assert (run / "metrics.json").read_text() == before
@@ -129,9 +131,9 @@ def test_names_of_files_hold_the_split_or_the_set(run, grey):
 def test_sets_that_are_none_are_named(run):
     with pytest.raises(InputError, match="--split must be one of .*'test', 'digits', 'other'.*, got 'othr'"):
         evaluation.evaluate_run(run, split="othr")
-    with pytest.raises(InputError, match=r"config.evaluations.digits has the classes \['0', .*, but .* trained on \[\]"):
+    with pytest.raises(InputError, match=r"config.evaluations.digits has the classes \['0', .* but the run .* \[\]"):
         evaluation.evaluate_run(run, split="digits")
-    with pytest.raises(InputError, match="metrics-train.json is not there; run eval.py --workdir=.* --split=train first"):
+    with pytest.raises(InputError, match="metrics-train.json is not there; run eval.py .* --split=train first"):
         comparison.compare_runs([run], run / "compared", "train")
 
 
@@ -153,6 +155,13 @@ def test_sheets_have_captions_under_their_columns(run, monkeypatch):
     columns, captions = given
     assert list(columns) == ["sketch", "output"]
     assert captions == {"output": [f"{x:.1f}" for x in columns["output"].mean((1, 2, 3))]}
+
+
+def test_a_system_without_pictures_is_evaluated(run, monkeypatch):
+    monkeypatch.setattr(Brightness, "columns", ())
+    monkeypatch.setattr(Brightness, "figures", classmethod(lambda *_: {}))
+    found, paths = evaluation.evaluate_run(run, split="val", metrics=("brightness",))
+    assert found["brightness"] == pytest.approx(60) and len(paths) == 2
 
 
 def test_a_run_has_distances_and_a_report(image_folder, tmp_path, monkeypatch):

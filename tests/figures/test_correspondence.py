@@ -17,7 +17,11 @@ def test_a_dot_of_the_querys_colour_lies_where_it_looks(monkeypatch):
     truth = np.zeros((1, 128, 2))
     truth[0, 2 * 16 + 4] = 0.5, -0.5
     look = dict(
-        sketch=sketch, reference=np.ones((1, 32, 64, 3)), attention=attention, truth=truth, valid=np.ones((1, 128), bool)
+        sketch=sketch,
+        reference=np.ones((1, 32, 64, 3)),
+        attention=attention,
+        truth=truth,
+        valid=np.ones((1, 128), bool),
     )
     correspondence.draw_correspondence(look, points=1, scale=4)
     red = lambda name: np.all(drawn[name][0] == RED, -1)

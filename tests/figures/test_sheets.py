@@ -39,7 +39,8 @@ def test_pixels_are_rounded_clipped_and_coloured():
 def test_every_picture_is_there_whatever_the_number():
     rng = np.random.default_rng(0)
     for number in (1, 2, 5, 16, 17, 40, 101):
-        image = sheets.sheet({"red": np.tile(RED, (number, 64, 64, 1)), "noise": rng.uniform(-1, 1, (number, 64, 64, 3))})
+        noise = rng.uniform(-1, 1, (number, 64, 64, 3))
+        image = sheets.sheet({"red": np.tile(RED, (number, 64, 64, 1)), "noise": noise})
         found = boxes(image, RED)
         assert len(found) == number
         assert all(right - x == bottom - y == 64 for x, y, right, bottom in found)
@@ -94,7 +95,8 @@ NAMES = ("sketch", "correspondence_all_identity", "Donaudampfschifffahrtsgesells
 
 
 def test_no_word_is_lost_cut_off_or_written_over_another(written):
-    captions = ["", "short", "is smileys-emotion", "a long text of more words than a narrow column holds in four lines, " * 3]
+    long = "a long text of more words than a narrow column holds in four lines, " * 3
+    captions = ["", "short", "is smileys-emotion", long]
     image = sheets.sheet(
         {name: plain(4, 64, 64) for name in NAMES}, {name: captions[i:] + captions[:i] for i, name in enumerate(NAMES)}
     )

@@ -31,7 +31,8 @@ def entries(names, reference, generated, extractor):
       extractor: what made them.
 
     Returns:
-      {title: {"mean", "images", "reference_images", "standard_error", "warning", ...}}, the last two where there are any.
+      {title: {"mean", "images", "reference_images", "standard_error", "warning", ...}}, the last two where there
+      are any.
     """
     found = extract.distances(names, reference, generated, extractor)
     entry = {**extractor.key, "images": generated.count, "reference_images": reference.count}

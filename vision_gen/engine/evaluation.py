@@ -46,7 +46,7 @@ def evaluate_run(
       progress: function of a label that gives a function of (done, total).
 
     Returns:
-      (values by title, paths of the figures, the page and the sheet).
+      (values by title, paths of the figures, the page, the sheet and the other pictures).
 
     Raises:
       InputError: a metric or split is unknown, or the system makes no images to compare.
@@ -78,8 +78,10 @@ def evaluate_run(
         if between:
             entries |= distances.entries(between, truth, output, extractor)
     folder = pathlib.Path(workdir)
-    pictures = {"samples": folder / "samples" / f"{split}.png"}
-    sheets.save(pictures["samples"], model.sheet(source, 24))
+    pictures = {}
+    if model.columns:
+        pictures["samples"] = folder / "samples" / f"{split}.png"
+        sheets.save(pictures["samples"], model.sheet(source, 24))
     for name, image in model.draw(source, values).items():
         pictures[name] = folder / f"{name}{report.suffix(split)}.{'gif' if image.ndim == 4 else 'png'}"
         sheets.save(pictures[name], image)
@@ -87,7 +89,7 @@ def evaluate_run(
     written = report.write(
         folder, title, {**record, "metrics": entries}, pictures, report.curves_of_run(folder), split
     )
-    return {name: entry["mean"] for name, entry in entries.items()}, (*written, pictures["samples"])
+    return {name: entry["mean"] for name, entry in entries.items()}, [*written, *pictures.values()]
 
 
 def _held_out(workdir, experiment, split):
@@ -102,7 +104,7 @@ def _held_out(workdir, experiment, split):
     source = data.open(settings, split)
     trained = facts.load(workdir, experiment)["classes"]
     if tuple(source.classes) != trained:
-        raise InputError(f"{section} has the classes {list(source.classes)}, but the run was trained on {list(trained)}")
+        raise InputError(f"{section} has the classes {list(source.classes)}, but the run those of {list(trained)}")
     return settings, source
 
 

@@ -78,8 +78,8 @@ class Inference:
         of_set = system.summarise(values, source.classes)
         if set(of_set) != set(system.set_figures) or set(of_set) & set(values):
             raise ValueError(
-                f"summarise returns {sorted(of_set)}; it must be set_figures, {sorted(system.set_figures)}, and nothing "
-                f"that evaluate returns, {sorted(values)}"
+                f"summarise returns {sorted(of_set)}; it must be set_figures, {sorted(system.set_figures)}, and "
+                f"nothing that evaluate returns, {sorted(values)}"
             )
         return means | of_set, values
 

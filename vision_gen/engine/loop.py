@@ -141,7 +141,7 @@ class _Run:
             while self._number < settings.steps:
                 self._advance()
                 pause = time.perf_counter()
-                if self._due(settings.sample_every) and settings.sample_images:
+                if self._due(settings.sample_every) and settings.sample_images and self._experiment.system.columns:
                     self._sample()
                 if self._due(settings.eval_every) or self._due(settings.checkpoint_every):
                     figures = self._validate()

@@ -22,7 +22,8 @@ def draw(label, predicted, classes):
     from matplotlib.figure import Figure  # Takes most of a second to import.
 
     number = len(classes)
-    counts = np.bincount(np.asarray(label) * number + np.asarray(predicted), minlength=number**2).reshape(number, number)
+    cells = np.asarray(label) * number + np.asarray(predicted)
+    counts = np.bincount(cells, minlength=number**2).reshape(number, number)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = max(3, 0.4 * number) if number <= MOST_NAMED else 12
     figure = Figure(figsize=(side, side), dpi=100)

@@ -13,9 +13,10 @@ def draw_correspondence(look, *, points=5, scale=3):
     is strongest, and the ring of its colour is where the warp has put it.
 
     Args:
-      look: dict of numpy arrays: `sketch` [batch, height, width, 1] and `reference` [batch, height, width, 3] in [-1, 1],
-        `attention` [batch, h, w, h, w] of each of the sketch's cells over the reference's, `truth` [batch, h * w, 2], the
-        places (x, y) in [-1, 1] where it should look, and `valid` [batch, h * w], whether there is one.
+      look: dict of numpy arrays: `sketch` [batch, height, width, 1] and `reference` [batch, height, width, 3] in
+        [-1, 1], `attention` [batch, h, w, h, w] of each of the sketch's cells over the reference's, `truth`
+        [batch, h * w, 2], the places (x, y) in [-1, 1] where it should look, and `valid` [batch, h * w], whether
+        there is one.
       points: queries a sketch, spread over the cells with ink.
       scale: enlargement.
 

@@ -39,10 +39,8 @@ def recall_at_k(queries, items, ks, *, query_group=None, item_group=None):
     alone = ~np.isin(query_group, item_group)
     if not len(queries) or alone.any():
         raise ValueError(f"{alone.sum()} of {len(queries)} queries have no item of their own")
-    hits = [
-        _hits(queries[i : i + QUERIES_AT_A_TIME] @ items.T, query_group[i : i + QUERIES_AT_A_TIME, None] == item_group, ks)
-        for i in range(0, len(queries), QUERIES_AT_A_TIME)
-    ]
+    parts = [slice(i, i + QUERIES_AT_A_TIME) for i in range(0, len(queries), QUERIES_AT_A_TIME)]
+    hits = [_hits(queries[part] @ items.T, query_group[part, None] == item_group, ks) for part in parts]
     return {k: float(np.concatenate(found).mean()) for k, found in zip(ks, zip(*hits))}
 
 
