@@ -101,11 +101,6 @@ def nearest(field, known):
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
 
 
-def plain(instance):
-    """{field: value} of an instance."""
-    return {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
-
-
 @functools.cache
 def _hints(cls):
     return typing.get_type_hints(cls, include_extras=True)

@@ -86,14 +86,6 @@ class Experiment:
         found = {name: value or chosen.get(name, "") for name, value in found.items()}
         return {name: value for name, value in ({**chosen, **found}).items() if value}
 
-    def changed(self, **sections):
-        """The experiment with other fields: `changed(train=dict(steps=3))`."""
-        config = self.config.copy_and_resolve_references()
-        with config.unlocked():
-            for name, values in sections.items():
-                config[name].update(values)
-        return Experiment(config)
-
     def network(self, attribute, *, rngs):
         """A network of another run, as `config.origin` describes it: for systems that use one that somebody else trained.
 

@@ -72,7 +72,7 @@ class System(nnx.Module):
     Settings: type = NoSettings
     # In the order in which they move; a name stands for `Player(name)`. Without any, there is nothing to train.
     players: tuple = ()
-    # Readers of published files by attribute: function (path, params, rest) -> `pretrained.named.Named`.
+    # Readers of published files by attribute: function (path, network) -> `pretrained.named.Named`.
     readers: dict = {}
     # Pictures that `sample` returns, in the order of the sheet; what else it returns is for `captions`.
     columns: tuple = ()
