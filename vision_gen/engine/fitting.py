@@ -19,7 +19,7 @@ import PIL.Image
 from vision_gen import values
 from vision_gen.data import images
 from vision_gen.errors import InputError
-from vision_gen.ops import guided, resample, sketch
+from vision_gen.ops import colour, guided, resample, sketch
 
 log = logging.getLogger("vision_gen")
 # Of the three that training draws from; see `ops.augment.sketches`.
@@ -49,6 +49,8 @@ class Fitted:
 
     def output(self, kind, array):
         """The value of a result for the picture as it was given."""
+        if getattr(kind, "under", ""):
+            array = colour.multiply(array, self.parts[0][kind.under])
         return kind.value(array)
 
 
@@ -204,7 +206,8 @@ class WholePicture(Fitting):
             {**fixed, **{name: array(value[rows, columns]) for name, (value, array) in tiled.items()}}
             for rows, columns in whole.tiles
         ]
-        return _FittedPicture(parts, whole, self._guide(kinds, inputs, together, made, whole))
+        lines = {name: functools.partial(array, value) for name, (value, array) in tiled.items()}
+        return _FittedPicture(parts, whole, self._guide(kinds, inputs, together, made, whole), lines)
 
     def _guide(self, kinds, inputs, together, made, whole):
         """Lines at the size of the picture, if there are some and results are brought up to it."""
@@ -332,11 +335,18 @@ class Plan:
 
 
 class _FittedPicture(Fitted):
-    """Parts are tiles of a canvas, on which the results lie."""
+    """Parts are tiles of a canvas, on which the results lie.
 
-    def __init__(self, parts, plan, guide):
+    Args:
+      parts: as of `Fitted`.
+      plan: a `Plan`.
+      guide: lines at the size of the picture, where results are brought up to it along them.
+      lines: {input: function that gives its array on the whole canvas}.
+    """
+
+    def __init__(self, parts, plan, guide, lines):
         super().__init__(parts)
-        self._plan, self._guide = plan, guide
+        self._plan, self._guide, self._lines = plan, guide, lines
 
     def each(self, call):
         if len(self.parts) == 1:
@@ -357,16 +367,24 @@ class _FittedPicture(Fitted):
             return np.float32(self._plan.outside(kind.value(array)))
         if not isinstance(kind, PICTURES):
             return kind.value(array)
+        guide = self._guide if isinstance(kind, values.Image) and kind.channels == 3 else None
+        under = getattr(kind, "under", "")
+        if under and guide is None:
+            array = colour.multiply(array, self._lines[under]())
         if self._plan.scale != 1:
-            guide = self._guide if isinstance(kind, values.Image) and kind.channels == 3 else None
-            array = _resized(array, guide, self._plan.full)
+            array = _resized(array, guide, self._plan.full, bool(under))
         return kind.value(array)[self._plan.inner]
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _resized(array, lines, size):
-    """Results [1, height, width, channel] at `size`, colours brought up along lines [1, *size, 1] if there are some."""
-    return resample.resize(array, size) if lines is None else guided.upsample(array, lines)
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _resized(array, lines, size, layer):
+    """Results [1, height, width, channel] at `size`, colours brought up along lines [1, *size, 1] if there are some.
+
+    `layer`: they are to lie under the lines.
+    """
+    if lines is None:
+        return resample.resize(array, size)
+    return colour.multiply(guided.layer(array, lines), lines) if layer else guided.upsample(array, lines)
 
 
 def _rounded_up(ratio):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from vision_gen.nets import layers
-from vision_gen.ops import attention, resample
+from vision_gen.ops import attention, colour, resample
 
 
 NORMS = {"layer": layers.LayerNorm, "instance": layers.InstanceNorm, "none": None}
@@ -54,6 +54,20 @@ class Encoder(nnx.Module):
         return maps
 
 
+def patches(image, size):
+    """The pixels of each cell: [batch, height, width, channel] -> [batch, height / size, width / size, size^2 channel]."""
+    batch, height, width, channel = image.shape
+    x = image.reshape(batch, height // size, size, width // size, size, channel)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // size, width // size, -1)
+
+
+def unpatched(x, size):
+    """The inverse of `patches`."""
+    batch, height, width, _ = x.shape
+    x = x.reshape(batch, height, width, size, size, -1).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height * size, width * size, -1)
+
+
 def gather(maps):
     """The vectors V: all maps average-pooled to the smallest and stacked, [batch, h, w, sum]."""
     size = maps[-1].shape[1:3]
@@ -93,10 +107,15 @@ class SCFTGenerator(nnx.Module):
         a colour there is: outputs take the reference's lights and darks but not its hues.
         Normalising each position over its channels keeps hues.
       chunk: queries that attend at a time.
+      carry: the attention carries the reference's own pixels to the decoder as well, each cell its patch; pooled to
+        every level they are joined to the decoder's maps. Not the paper's: there colours reach the output
+        through the features alone, and those of a short training blur them.
+      layer: the output is a layer of colour with the sketch multiplied over it, as artists have it. Not the paper's; for
+        sketches whose lines are dark in the image too.
     """
 
     def __init__(
-        self, *, width=16, levels=5, residual_blocks=4, norm="layer", chunk=1024, rngs
+        self, *, width=16, levels=5, residual_blocks=4, norm="layer", chunk=1024, carry=False, layer=False, rngs
     ):
         if norm not in NORMS:
             raise ValueError(f"norm must be one of {list(NORMS)}, got {norm!r}")
@@ -110,16 +129,17 @@ class SCFTGenerator(nnx.Module):
         self.residual = nnx.List(
             ResidualBlock(depth, norm=norm, rngs=rngs) for _ in range(residual_blocks)
         )
-        self.bottom = Block(2 * depth, widths[-1], norm=norm, rngs=rngs)
+        carried = 3 if carry else 0
+        self.bottom = Block(2 * depth + carried, widths[-1], norm=norm, rngs=rngs)
         self.merge = nnx.List()
         self.refine = nnx.List()
         for small, large in zip(widths[-2::-1], widths[:0:-1]):
-            self.merge.append(Block(large + small, small, norm=norm, rngs=rngs))
+            self.merge.append(Block(large + small + carried, small, norm=norm, rngs=rngs))
             self.refine.append(Block(small, small, norm=norm, rngs=rngs))
         self.out = layers.Conv(
             width, 3, 3, init=nnx.initializers.normal(0.02), rngs=rngs
         )
-        self.chunk = chunk
+        self.chunk, self.carry, self.layer = chunk, carry, layer
 
     def __call__(self, sketch, reference, *, intermediates=False):
         """Colours sketches.
@@ -137,7 +157,9 @@ class SCFTGenerator(nnx.Module):
               key is where each cell looks;
             `transferred`, `residual1`, ...: [batch, h, w, d], what is found in the reference, and
               each residual block's map;
-            `decoder{levels}`, ... `decoder1`: the decoder's map at each level, finest last.
+            `carried`: with `carry`, [batch, height, width, 3], the reference's pixels where attention has put them;
+            `decoder{levels}`, ... `decoder1`: the decoder's map at each level, finest last;
+            `layer`: with `layer`, [batch, height, width, 3] in [-1, 1], the colours without the sketch.
 
         Raises:
           ValueError: a side is no multiple of 2^(levels - 1).
@@ -154,20 +176,30 @@ class SCFTGenerator(nnx.Module):
         vectors, references = gather(maps), gather(references)
         query = out["query"] = self.query(vectors)
         key, value = out["key"], out["value"] = self.key(references), self.value(references)
+        if self.carry:
+            value = jnp.concatenate([value, patches(reference, least).astype(value.dtype)], -1)
         flat = lambda x: x.reshape(x.shape[0], -1, x.shape[-1])
         transferred = attention.attend(flat(query), flat(key), flat(value), chunk=self.chunk)
-        out["transferred"] = transferred.reshape(vectors.shape)
+        transferred = transferred.reshape(*vectors.shape[:3], -1)
+        out["transferred"] = transferred[..., : vectors.shape[-1]]
+        carried = lambda size: ()
+        if self.carry:
+            out["carried"] = unpatched(transferred[..., vectors.shape[-1] :], least)
+            carried = lambda size: (resample.average_pool(out["carried"], size),)
         x = vectors + out["transferred"]
         for i, block in enumerate(self.residual, 1):
             x = out[f"residual{i}"] = block(x)
         level = len(self.merge) + 1
-        x = out[f"decoder{level}"] = self.bottom(x, vectors)
+        x = out[f"decoder{level}"] = self.bottom(x, vectors, *carried(x.shape[1:3]))
         skips = maps[1::2][-2::-1]
         for merge, refine, skip in zip(self.merge, self.refine, skips):
             level -= 1
             x = resample.resize(x, skip.shape[1:3])
-            x = out[f"decoder{level}"] = refine(merge(x, skip))
+            x = out[f"decoder{level}"] = refine(merge(x, skip, *carried(skip.shape[1:3])))
         image = jnp.tanh(self.out(x))
+        if self.layer:
+            out["layer"] = image
+            image = colour.multiply(image, sketch)
         return (image, out) if intermediates else image
 
 

@@ -28,6 +28,11 @@ def luma(image):
     return jnp.sum(image * weights, -1, keepdims=True)
 
 
+def multiply(layer, lines):
+    """A layer of colour with lines multiplied over it; all in [-1, 1], of which -1 is black and 1 leaves the other as it is."""
+    return (layer + 1) * (lines + 1) / 2 - 1
+
+
 def rgb_to_lab(image):
     """sRGB in [0, 1] to CIE Lab (D65): L in [0, 100], a and b about [-110, 110]."""
     linear = jnp.where(

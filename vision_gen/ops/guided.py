@@ -41,21 +41,9 @@ def upsample(image, lines):
     Raises:
       ValueError: the drawing is smaller than the image.
     """
-    small, full = image.shape[1:3], lines.shape[1:3]
-    if full[0] < small[0] or full[1] < small[1]:
-        raise ValueError(f"upsample: lines {full} must be no smaller than image {small}")
     image = image.astype(jnp.float32)
-    ink = jnp.clip((1 - lines.astype(jnp.float32)) / 2, 0, 1)
-    down, up = (lambda x, size=size: resample.resize(x, size) for size in (small, full))
-    ink_around = down(ink)
-
-    # Bilinear between small pixels that are plain paper, as are all their neighbours.
-    paper = jnp.maximum(1 - ink_around / INK_AT_ALL, 0)
-    plain = up(-pool.max_pool(-paper, 3, stride=1, padding=1))
-    trust = (1 + ink_around / INK_OF_DOUBT) ** -2
-    found = _spread(_nearest(jnp.concatenate([image * trust, trust], -1), full), ink, small)
-    fill = plain * up(image) + (1 - plain) * found[..., :3] / found[..., 3:]
-
+    fill, ink, ink_around = _fill(image, lines)
+    down, up = (lambda x, size=size: resample.resize(x, size) for size in (image.shape[1:3], lines.shape[1:3]))
     missing = jnp.concatenate([image - down((1 - ink) * fill), ink_around], -1)
     overall = missing.mean((1, 2), keepdims=True)
     overall = overall[..., :3] / jnp.maximum(overall[..., 3:], 1e-6)
@@ -63,6 +51,31 @@ def upsample(image, lines):
     line = (missing[..., :3] + LITTLE_INK * overall) / (missing[..., 3:] + LITTLE_INK)
     line = jnp.clip(line, -1, 1)
     return (1 - ink) * fill + ink * line
+
+
+def layer(image, lines):
+    """A small layer of colour at the size of the drawing that is to be multiplied over it; otherwise as `upsample`.
+
+    What the layer has beneath ink is not looked at: colours from beside it go on there.
+    """
+    return _fill(image.astype(jnp.float32), lines)[0]
+
+
+def _fill(image, lines):
+    """(colours without lines [batch, height, width, 3], ink [..., 1], ink at the size of the image) of `upsample`."""
+    small, full = image.shape[1:3], lines.shape[1:3]
+    if full[0] < small[0] or full[1] < small[1]:
+        raise ValueError(f"upsample: lines {full} must be no smaller than image {small}")
+    ink = jnp.clip((1 - lines.astype(jnp.float32)) / 2, 0, 1)
+    ink_around = resample.resize(ink, small)
+
+    # Bilinear between small pixels that are plain paper, as are all their neighbours.
+    paper = jnp.maximum(1 - ink_around / INK_AT_ALL, 0)
+    plain = resample.resize(-pool.max_pool(-paper, 3, stride=1, padding=1), full)
+    trust = (1 + ink_around / INK_OF_DOUBT) ** -2
+    found = _spread(_nearest(jnp.concatenate([image * trust, trust], -1), full), ink, small)
+    fill = plain * resample.resize(image, full) + (1 - plain) * found[..., :3] / found[..., 3:]
+    return fill, ink, ink_around
 
 
 def _nearest(x, size):

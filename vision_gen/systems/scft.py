@@ -45,6 +45,8 @@ class Settings:
     residual_blocks: CountOrNone = 4
     norm: Literal["layer", "instance", "none"] = "layer"  # See `nets.scft.SCFTGenerator`.
     attention_chunk: Count = 1024  # Queries that attend at a time.
+    carry_colours: bool = False  # Attention carries the reference's pixels too; see `nets.scft.SCFTGenerator`.
+    colour_layer: bool = False  # The sketch is multiplied over the output; where lines are dark in the image too.
     discriminator_width: Count = 64
     discriminator_norm: Literal["batch", "none"] = "batch"
     gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"
@@ -90,6 +92,8 @@ class SCFT(System):
             residual_blocks=model.residual_blocks,
             norm=model.norm,
             chunk=model.attention_chunk,
+            carry=model.carry_colours,
+            layer=model.colour_layer,
             rngs=rngs,
         )
         self.discriminator = PatchDiscriminator(
@@ -106,7 +110,7 @@ class SCFT(System):
                 "translate",
                 "Colours a line drawing like a reference.",
                 inputs={"sketch": values.Image(channels=1, lines=True), "reference": values.Image()},
-                outputs={"image": values.Image()},
+                outputs={"image": values.Image(under="sketch" if experiment.model.colour_layer else "")},
                 # Every place attends to the whole reference: no tiles, and cells of the size that was trained with.
                 fitting=WholePicture(
                     stride=2 ** (experiment.model.levels - 1),
@@ -192,8 +196,9 @@ class SCFT(System):
         return terms
 
     def translate(self, *, sketch, reference):
-        """Colours sketches [batch, height, width, 1] like references [..., 3], in [-1, 1]."""
-        return self.generator(sketch, reference)
+        """Colours sketches [batch, height, width, 1] like references [..., 3], in [-1, 1]; with `colour_layer` the layer."""
+        image, inside = self.generator(sketch, reference, intermediates=True)
+        return inside.get("layer", image)
 
     def attention(self, *, sketch, reference):
         """Where each cell of a sketch looks: [batch, h, w, h, w], sums to 1 over the last two."""
@@ -217,10 +222,10 @@ class SCFT(System):
         return {
             "sketch": sketch,
             "reference": reference,
-            "output": self.translate(sketch=sketch, reference=reference),
+            "output": self.generator(sketch, reference),
             "truth": target,
             "other": other,
-            "recoloured": self.translate(sketch=sketch, reference=other),
+            "recoloured": self.generator(sketch, other),
         }
 
     def evaluate(self, batch, keys):

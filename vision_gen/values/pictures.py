@@ -24,10 +24,12 @@ class Image(Kind):
     Attributes:
       channels: of the array that the system is given, in [-1, 1]; 1 is the luma.
       lines: it is a line drawing, dark on white; a photograph can be made into one, as training did.
+      under: of a result, the line drawing among the inputs that is to be multiplied over it.
     """
 
     channels: int = 3
     lines: bool = False
+    under: str = ""
     suffixes = (".png", ".jpg", ".jpeg", ".webp")
     reads = images.SUFFIXES
 
