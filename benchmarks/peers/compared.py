@@ -87,7 +87,8 @@ def scft(size, batch):
 
     config = scft_demo.get_config()
     config.data.size, config.train.batch_size = size, batch
-    config.model.update(flip=False, line_share=1.0)
+    # The published architecture, with sketches as they are given.
+    config.model.update(carry_colours=False, colour_layer=False, discriminator_width=32, flip=False, line_share=1.0)
     keys = jax.random.split(jax.random.key(0), batch)
     spline = tps.random_spline(keys, points=config.model.tps_points, scale=config.model.tps_scale)
     cells = size // 2 ** (config.model.levels - 1)
