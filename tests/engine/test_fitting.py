@@ -101,6 +101,27 @@ def test_colours_computed_small_end_at_the_lines_of_the_picture():
     assert found[:, 46:50].mean() < 50
 
 
+@pytest.mark.parametrize("size, lines, tile", [(0, "given", 0), (0, "given", 32), (16, "given", 0), (96, "given", 0), (16, "sobel", 0)])
+def test_lines_are_multiplied_over_a_layer_at_the_size_of_the_picture(size, lines, tile):
+    """A layer of one colour: paper has it, ink is black, at any size that is computed and in tiles."""
+    sketch = np.full((48, 80, 3), 255, np.uint8)
+    sketch[:, 40:42], sketch[20] = 0, 128
+    kind = values.Image(channels=1, lines=True)
+    whole = fitting.WholePicture(stride=8, tile=tile)
+    options = {"lines": lines, "size": size} | ({"tile": tile} if tile else {})
+    fitted = whole.fit({"sketch": kind}, {"sketch": sketch}, options)
+    colour = np.float32([0.5, -0.2, 1.0])
+    layer = fitted.each(lambda arrays: np.broadcast_to(colour, (*arrays["sketch"].shape[:3], 3)))
+    found = fitted.output(values.Image(under="sketch"), layer)
+    assert found.shape == sketch.shape
+    np.testing.assert_allclose(found[2:14, 8:24], np.broadcast_to((colour + 1) * 127.5, (12, 16, 3)), atol=2)
+    if lines == "given":
+        assert found[:18, 40:42].max() <= 4
+        np.testing.assert_allclose(found[20, 8:24], np.broadcast_to((colour + 1) * 64, (16, 3)), atol=2)
+    else:
+        assert found[:18, 36:46].min() < 60
+
+
 def test_lines_of_a_photograph_are_the_same_small_and_large():
     """What colours are brought up along must be what they were computed with."""
     rng = np.random.default_rng(0)

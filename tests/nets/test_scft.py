@@ -49,3 +49,30 @@ def test_sides_that_do_not_halve_are_refused():
             net(jnp.zeros((1, *sketch, 1)), jnp.zeros((1, *reference, 3)))
     with pytest.raises(ValueError, match="^norm must be one of .*'group'"):
         scft.SCFTGenerator(norm="group", rngs=nnx.Rngs(0))
+
+
+def test_attention_carries_pixels_to_where_it_looks():
+    """With queries of nothing each cell looks everywhere: it gets the mean of all patches."""
+    net = scft.SCFTGenerator(width=2, levels=3, residual_blocks=0, carry=True, rngs=nnx.Rngs(0))
+    net.query.kernel[...] = jnp.zeros_like(net.query.kernel[...])
+    sketch, reference = (jax.random.uniform(jax.random.key(i), (2, 16, 24, c), minval=-1) for i, c in ((0, 1), (1, 3)))
+    _, out = nnx.jit(lambda net: net(sketch, reference, intermediates=True))(net)
+    mean = reference.reshape(2, 4, 4, 6, 4, 3).mean((1, 3))
+    np.testing.assert_allclose(out["carried"], jnp.tile(mean, (1, 4, 6, 1)), atol=1e-5)
+    np.testing.assert_array_equal(scft.unpatched(scft.patches(reference, 4), 4), reference)
+    # A cell of the patches is a cell of the maps.
+    np.testing.assert_array_equal(scft.patches(reference, 4)[1, 2, 3], reference[1, 8:12, 12:16].reshape(-1))
+    # And the decoder reads them: its maps are wider by three channels.
+    plain = scft.SCFTGenerator(width=2, levels=3, residual_blocks=0, rngs=nnx.Rngs(0))
+    for carrying, without in zip((net.bottom, *net.merge), (plain.bottom, *plain.merge), strict=True):
+        assert carrying.conv.kernel.shape[2] == without.conv.kernel.shape[2] + 3
+
+
+def test_lines_lie_over_a_layer_of_colour():
+    net = scft.SCFTGenerator(width=2, levels=2, residual_blocks=0, layer=True, rngs=nnx.Rngs(0))
+    sketch = jnp.asarray([1.0, -1.0, 0.0, 1.0])[None, :, None, None] * jnp.ones((1, 4, 4, 1))
+    image, out = net(sketch, jax.random.uniform(jax.random.key(1), (1, 4, 4, 3)), intermediates=True)
+    layer = np.asarray(out["layer"])
+    np.testing.assert_allclose(image[:, [0, 3]], layer[:, [0, 3]], atol=1e-6)  # Paper.
+    np.testing.assert_allclose(image[:, 1], -1, atol=1e-6)  # Ink.
+    np.testing.assert_allclose(image[:, 2], (layer[:, 2] + 1) / 2 - 1, atol=1e-6)  # Half.

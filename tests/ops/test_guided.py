@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vision_gen.ops import guided, resample
+from vision_gen.ops import colour, guided, resample
 
 LEVEL = 2 / 255
 upsample = jax.jit(guided.upsample)
@@ -73,6 +73,18 @@ def test_lines_have_their_own_colours():
     small = colours.reshape(8, 8, 12, 8, 3).mean((1, 3))
     found = np.asarray(upsample(small[None], 1 - 2 * ink[None]))[0]
     np.testing.assert_allclose(found, colours, atol=4 * LEVEL)
+
+
+def test_lines_over_a_layer_that_was_small_are_those_over_the_large_one():
+    """The layer has the regions' colours; what it has beneath the lines is not known."""
+    colours, lines, small = drawing(192, 320, 8)
+    ink = 1 - (lines.reshape(1, 24, 8, 40, 8, 1).mean((2, 4)) + 1) / 2
+    layer = (small + ink) / np.maximum(1 - ink, 0.3)  # Of colours = (1 - ink) layer - ink.
+    found = np.asarray(jax.jit(guided.layer)(layer, lines))
+    error = np.abs(colour.multiply(found, lines) - colours).max(-1)
+    assert error[lines[..., 0] == 1].max() < 4 * LEVEL
+    assert error[lines[..., 0] == -1].max() == 0
+    assert np.percentile(error, 99) < 10 * LEVEL
 
 
 def test_memory_is_300_bytes_a_pixel():

@@ -91,7 +91,7 @@ def array_of(kind, value, lines, sigma=XDOG_SIGMA):
     plan = Plan.of(value.shape[:2], stride=1, size=0, tile=LINES_TILE)
     extended = plan.extended(value)
     parts = [{"picture": values.Image().array(extended[rows, columns])} for rows, columns in plan.tiles]
-    drawn = _FittedPicture(parts, plan, None).each(lambda arrays: _drawn(arrays["picture"], lines, sigma))
+    drawn = _FittedPicture(parts, plan, None, {}).each(lambda arrays: _drawn(arrays["picture"], lines, sigma))
     return np.asarray(drawn)[:, *plan.inner]
 
 
@@ -216,9 +216,9 @@ class WholePicture(Fitting):
         return _FittedPicture(parts, whole, self._guide(kinds, inputs, together, made, whole), lines)
 
     def _guide(self, kinds, inputs, together, made, whole):
-        """Lines at the size of the picture, if there are some and results are brought up to it."""
+        """Lines at the size of the picture, if there are some and results are brought to it."""
         drawn = [name for name in together if getattr(kinds[name], "lines", False)]
-        if not drawn or whole.scale <= 1 or made[drawn[0]] == "sobel":
+        if not drawn or whole.scale == 1 or made[drawn[0]] == "sobel":
             return None
         # Blurred by as much more as it is larger, the picture gives the lines that were computed with.
         sigma = XDOG_SIGMA * float(whole.scale)
@@ -378,7 +378,7 @@ class _FittedPicture(Fitted):
         if under and guide is None:
             array = colour.multiply(array, self._lines[under]())
         if self._plan.scale != 1:
-            array = _resized(array, guide, self._plan.full, bool(under))
+            array = _resized(array, guide, self._plan.full, bool(under and guide is not None))
         return kind.value(array)[self._plan.inner]
 
 
@@ -386,11 +386,13 @@ class _FittedPicture(Fitted):
 def _resized(array, lines, size, layer):
     """Results [1, height, width, channel] at `size`, colours brought up along lines [1, *size, 1] if there are some.
 
-    `layer`: they are to lie under the lines.
+    `layer`: the lines are to be multiplied over them.
     """
-    if lines is None:
-        return resample.resize(array, size)
-    return colour.multiply(guided.layer(array, lines), lines) if layer else guided.upsample(array, lines)
+    if lines is None or array.shape[1] > size[0]:
+        array = resample.resize(array, size)
+    else:
+        array = (guided.layer if layer else guided.upsample)(array, lines)
+    return colour.multiply(array, lines) if layer else array
 
 
 def _rounded_up(ratio):

@@ -17,6 +17,7 @@ from vision_gen import data, values
 from vision_gen.engine.fitting import WholePicture
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
+from vision_gen.errors import InputError
 from vision_gen.metrics import image as metrics
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.nets.unet import UNet
@@ -33,6 +34,7 @@ class Settings:
     discriminator_width: Count = 64
     gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"
     l1_weight: NotNegative = 100.0
+    colour_layer: bool = False  # The sketch is multiplied over the output; where lines are dark in the image too.
     jitter: NotNegative = 286 / 256  # Images are enlarged by it, and a window of the old size is cut; 1 is off.
     flip: bool = True
     line_share: Share = 0.7  # Of the sketches, those that are the artist's; see `augment.sketches`.
@@ -58,6 +60,11 @@ class Pix2Pix(System):
         self.model = nnx.static(model)
 
     @classmethod
+    def check(cls, experiment, source):
+        if experiment.model.colour_layer and "source" in source.shapes:
+            raise InputError("config.model.colour_layer is for line drawings; leave it False for pairs")
+
+    @classmethod
     def tools(cls, experiment, facts):
         # The U-Net's map is one pixel at the size that it was trained at.
         stride = 2 ** int(math.log2(min(experiment.data.resolution)))
@@ -67,7 +74,7 @@ class Pix2Pix(System):
                 "translate",
                 "Translates an image as those of the pairs." if pairs else "Colours a line drawing.",
                 inputs={"sketch": values.Image() if pairs else values.Image(channels=1, lines=True)},
-                outputs={"image": values.Image()},
+                outputs={"image": values.Image(under="sketch" if experiment.model.colour_layer else "")},
                 options={"seed": values.Seed()} if experiment.model.noise_at_test else {},
                 fitting=WholePicture(stride=stride, tile=max(1024, 2 * stride)),
             )
@@ -84,7 +91,7 @@ class Pix2Pix(System):
         if model.flip:
             source, target = augment.flip(key(2), source, target)
         source = _rgb(source)
-        fake = self.generator(source, key(3), train=True)
+        fake = self._over(self.generator(source, key(3), train=True), source)
         return {"source": source, "target": target, "fake": fake}
 
     def discriminator_loss(self, out, batch, now):
@@ -108,7 +115,7 @@ class Pix2Pix(System):
     def translate(self, *, sketch, seed=None):
         """Colours sketches [batch, height, width, 1], or translates images [..., 3], in [-1, 1].
 
-        `seed` [batch] is that of the test-time noise.
+        `seed` [batch] is that of the test-time noise. With `colour_layer` it is the layer.
         """
         return self._painted(sketch, None if seed is None else jax.vmap(jax.random.key)(seed))
 
@@ -120,9 +127,13 @@ class Pix2Pix(System):
         alone = lambda given: nnx.merge(graphdef, state, copy=True)(given[0][None], given[1][None], train=True)[0]
         return jax.lax.map(alone, (_rgb(sketch), keys))
 
+    def _over(self, image, source):
+        """What the generator has painted, with the lines that it was given over it if it is a layer."""
+        return colour.multiply(image, source) if self.model.colour_layer else image
+
     def _held_out(self, batch, keys):
         sketch = _source(batch, keys)
-        return sketch, colour.from_uint8(batch["colour"]), self._painted(sketch, keys)
+        return sketch, colour.from_uint8(batch["colour"]), self._over(self._painted(sketch, keys), sketch)
 
     def sample(self, batch, keys):
         sketch, target, fake = self._held_out(batch, keys)
