@@ -179,6 +179,7 @@ def test_time_left_has_hours_and_days():
 def test_a_run_of_days_is_told_so_once(straight, tmp_path, monkeypatch):
     folder, _ = straight
     monkeypatch.setattr(loop, "DAY", 0)
+    monkeypatch.setattr(loop, "EARLY", 0)
     loop.train(config_of(folder), tmp_path / "run")
     assert (tmp_path / "run" / "train.log").read_text().count("this run will take about 0:0") == 1
 

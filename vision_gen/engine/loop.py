@@ -32,8 +32,8 @@ from vision_gen.figures import sheets
 log = logging.getLogger("vision_gen")
 # Steps whose metrics may be on their way back to the host.
 IN_FLIGHT = 2
-# Seconds after which, at the latest, it is said that a run will take days.
-EARLY = 60.0
+# Seconds after which it is said that a run will take days, if it will.
+EARLY = 20.0
 DAY = 86_400
 
 
@@ -226,7 +226,8 @@ class _Run:
         self._window.waited += dispatched - waited
         self._window.dispatched += time.perf_counter() - dispatched
         self._pending.append((self._number, metrics))
-        _drain(self._pending, self._window, IN_FLIGHT)
+        first = self._number == self._window.first + 1  # By which it is known how long a slow run takes.
+        _drain(self._pending, self._window, 0 if first else IN_FLIGHT)
         self._say_days()
         if self._due(self._settings.log_every):
             line, scalars = self._window.report(self._number)
@@ -234,10 +235,9 @@ class _Run:
             self._writer.write_scalars(self._number, scalars)
 
     def _say_days(self):
-        """One word, at the first progress line or before, where the run will take more than a day."""
+        """One word, as soon as it can be known, where the run will take more than a day."""
         done = self._number - len(self._pending)
-        now = self._due(self._settings.log_every) or self._window.age > EARLY
-        if self._estimated or not now or done == self._window.first:
+        if self._estimated or self._window.age < EARLY or done == self._window.first:
             return
         self._estimated = True
         left = self._window.left(done)
