@@ -6,6 +6,7 @@ import sys
 
 from absl import flags
 
+from benchmarks import records
 from vision_gen.engine import commands
 from vision_gen.errors import InputError
 
@@ -24,6 +25,30 @@ def define_measurement():
 def measurement():
     """What the user has set of `MEASUREMENT`, by name."""
     return {name: flags.FLAGS[name].value for name in MEASUREMENT if flags.FLAGS[name].present}
+
+
+def define_output():
+    """The flag that says where results go."""
+    flags.DEFINE_string("output", None, "Results file; by default one in runs/benchmarks/.")
+
+
+def record(benchmark, name, total=1):
+    """The results file in the making that the user asked for.
+
+    Args:
+      benchmark: its name.
+      name: of the file without suffix, where `--output` names none.
+      total: how many results there will be.
+
+    Raises:
+      InputError: its folder cannot be made.
+    """
+    path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"{name}.json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output: cannot write to {str(path.parent)!r} ({error.strerror})") from error
+    return records.Record(benchmark, path, total)
 
 
 def config_arguments(argv=None):

@@ -8,7 +8,7 @@
 
 With `--scale=paper` every config that says what the paper's full size is (`PAPER`) is compiled; with `--largest`
 the largest batch that fits is searched as well. Compile-time figures, nothing is run. Writes
-benchmarks/results/compile-CONFIG.json.
+runs/benchmarks/compile-CONFIG.json.
 """
 
 import importlib
@@ -190,6 +190,7 @@ def compile_one(name, config, target, record):
         batch=config.train.batch_size, fsdp=config.parallel.fsdp, style=config.parallel.style,
     )  # fmt: skip
     title = f"{name} for {target}, {config.dtype}, batch {config.train.batch_size}"
+    record.begin(title)
     try:
         compiled = Compiled(config, devices)
     except jax.errors.JaxRuntimeError as error:
@@ -234,7 +235,7 @@ def define():
     flags.DEFINE_enum("scale", "config", ["config", "paper"], "As the config is, or the paper's full size.")
     flags.DEFINE_bool("largest", False, "Search the largest batch that fits.")
     flags.DEFINE_integer("batch_a_chip", 0, "Batch of each chip; 0 is the config's batch over all.")
-    flags.DEFINE_string("output", None, "Results file.")
+    arguments.define_output()
     flags.DEFINE_string("hlo", None, "Folder for the optimised HLO.")
 
 
@@ -253,12 +254,11 @@ def main(argv):
     else:
         file = arguments.config_name()
         chosen = [(arguments.label(), flags.FLAGS.config)]
-    path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"compile-{file}.json")
-    record = records.Record("compile_only", path)
+    record = arguments.record("compile_only", f"compile-{file}", len(chosen) * len(flags.FLAGS.target))
     for name, config in chosen:
         for target in flags.FLAGS.target:
             compile_one(name, config.copy_and_resolve_references(), target, record)
-    print(f"wrote {path}")
+    print(f"wrote {record.path}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 
 Prints counts of instructions and the costliest operations with the line that made them. `--xla_flags` takes sets of
 flags with ";" between them (an empty one is XLA as it is), and prints what differs from the first. `--diff`
-compares two saved results. Writes benchmarks/results/hlo-CONFIG.json; the program itself into runs/hlo/CONFIG/.
+compares two saved results. Writes runs/benchmarks/hlo-CONFIG.json; the program itself into runs/hlo/CONFIG/.
 """
 
 import pathlib
@@ -75,11 +75,11 @@ def main(argv):
     if flags.FLAGS.config is None:
         raise InputError("give --config=configs/NAME.py or --diff=OLD.json,NEW.json")
     name, label = arguments.config_name(), arguments.label()
-    path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"hlo-{name}.json")
-    record = records.Record("hlo", path)
+    sets = flags.FLAGS.xla_flags.split(";")
+    record = arguments.record("hlo", f"hlo-{name}", len(sets))
     count = arguments.numbers(flags.FLAGS.devices, "--devices")[0]
     failed = False
-    for number, xla_flags in enumerate(flags.FLAGS.xla_flags.split(";")):
+    for number, xla_flags in enumerate(sets):
         folder = (pathlib.Path(flags.FLAGS.folder) / name / str(number)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         title = f"{label}: {xla_flags.strip() or 'no flags'}"
@@ -105,7 +105,7 @@ def main(argv):
         if number:
             print(f"{record.results[0]['name']}  to  {result['name']}")
             print("\n".join(differences(record.results[0], result)))
-    print(f"wrote {path}")
+    print(f"wrote {record.path}")
     return int(failed)
 
 

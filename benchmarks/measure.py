@@ -90,6 +90,7 @@ def attempt(record, title, settings, given, **options):
       title, settings: of the result; `settings` gets what the child says of its device and config.
       given, **options: of `child`.
     """
+    record.begin(title)
     try:
         found = child(given, **options)
     except InputError as error:

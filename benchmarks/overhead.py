@@ -6,7 +6,7 @@
 A bare loop places a batch, calls the compiled step and leaves the metrics where they are. One reads the engine's data
 as the engine does, and is what the engine's loop is measured by; another turns around eight batches in memory, which
 leaves loading out.
-Writes benchmarks/results/overhead.json.
+Writes runs/benchmarks/overhead.json.
 """
 
 import itertools
@@ -22,7 +22,7 @@ import time
 from absl import flags
 import jax
 
-from benchmarks import measure, quality, records, steps, trivial
+from benchmarks import arguments, measure, quality, records, steps, trivial
 from vision_gen import data
 from vision_gen.data import pipeline
 from vision_gen.engine import commands, loop
@@ -76,7 +76,7 @@ def startup():
 
 def define():
     """The flags of this program."""
-    flags.DEFINE_string("output", None, "Results file.")
+    arguments.define_output()
     flags.DEFINE_integer("rounds", 5, "Runs of each loop.", lower_bound=1)
     flags.DEFINE_integer("steps", 5000, "Steps of a run.", lower_bound=1000)
     flags.DEFINE_bool("startup", False, "Also time start to first step.")
@@ -84,7 +84,8 @@ def define():
 
 def main(argv):
     del argv
-    record = records.Record("overhead", pathlib.Path(flags.FLAGS.output or records.RESULTS / "overhead.json"))
+    record = arguments.record("overhead", "overhead", 1 + flags.FLAGS.startup)
+    record.begin(f"the engine's loop against a bare one, {flags.FLAGS.rounds} rounds")
     settings = dict(config="a step of next to no work", device=measure.device_name())
     rates = {"engine's loop": [], "bare loop, the same data": [], "bare loop, batches in memory": []}
     with tempfile.TemporaryDirectory() as folder:
@@ -109,6 +110,7 @@ def main(argv):
         record.add("the engine's loop against a bare one", figures, nature=records.MEASURED, settings=settings)
     )
     if flags.FLAGS.startup:
+        record.begin("start to first step, twice")
         figures = {f"{k} cache": records.figure(v, "s", better="lower") for k, v in startup().items()}
         settings = dict(config="scft_demo", device=measure.device_name())
         records.show(

@@ -5,7 +5,7 @@
 Trains with `train.py` until the minutes are over (from the command's start, compilation included) and reads the
 validation figures it logs; trivial baselines, where the system gives them, are drawn in. Schedules follow
 config.train.steps, after which training ends: set it to about what fits. Writes
-benchmarks/results/quality-CONFIG.json and a plot beside it.
+runs/benchmarks/quality-CONFIG.json and a plot beside it.
 """
 
 import pathlib
@@ -56,7 +56,7 @@ def define():
     commands.define_config("config", "The experiment, a file of configs/.")
     flags.DEFINE_float("minutes", 10.0, "Wall time.", lower_bound=0.01)
     flags.DEFINE_string("workdir", None, "Folder of the run, which must not be there yet.")
-    flags.DEFINE_string("output", None, "Results file.")
+    arguments.define_output()
 
 
 def main(argv):
@@ -66,6 +66,7 @@ def main(argv):
     workdir = pathlib.Path(flags.FLAGS.workdir or records.ROOT / "runs" / f"quality-{name}")
     if workdir.exists():
         raise InputError(f"--workdir: {workdir} is there already; give another or delete it")
+    record = arguments.record("quality", f"quality-{name}")
     begun = train(arguments.config_arguments(), workdir.resolve(), 60 * flags.FLAGS.minutes)
     found = curves(workdir, begun)
     metric = config.train.best_metric
@@ -80,8 +81,6 @@ def main(argv):
     points = [(seconds, step * seen, value) for seconds, step, value in found[metric]]
     # By the project's convention x_NAME is what x is to be compared with.
     baselines = {n: v[-1][2] for n, v in found.items() if n.startswith(f"{metric}_")}
-    path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"quality-{name}.json")
-    record = records.Record("quality", path)
     better = {"max": "higher", "min": "lower"}[config.train.best_mode]
     figures = {f"{metric} at the end": records.figure(points[-1][2], "1", better=better)}
     figures |= {f"baseline {n}": records.figure(v, "1") for n, v in baselines.items()}
@@ -100,8 +99,9 @@ def main(argv):
         },
     )
     records.show(result)
-    path.with_suffix(".png").write_bytes(page.png(report.plot_quality([result])))
-    print(f"wrote {path} and {path.with_suffix('.png')}")
+    plot = record.path.with_suffix(".png")
+    plot.write_bytes(page.png(report.plot_quality([result])))
+    print(f"wrote {record.path} and {plot}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from vision_gen.errors import InputError
 
 SCHEMA = 1
 ROOT = pathlib.Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = ROOT / "runs" / "benchmarks"  # Where they go unless told otherwise; what is committed lies beside this file.
 MEASURED, COMPILE_TIME = "measured", "compile-time"
 PACKAGES = ("vision_gen", "jax", "jaxlib", "flax", "optax", "numpy", "torch", "libtpu", "jax-cuda13-plugin")
 
@@ -53,11 +53,17 @@ class Record:
     Args:
       benchmark: its name, such as "throughput".
       path: of the file; an existing one is replaced when the first result is there.
+      total: how many results there will be.
     """
 
     benchmark: str
     path: pathlib.Path
+    total: int = 1
     results: list = dataclasses.field(default_factory=list)
+
+    def begin(self, name):
+        """Says on stderr which of the results is measured now."""
+        print(f"[{len(self.results) + 1} of {self.total}] {name}", file=sys.stderr, flush=True)
 
     def add(self, name, figures, *, nature, settings, **more):
         """Appends a result and writes the file.

@@ -5,10 +5,9 @@
 
 `--processes=2` starts that many on this machine, joined over loopback. On CPU devices are simulated and share its
 cores: there efficiency says what splitting costs, and cannot say what more chips bring. Bytes of collectives are
-those of the compiled program, results on one device. Writes benchmarks/results/scaling-CONFIG.json.
+those of the compiled program, results on one device. Writes runs/benchmarks/scaling-CONFIG.json.
 """
 
-import pathlib
 import sys
 
 from absl import flags
@@ -33,8 +32,7 @@ def main(argv):
             raise InputError(f'--modes must be of "strong" and "weak", got {mode!r}')
     name, label, processes = arguments.config_name(), arguments.label(), flags.FLAGS.processes
     joined = f"-{processes}-processes" if processes > 1 else ""
-    path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"scaling-{name}{joined}.json")
-    record = records.Record("scaling", path)
+    record = arguments.record("scaling", f"scaling-{name}{joined}", len(flags.FLAGS.modes) * len(counts))
     batch, failed = flags.FLAGS.config.train.batch_size, False
     style = flags.FLAGS.styles[0]
     for mode in flags.FLAGS.modes:
@@ -62,7 +60,7 @@ def main(argv):
             for kind, (number, size_bytes) in sorted(found["collectives"].items()):
                 figures[f"{kind}, {number} in the program"] = records.figure(size_bytes, "bytes")
             records.show(record.add(title, figures, nature=records.MEASURED, settings=settings))
-    print(f"wrote {path}")
+    print(f"wrote {record.path}")
     return int(failed)
 
 

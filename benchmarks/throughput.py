@@ -5,11 +5,10 @@
         --devices=1,2,4,8 --dtype=float32,bfloat16
 
 The batch of all devices together stays that of the config. On CPU devices are simulated: they share its cores.
-Fields of the config are set as --config.train.batch_size=8. Writes benchmarks/results/throughput-CONFIG.json.
+Fields of the config are set as --config.train.batch_size=8. Writes runs/benchmarks/throughput-CONFIG.json.
 """
 
 import itertools
-import pathlib
 import statistics
 import sys
 
@@ -67,7 +66,7 @@ def define():
     flags.DEFINE_list("styles", ["jit"], f"Of {', '.join(STYLES)}.")
     flags.DEFINE_list("devices", ["1"], "Numbers of devices.")
     flags.DEFINE_list("dtype", [], "float32, bfloat16; by default the config's.")
-    flags.DEFINE_string("output", None, "Results file.")
+    arguments.define_output()
 
 
 def main(argv):
@@ -77,11 +76,11 @@ def main(argv):
     if unknown:
         raise InputError(f"--styles must be of {STYLES}, got {unknown[0]!r}")
     name, label = arguments.config_name(), arguments.label()
-    path = pathlib.Path(flags.FLAGS.output or records.RESULTS / f"throughput-{name}.json")
-    record = records.Record("throughput", path)
+    dtypes = flags.FLAGS.dtype or [flags.FLAGS.config.dtype]
+    record = arguments.record("throughput", f"throughput-{name}", len(dtypes) * len(flags.FLAGS.styles) * len(devices))
     given = arguments.config_arguments()
     failed = False
-    for dtype in flags.FLAGS.dtype or [flags.FLAGS.config.dtype]:
+    for dtype in dtypes:
         typed = [*given, f"--config.dtype={dtype}"]
         ceiling = measure.child(typed, devices=1, ceiling=True)
         for style, count in itertools.product(flags.FLAGS.styles, devices):
@@ -99,7 +98,7 @@ def main(argv):
                 title, figures(found, ceiling), nature=records.MEASURED, settings=settings, **more
             )
             records.show(result)
-    print(f"wrote {path}")
+    print(f"wrote {record.path}")
     return int(failed)
 
 

@@ -9,7 +9,9 @@ import ast
 import dataclasses
 import difflib
 import functools
+import inspect
 import math
+import re
 import types
 import typing
 
@@ -93,6 +95,12 @@ def read(cls, values, name):
         return cls(**found)
     except InputError as error:  # Of a `__post_init__`, which knows no name of its section.
         raise InputError(f"{name}.{error}") from None
+
+
+def described(cls):
+    """{field: what it is} of a dataclass of settings: its comment in the source, or else its type."""
+    comments = dict(re.findall(r"^    (\w+): .*?  # (.+)$", inspect.getsource(cls), re.M))
+    return {name: comments.get(name) or _named(hint) for name, hint in _hints(cls).items()}
 
 
 def nearest(field, known):

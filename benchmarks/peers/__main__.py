@@ -8,17 +8,16 @@ Torch runs eager and, where it works, compiled, each with NCHW and channels_last
 them. Each lives in a process of its own, so that neither finds the other's threads and memory, and they step
 alternately, so that a drift of the machine's speed meets both. In its turn each steps for two seconds untimed,
 then for two seconds, three steps at least, of which the median counts. A ratio is torch's time over ours of one
-round; above 1 we are faster. Writes benchmarks/results/peers.json.
+round; above 1 we are faster. Writes runs/benchmarks/peers.json.
 """
 
 import os
-import pathlib
 import statistics
 import sys
 
 from absl import flags
 
-from benchmarks import measure, records
+from benchmarks import arguments, measure, records
 from benchmarks.peers import compared
 from vision_gen import memory
 from vision_gen.engine import commands
@@ -46,7 +45,7 @@ def define():
     flags.DEFINE_integer("rounds", 5, "Turns of each peer.", lower_bound=1)
     flags.DEFINE_list("only", [], "Of the comparisons; by default all.")
     flags.DEFINE_bool("compiled", True, "Also torch.compile.")
-    flags.DEFINE_string("output", None, "Results file.")
+    arguments.define_output()
 
 
 def main(argv):
@@ -54,11 +53,13 @@ def main(argv):
     unknown = [name for name in flags.FLAGS.only if name not in compared.COMPARISONS]
     if unknown:
         raise InputError(f"--only must be of {', '.join(compared.COMPARISONS)}, got {unknown[0]!r}")
-    record = records.Record("peers", pathlib.Path(flags.FLAGS.output or records.RESULTS / "peers.json"))
+    chosen = flags.FLAGS.only or list(compared.COMPARISONS)
+    record = arguments.record("peers", "peers", len(chosen))
     os.environ |= memory.environment()  # Of all the processes that step.
     best = []
-    for key in flags.FLAGS.only or compared.COMPARISONS:
+    for key in chosen:
         name, prepare = compared.COMPARISONS[key]
+        record.begin(name)
         comparison = prepare()
         peers = [p for p in comparison.peers if flags.FLAGS.compiled or "compiled" not in p]
         seconds = compared.alternated(key, peers, flags.FLAGS.rounds)
@@ -75,7 +76,7 @@ def main(argv):
                 f"geometric mean of {len(best)} ratios",
                 {"ratio to the fastest": records.figure(mean, "1", better="higher")},
                 nature=records.MEASURED,
-                settings=dict(config="mean of " + ", ".join(flags.FLAGS.only or compared.COMPARISONS), device=measure.device_name()),
+                settings=dict(config="mean of " + ", ".join(chosen), device=measure.device_name()),
             )
         )
     print(f"wrote {record.path}")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+from absl import flags
 import pytest
 
 from benchmarks import arguments, hlo, quality, records, report, trivial
@@ -24,6 +25,23 @@ def test_each_result_is_kept_as_it_comes(tmp_path):
         assert [r["name"] for r in read["results"]] == [f"r{j}" for j in range(i + 1)]
     assert read["results"][0]["figures"]["step"] == {"value": 2.0, "unit": "s", "low": 1.0, "high": 3.0}
     assert {"processor", "versions", "commit", "command", "date", "xla_flags"} <= read["environment"].keys()
+
+
+def test_results_go_where_they_are_told_and_nowhere_near_the_committed(tmp_path):
+    values = flags.FlagValues()
+    flags.DEFINE_string("output", None, "", flag_values=values)
+    values(["program"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arguments.flags, "FLAGS", values)
+        patch.setattr(records, "RESULTS", tmp_path / "runs")
+        assert arguments.record("throughput", "throughput-x").path == tmp_path / "runs" / "throughput-x.json"
+        values.output = str(tmp_path / "told" / "a.json")
+        assert arguments.record("throughput", "throughput-x").path == tmp_path / "told" / "a.json"
+        (tmp_path / "file").touch()
+        values.output = str(tmp_path / "file" / "a.json")
+        with pytest.raises(InputError, match="--output: cannot write to '.*file'"):
+            arguments.record("throughput", "throughput-x")
+    assert records.RESULTS == ROOT / "runs" / "benchmarks"
 
 
 def test_files_of_another_schema_are_refused(tmp_path):
@@ -104,6 +122,9 @@ def test_a_setting_that_fails_is_named_and_the_others_are_kept(tmp_path):
                "--rounds=3", "--data=false", f"--output={tmp_path}/t.json"]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if line.startswith("[")] == [
+        "[1 of 2] trivial: jit, 3 devices, float32", "[2 of 2] trivial: jit, 1 device, float32"
+    ]  # fmt: skip
     assert "config.train.batch_size is 16; it must be a multiple of 3" in done.stderr
     failed, fine = records.load(tmp_path / "t.json")["results"]
     assert failed["note"].startswith("failed") and fine["figures"]["throughput"]["value"] > 0

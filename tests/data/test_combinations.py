@@ -58,11 +58,7 @@ def test_unpaired_parts_are_resumed_in_batches(two):
     source = opened("unpaired", two)
     batches = pipeline.training_batches(source, batch_size=5, seed=1)
     first = [next(batches)["art_colour"] for _ in range(4)]
-    again = pipeline.training_batches(source, batch_size=5, seed=1)
-    next(again)
-    position = again.get_state()
-    fresh = pipeline.training_batches(source, batch_size=5, seed=1)
-    fresh.set_state(position)
+    fresh = pipeline.training_batches(source, batch_size=5, seed=1, seen=5)
     np.testing.assert_array_equal([next(fresh)["art_colour"] for _ in range(3)], first[1:])
     seen = np.concatenate(first)[:18, 0, 0, 0].reshape(3, 6)
     assert all(len(set(epoch)) == 6 for epoch in seen)

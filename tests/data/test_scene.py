@@ -1,6 +1,7 @@
 """Readers of posed views, on files written here from the scene that the package renders."""
 
 import json
+import logging
 
 import jax.numpy as jnp
 import numpy as np
@@ -127,6 +128,25 @@ def test_transforms_holds_every_eighth_out_and_fits_cameras_into_the_unit_cube(c
     assert len(opened("transforms", captured, "val")) == 2
 
 
+def test_a_lens_is_read_alike_from_every_layout(synthetic, captured, truth, caplog):
+    """One whose angles differ, its middle off the image's, and without the size that the numbers are for."""
+    more = {"camera_angle_y": 0.5, "cx": 7.0, "k2": 0.02, "is_fisheye": False, "k4": 0.0, "mask_path": "m.png"}
+    edit(synthetic / "transforms_train.json", lambda r: r.update(more))
+
+    def lacking(record):
+        for name in ("fl_x", "fl_y", "cx", "cy", "w", "h", "k1"):
+            del record[name]
+        record.update(more, camera_angle_x=2 * float(np.arctan(SIZE / 2 / truth.intrinsics[0, 0])))
+
+    edit(captured / "transforms.json", lacking)
+    focal = SIZE / 2 / np.tan(0.25)
+    caplog.set_level(logging.INFO, "vision_gen")
+    for scene in (nerf_synthetic.read(synthetic, "train"), transforms.read(captured, "train")):
+        expected = [truth.intrinsics[0, 0], focal, 7, SIZE / 2, 0, 0.02, 0, 0]
+        np.testing.assert_allclose(scene.intrinsics[0], expected, rtol=1e-5)
+    assert [r.getMessage().partition(": ")[2] for r in caplog.records] == ["not read: mask_path"] * 2
+
+
 def test_llff_axes_focal_length_and_recentring(tmp_path):
     """Cameras in a plane that look along -z, written with LLFF's axes (down, right, back)."""
     rng = np.random.default_rng(0)
@@ -170,7 +190,8 @@ def test_bad_scenes_are_named(synthetic, captured, tmp_path):
         path.write_text(before)
 
     refused(lambda r: r.update(frames=[]), "lists no images")
-    refused(lambda r: r.pop("camera_angle_x"), "`camera_angle_x` must be a number, got None")
+    refused(lambda r: r.pop("camera_angle_x"), "there is neither `fl_x` nor `camera_angle_x`")
+    refused(lambda r: r.update(k3=0.1), "transforms_train.json: `k3` is 0.1, of a lens that is not modelled")
 
     def poison(record):
         record["frames"][2]["transform_matrix"][0][3] = float("nan")

@@ -1,6 +1,7 @@
 """Tools on files and folders: names are kept, and what is wrong is found before any work."""
 
 import json
+import logging
 import types
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from tests.engine.toy_tools import toolbox
 from vision_gen import values
 from vision_gen.engine import apply, tools
+from vision_gen.engine.fitting import WholePicture
 from vision_gen.errors import InputError
 
 
@@ -51,6 +53,24 @@ def test_a_folder_keeps_its_names(box, folders):
         np.testing.assert_array_equal(pixels(folders / "out" / path.relative_to(folders / "one")), pixels(path))
 
 
+def test_what_is_said_of_a_file_in_a_folder_names_it(box, folders, caplog):
+    lines = values.Image(channels=1, lines=True)
+    drawn = tools.Tool("draw", "Draws.", {"image": lines}, {"copy": values.Image()}, fitting=WholePicture())
+
+    def model(tool, inputs, options, called):
+        tool.fitting.fit(tool.inputs, inputs, options, called)
+        return {"copy": inputs["image"]}
+
+    caplog.set_level(logging.INFO, "vision_gen")
+    run(({"draw": drawn}, model), "draw", folders / "out", image=folders / "one")
+    said = [record.getMessage().partition(": ")[0] for record in caplog.records]
+    assert said == [f"image ({folders / 'one' / name})" for name in ("a.png", "deep/b.png", "deep/c.png")]
+    Image.new("RGB", (9, 9)).save(folders / "two/deep/b.webp")
+    message = r"second \(.*two/deep/b.webp\) has 9 x 9 pixels, but first \(.*one/deep/b.png\) 14 x 10"
+    with pytest.raises(InputError, match=message):
+        run(box, "blend", folders / "mixed", first=folders / "one", second=folders / "two")
+
+
 def test_two_folders_are_matched_by_name_and_one_file_goes_with_each(box, folders):
     run(box, "blend", folders / "out", first=folders / "one", second=folders / "two", amount=1)
     np.testing.assert_array_equal(pixels(folders / "out/deep/b.png"), pixels(folders / "two/deep/b.webp"))
@@ -81,7 +101,7 @@ def test_short_results_are_printed_or_go_into_one_table(folders):
     scores = values.Scores(("cat", "dog"))
     tool = tools.Tool("classify", "Says what it is.", {"image": values.Image()}, {"scores": scores})
     found = {"scores": {"dog": 0.75, "cat": 0.25}}
-    model = types.SimpleNamespace(run=lambda tool, inputs, options, progress=None: found)
+    model = types.SimpleNamespace(run=lambda tool, inputs, options, progress=None, called=None: found)
     quiet = lambda label, unit: lambda done, total: None
     job = lambda output, image: apply.Job(tool, {"image": str(image)}, output).run(model, quiet)
     assert job(None, folders / "one/a.png") == ["dog  0.7500\ncat  0.2500"]

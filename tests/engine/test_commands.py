@@ -1,9 +1,38 @@
 """What the entry points print."""
 
+import os
+import subprocess
 import sys
 import types
 
+from tests.conftest import ROOT
 from vision_gen.engine import commands
+
+
+def train(*arguments):
+    command, environment = [sys.executable, "train.py", *arguments], {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def test_help_lists_the_configs_and_the_fields_of_one():
+    result = train("--help")
+    assert result.returncode == 0 and not result.stderr
+    (line,) = [line for line in result.stdout.splitlines() if "configs/vit_digits.py" in line]
+    assert line.endswith("A small ViT on scikit-learn's bundled digits: two minutes on two CPU cores.")
+    assert "--workdir          Folder for everything that the run makes." in result.stdout
+    result = train("--config=configs/vit_digits.py", "--config.train.steps=7", "--help")
+    assert result.returncode == 0, result.stderr
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "config.train.steps=7 an integer at least 1" in lines
+    assert "config.model.mixup=0.1 Alpha; 0 is off." in lines
+    assert "config.players.network.schedule=cosine one of 'constant', 'linear', 'cosine', 'exponential'" in lines
+
+
+def test_a_config_that_is_not_there_is_one_line():
+    for more in ("--help", "--workdir=runs/x"):
+        result = train("--config=configs/nope.py", more)
+        assert result.returncode == 2
+        assert result.stderr == "error: --config: [Errno 2] No such file or directory: 'configs/nope.py'\n"
 
 
 def test_only_the_tail_of_a_failed_checkpoint_goes_unreported(monkeypatch):

@@ -1,6 +1,7 @@
 """A run is evaluated with figures that say what they are of: of examples and of the set, of any split."""
 
 import json
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from configs import pix2pix_openmoji
 from tests.engine import toy
 from vision_gen import data
-from vision_gen.engine import comparison, evaluation, inference, loop, use
+from vision_gen.engine import checkpoints, comparison, evaluation, inference, loop, use
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.metrics import groups
 
@@ -63,10 +65,7 @@ def run(grey, tmp_path_factory):
     config = toy.get_config()
     with config.unlocked():
         config.system = "tests.engine.test_evaluation.Brightness"
-        config.evaluations = {
-            "other": {"dir": str(grey / "b"), "split": "train"},
-            "digits": {"name": "digits", "size": 8, "labels": True, "split": "val"},
-        }
+        config.evaluations = {"other": {"dir": str(grey / "b"), "split": "train"}}
     config.data.dir = str(grey / "a")
     config.train.update(batch_size=8, steps=1, sample_every=0, checkpoint_every=1, best_metric="darkest_half")
     workdir = tmp_path_factory.mktemp("run")
@@ -128,11 +127,19 @@ def test_names_of_files_hold_the_split_or_the_set(run, grey):
     assert table[str(run)]["brightness"] == pytest.approx(120)
 
 
-def test_sets_that_are_none_are_named(run):
-    with pytest.raises(InputError, match="--split must be one of .*'test', 'digits', 'other'.*, got 'othr'"):
+def test_sets_that_are_none_are_named(run, tmp_path):
+    with pytest.raises(InputError, match="--split must be one of .*'test', 'other'.*, got 'othr'"):
         evaluation.evaluate_run(run, split="othr")
-    with pytest.raises(InputError, match=r"config.evaluations.digits has the classes \['0', .* but the run .* \[\]"):
-        evaluation.evaluate_run(run, split="digits")
+    config = checkpoints.load_config(run)
+    with config.unlocked():
+        config.evaluations.digits = {"name": "digits", "size": 8, "labels": True, "split": "val"}
+    other = shutil.copytree(run, tmp_path / "run")
+    refused = r"config.evaluations.digits has the classes \['0', .* but the run .* \[\]"
+    with pytest.raises(InputError, match=refused):
+        loop.train(config, other)
+    checkpoints.claim(other, Experiment(config))  # As former versions left it.
+    with pytest.raises(InputError, match=refused):
+        evaluation.evaluate_run(other, split="digits")
     with pytest.raises(InputError, match="metrics-train.json is not there; run eval.py .* --split=train first"):
         comparison.compare_runs([run], run / "compared", "train")
 

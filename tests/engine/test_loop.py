@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.engine import toy
+from vision_gen.data import pipeline
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import evaluation, events, loop, use
 from vision_gen.engine import parallel as parallel_lib
@@ -88,6 +90,7 @@ def test_a_run_leaves_everything_that_it_promises(straight):
     for name in ("images_per_second", "steps_per_sec", "uptime"):
         assert [step for _, step, _ in logged[name]] == [1, 2, 3, 4, 5, 6], name
     assert logged["train/painter/loss"][-1][1] == 6
+    assert {round(rate, 6) for _, _, rate in logged["train/painter/learning_rate"]} == {0.01}
     assert [step for _, step, _ in logged["val/psnr"]] == [3, 6]
     assert sorted(int(p.name) for p in (workdir / "checkpoints").iterdir()) == [3, 6]
     assert "step 6/6" in (workdir / "train.log").read_text()
@@ -98,14 +101,87 @@ def test_a_run_that_fails_leaves_no_log_file_open(straight, tmp_path, monkeypatc
     folder, _ = straight
     opened, add = [], loop.log.addHandler
     monkeypatch.setattr(loop.log, "addHandler", lambda handler: (opened.append(handler), add(handler)))
-    with pytest.raises(InputError, match="best_metric"):
-        loop.train(config_of(folder, best_metric="beauty"), tmp_path / "run")
+    with pytest.raises(NonFiniteError):
+        config = config_of(folder)
+        config.players.painter.learning_rate = 1e38
+        loop.train(config, tmp_path / "run")
     with pytest.raises(InputError, match="not a folder"):
         loop.train(config_of(tmp_path / "nowhere"), tmp_path / "other")
+    with pytest.raises(InputError, match="config.train.best_metric is 'beauty'; tests.engine.toy.Toy evaluates psnr"):
+        loop.train(config_of(folder, best_metric="beauty"), tmp_path / "other")
     # What is found wrong before the work starts leaves no folder.
     assert not (tmp_path / "other").exists()
     assert [handler.stream for handler in opened] == [None]
     assert not set(opened) & set(loop.log.handlers)
+
+
+def test_what_may_change_is_said_and_recorded_with_its_step(straight, tmp_path):
+    folder, _ = straight
+    run, moved = tmp_path / "run", shutil.copytree(folder, tmp_path / "moved")
+    loop.train(config_of(folder, steps=3), run)
+    config = config_of(moved, steps=6, batch_size=16)
+    config.players.painter.update(learning_rate=0.04, schedule="cosine")
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        order = pipeline._Order.example
+        patch.setattr(pipeline._Order, "example", lambda self, at: (asked.append(at), order(self, at))[1])
+        loop.train(config, run)
+    # Three batches of 8 came before.
+    assert sorted(set(asked))[: 3 * 16] == list(range(24, 24 + 3 * 16))
+    lines = (run / "train.log").read_text()
+    for line in (
+        f"config.data.dir is now '{moved}', was '{folder}'",
+        "config.players.painter.learning_rate is now 0.04, was 0.01",
+        "config.train.batch_size is now 16, was 8",
+        "config.train.steps is now 6, was 3",
+        "by that the painter's learning rate at step 3 is 0.02, was 0.01",
+    ):
+        assert line in lines, line
+    recorded = {change["field"]: (change["step"], change["was"], change["is"]) for change in ckpt.changes(run)}
+    assert recorded["train.batch_size"] == (3, 8, 16)
+    assert recorded["players.painter.schedule"] == (3, "constant", "cosine")
+    assert ckpt.examples_seen(run, Experiment(config), 6) == 3 * 8 + 3 * 16
+    assert ckpt.load_config(run).train.batch_size == 16
+    loop.train(config, run)  # Nothing is new.
+    assert len(ckpt.changes(run)) == len(recorded)
+
+
+def test_data_of_other_classes_is_refused_by_a_run_that_goes_on(straight, tmp_path):
+    folder, _ = straight
+
+    def sorted_into(name, *classes):
+        for number, file in enumerate(sorted(folder.iterdir())):
+            place = tmp_path / name / classes[number % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, place)
+        config = config_of(tmp_path / name, steps=1)
+        config.data.labels = True
+        return config
+
+    config = sorted_into("first", "cat", "dog")
+    loop.train(config, tmp_path / "run")
+    other = sorted_into("second", "bird", "cat")
+    message = r"config.data has the classes \['bird', 'cat'\], but the run those of \['cat', 'dog'\]"
+    with pytest.raises(InputError, match=message):
+        loop.train(other, tmp_path / "run")
+    with config.unlocked():
+        config.evaluations.other = dict(dir=str(tmp_path / "second"), split="train")
+    with pytest.raises(InputError, match=r"config.evaluations.other has the classes \['bird', 'cat'\]"):
+        loop.train(config, tmp_path / "another")
+    assert not (tmp_path / "another").exists()
+
+
+def test_time_left_has_hours_and_days():
+    shown = [loop._duration(seconds) for seconds in (65, 3930, 86_400 + 7200, 3 * 86_400 + 60)]
+    assert shown == ["1:05", "1:05:30", "1 day 2 h", "3 days 0 h"]
+
+
+def test_a_run_of_days_is_told_so_once(straight, tmp_path, monkeypatch):
+    folder, _ = straight
+    monkeypatch.setattr(loop, "DAY", 0)
+    monkeypatch.setattr(loop, "EARLY", 0)
+    loop.train(config_of(folder), tmp_path / "run")
+    assert (tmp_path / "run" / "train.log").read_text().count("this run will take about 0:0") == 1
 
 
 def test_resuming_is_bit_identical(straight, tmp_path):
@@ -153,15 +229,10 @@ def test_sigterm_saves_and_kill_loses_nothing_finished(straight, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run_by_name(straight, tmp_path):
     folder, _ = straight
-    config = config_of(folder, steps=9)
-    config.players.painter.schedule = "linear"
-    config.players.painter.learning_rate = 0.01
     loop.train(config_of(folder, steps=3), tmp_path / "run")
     before = state_of(tmp_path / "run", 3)
-    # The same experiment, but for a rate that overflows; put into the run's own config.
     config = config_of(folder, steps=9)
     config.players.painter.learning_rate = 1e38
-    ckpt.claim(tmp_path / "run", Experiment(config))
     with pytest.raises(NonFiniteError, match=r"step \d: the painter's .*(loss|square) = (inf|nan)"):
         loop.train(config, tmp_path / "run")
     assert [int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()] == [3]
@@ -212,7 +283,7 @@ def test_a_checkpoint_restores_onto_other_devices(tmp_path):
 
     state = placed(jax.devices())
     manager = ckpt.Checkpoints(tmp_path, Experiment(config))
-    manager.save(1, state, None)
+    manager.save(1, state)
     manager.wait()
     config.parallel.fsdp = 2
     other = placed(jax.devices()[:2])
@@ -229,7 +300,7 @@ def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
     _, state = states.init_state(experiment)
     manager = ckpt.Checkpoints(tmp_path, experiment)
     for step, psnr in ((1, 5.0), (2, 9.0), (3, 7.0), (4, 6.0)):
-        manager.save(step, state, None, {"psnr": psnr})
+        manager.save(step, state, {"psnr": psnr})
         manager.wait()
     assert manager.steps() == [2, 4]
     assert manager.best() == 2

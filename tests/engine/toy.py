@@ -26,6 +26,7 @@ class Toy(System):
 
     Settings = Settings
     players = (Player("painter", modules=("painter", "ballast")),)
+    needs = {"colour": (None, None, 3)}
     columns = ("sketch", "output")
 
     def __init__(self, experiment, *, rngs):

@@ -97,6 +97,18 @@ def test_what_is_no_camera_is_refused_by_name(rig, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             kind.read(given, "camera")
+    at = {"transform_matrix": rig.pose[0].tolist(), "fl_x": 20, "w": 20, "h": 20}
+    for field, found in (("k3", 0.1), ("is_fisheye", True), ("rolling_shutter", [0, 0, 1, 0])):
+        with pytest.raises(InputError, match=f"camera: `{field}` is .*, of a lens that is not modelled"):
+            camera.read({**at, field: found}, "camera")
+    with pytest.raises(InputError, match="camera: `camera_model` is 'OPENCV_FISHEYE'; it must be one of OPENCV, "):
+        camera.read({**at, "camera_model": "OPENCV_FISHEYE"}, "camera")
+    with pytest.raises(InputError, match="camera: there is neither `fl_x` nor `camera_angle_x`"):
+        camera.read({"transform_matrix": at["transform_matrix"], "k1": 0.1}, "camera")
+    harmless = {"camera_model": "OPENCV", "k3": 0.0, "is_fisheye": False, "sharpness": 30.0, "aabb_scale": 16}
+    np.testing.assert_array_equal(
+        camera.read({**at, **harmless}, "camera").intrinsics, camera.read(at, "camera").intrinsics
+    )
     (tmp_path / "empty.json").write_text("{}")
     with pytest.raises(InputError, match="lists no `frames`"):
         path.read(tmp_path / "empty.json", "cameras")

@@ -2,8 +2,6 @@
 
 import pathlib
 
-import numpy as np
-
 from vision_gen.data import scene, transforms
 from vision_gen.errors import InputError
 
@@ -34,9 +32,7 @@ def read(folder, split, downscale=1):
     files = [_existing(path.parent / f"{frame['file_path']}", path) for frame in frames]
     colour = scene.read_all(files, downscale)
     poses = transforms.poses_of(frames, path)
-    height, width = colour.shape[1:3]
-    focal = 0.5 * width / np.tan(0.5 * transforms.number(record, "camera_angle_x", path))
-    intrinsics = np.tile([focal, focal, width / 2, height / 2, 0, 0, 0, 0], (len(files), 1))
+    intrinsics = transforms.intrinsics_of(record, frames, colour.shape[1:3], downscale, path)
     return scene.checked(colour, poses, intrinsics, [f.name for f in files], path)
 
 

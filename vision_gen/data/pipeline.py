@@ -11,11 +11,10 @@ from vision_gen.data.source import stack
 from vision_gen.errors import InputError
 
 
-def training_batches(source, *, batch_size, seed, workers=0, process=0, processes=1):
+def training_batches(source, *, batch_size, seed, workers=0, process=0, processes=1, seen=0):
     """An endless Grain iterator over this process's part of every batch.
 
-    Deterministic in `seed`; its position can be saved and restored (`get_state`,
-    `set_state`). Together the processes see what one process would see.
+    Deterministic in `seed`. Together the processes see what one process would see.
 
     Args:
       source: a `Source`.
@@ -23,13 +22,14 @@ def training_batches(source, *, batch_size, seed, workers=0, process=0, processe
       seed: of the order of examples; see `Source.order`.
       workers: processes that decode; 0 decodes in threads of this one.
       process, processes: which of how many this is.
+      seen: examples that came before, of all processes.
     """
     if batch_size % processes:
         raise InputError(
             f"config.train.batch_size is {batch_size}; it must be a multiple of the {processes} processes"
         )
     # Grain's own shuffle and batch cost 37 us an example, under Python's lock: 9 ms for 256 of them.
-    batch = functools.partial(_batch, _Order(source, seed), batch_size, process, processes)
+    batch = functools.partial(_batch, _Order(source, seed), batch_size, seen, process, processes)
     data = grain.MapDataset.range(sys.maxsize).map(batch)
     threads = 0 if workers else 4
     data = data.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4))
@@ -40,9 +40,10 @@ def training_batches(source, *, batch_size, seed, workers=0, process=0, processe
     return iter(data)
 
 
-def _batch(order, batch_size, process, processes, number):
-    """A process's part of the `number`-th batch of an endless run through one epoch after another."""
-    positions = range(number * batch_size + process, (number + 1) * batch_size, processes)
+def _batch(order, batch_size, seen, process, processes, number):
+    """A process's part of batch `number` after `seen` examples of an endless run through one epoch after another."""
+    first = seen + number * batch_size
+    positions = range(first + process, first + batch_size, processes)
     return stack([order.example(position) for position in positions])
 
 

@@ -36,26 +36,11 @@ def read(folder, split, downscale=1):
         )
     files = [path.parent / frame["file_path"] for frame in frames]
     poses = poses_of(frames, path)
-    sizes = [(number(f, "w", path, record), number(f, "h", path, record)) for f in frames]
-    names = ("fl_x", "fl_y", "cx", "cy", "k1", "k2", "p1", "p2")
-    intrinsics = np.zeros((len(frames), 8))
-    for row, frame, (width, height) in zip(intrinsics, frames, sizes):
-        angle = frame.get("camera_angle_x", record.get("camera_angle_x"))
-        defaults = {"cx": width / 2, "cy": height / 2, **dict.fromkeys(names[4:], 0.0)}
-        if angle is not None:
-            defaults["fl_x"] = 0.5 * width / np.tan(0.5 * angle)
-        defaults |= record
-        defaults.setdefault("fl_y", number(frame, "fl_x", path, defaults))
-        row[:] = [number(frame, name, path, defaults) for name in names]
     keep = scene.held_out(len(files), split)
     colour = scene.read_all([files[i] for i in keep], downscale)
-    # The file's intrinsics are for the size that it names.
-    height, width = colour.shape[1:3]
-    scale = np.array([[width / w, height / h] * 2 + [1] * 4 for w, h in sizes])
+    intrinsics = intrinsics_of(record, frames, colour.shape[1:3], downscale, path)
     poses = cameras.to_unit_cube(poses)
-    return scene.checked(
-        colour, poses, intrinsics * scale, [f.name for f in files], path, keep=keep
-    )
+    return scene.checked(colour, poses, intrinsics, [f.name for f in files], path, keep=keep)
 
 
 def read_json(path):
@@ -76,6 +61,7 @@ def frames_of(record, path):
     for index, frame in enumerate(frames):
         if not {"file_path", "transform_matrix"} <= set(frame):
             raise InputError(f"{path}: frame {index} needs `file_path` and `transform_matrix`")
+    cameras.say_unread(record, path)
     return frames
 
 
@@ -92,9 +78,19 @@ def poses_of(frames, path):
     return poses
 
 
-def number(record, name, path, fallback=None):
-    """A finite number of a record, or else of `fallback`."""
-    value = record.get(name, (fallback or {}).get(name))
-    if not isinstance(value, (int, float)) or not np.isfinite(value):
-        raise InputError(f"{path}: `{name}` must be a number, got {value!r}")
-    return value
+def intrinsics_of(record, frames, size, downscale, path):
+    """Intrinsics [views, 8] for the views as they were read.
+
+    Args:
+      record: of the file `path`: what its frames do not say themselves.
+      frames: of `frames_of`.
+      size: (height, width) of the views, which are reduced by `downscale`. A file that names a size, `h` and `w`, has
+        its numbers for that.
+    """
+    found = np.zeros((len(frames), 8))
+    for row, frame in zip(found, frames):
+        given = {**record, **frame}
+        named = [cameras.number(given, name, path, n * downscale) for name, n in zip("hw", size)]
+        row[:] = cameras.lens(given, named, path)
+        row[:4] *= np.tile([size[1] / named[1], size[0] / named[0]], 2)
+    return found

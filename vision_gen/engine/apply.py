@@ -178,7 +178,8 @@ class Job:
         together, show = {}, progress(self._tool.name, "file")
         for number, name in enumerate(self._names):
             inputs = {key: self._tool.inputs[key].read(files[name], key) for key, files in self._files.items()}
-            found = model.run(self._tool, {**self._fixed, **inputs}, self._options)
+            called = {key: f"{key} ({files[name]})" for key, files in self._files.items()}
+            found = model.run(self._tool, {**self._fixed, **inputs}, self._options, called=called)
             if self._together:
                 together[name] = found
             else:

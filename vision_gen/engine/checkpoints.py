@@ -1,10 +1,10 @@
 """Checkpoints: everything a run needs to go on exactly where it was, written in the background."""
 
+import fnmatch
 import json
 import pathlib
 
 from etils import epath
-import grain
 import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
@@ -18,28 +18,27 @@ from vision_gen.engine import defaults, migrate
 from vision_gen.engine import state as states
 from vision_gen.errors import InputError
 
-# Fields that may change from one start of a run to the next; the others make the experiment.
+# Fields that may change from one start of a run to the next, as patterns; the others make the experiment.
 FREE_FIELDS = (
-    "train.steps",
-    "train.log_every",
-    "train.sample_every",
-    "train.sample_images",
-    "train.eval_every",
-    "train.eval_images",
-    "train.checkpoint_every",
-    "train.keep",
-    "train.profile_at",
-    "parallel.",
+    "train.*",
+    "parallel.*",
+    "evaluations.*",
     "data.dir",
+    "data.parts.*.dir",
     "data.workers",
+    *(
+        f"players.*.{field}"
+        for field in ("learning_rate", "schedule", "decay_start", "warmup", "weight_decay", "decay", "clip")
+    ),
 )
+CHANGES = "changes.json"  # What of them has changed, and at which step.
 
 
 class Checkpoints:
     """The checkpoints of a workdir.
 
-    Each holds one composite item: the state (step, parameters, running statistics, averages,
-    optimizer states), the data iterator's position, and the validation figures of that step.
+    Each holds the state (step, parameters, running statistics, averages, optimizer states) and the validation figures
+    of that step; which examples come next follows from the step (`examples_seen`).
     Written to a temporary name and renamed when complete, so that a checkpoint that can be seen
     is whole. What no player moves is not in them: it is written once, to `frozen.safetensors`.
 
@@ -75,10 +74,7 @@ class Checkpoints:
                 read_only=read_only,
                 cleanup_tmp_directories=not read_only,
             ),
-            item_handlers={
-                "state": ocp.StandardCheckpointHandler(),
-                "data": grain.checkpoint.CheckpointHandler(),
-            },
+            item_handlers={"state": ocp.StandardCheckpointHandler()},
         )
 
     def steps(self):
@@ -105,7 +101,7 @@ class Checkpoints:
             return int(which)
         raise InputError(f'checkpoint must be "best", "last" or one of the steps {steps}, got {which!r}')
 
-    def save(self, step, state, data, metrics=None):
+    def save(self, step, state, metrics=None):
         """Starts to write a checkpoint; returns when the state has been copied out.
 
         Raises:
@@ -113,13 +109,11 @@ class Checkpoints:
             checkpoints are as they were.
         """
         kept, frozen = states.split(self._experiment, state)
-        items = dict(state=ocp.args.StandardSave(named(kept)))
-        if data is not None:
-            items["data"] = grain.checkpoint.CheckpointSave(data)
+        items = ocp.args.Composite(state=ocp.args.StandardSave(named(kept)))
         with self._explained():
             if frozen and not self._frozen_path.exists():
                 _write_tensors(self._frozen_path, states.flat(frozen))
-            self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics, force=True)
+            self._manager.save(step, args=items, metrics=metrics, force=True)
 
     def wait(self):
         """Returns when everything is on disk. Raises as `save` does."""
@@ -127,13 +121,12 @@ class Checkpoints:
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
 
-    def restore(self, step, state, data=None):
-        """A checkpoint's state in the shapes and shardings of `state`; sets `data`'s position.
+    def restore(self, step, state):
+        """A checkpoint's state in the shapes and shardings of `state`.
 
         Args:
           step: one of `steps()`.
           state: a state of the same experiment, arrays or ShapeDtypeStructs with shardings.
-          data: the training iterator, or None.
 
         Raises:
           InputError: the checkpoint is of another system or config; names the first parameter
@@ -148,10 +141,8 @@ class Checkpoints:
             whole |= states.flat(named({part: {n: f[part] for n, f in frozen.items() if f[part]} for part in ("params", "rest")}))
         if not old and found == {name: tuple(x.shape) for name, x in whole.items()}:
             abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), target)
-            items = dict(state=ocp.args.StandardRestore(abstract))
-            if data is not None:
-                items["data"] = grain.checkpoint.CheckpointRestore(data)
-            restored = states.flat(self._manager.restore(step, args=ocp.args.Composite(**items))["state"])
+            items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+            restored = states.flat(self._manager.restore(step, args=items)["state"])
         else:
             chosen = migrate.names(found, whole)
             there = {name: found[old] for name, old in chosen.items()}
@@ -159,8 +150,6 @@ class Checkpoints:
             self._check(step, there | unknown, whole)
             raw = self.raw(step)
             restored = {name: jax.device_put(raw[old], whole[name].sharding) for name, old in chosen.items()}
-            if data is not None:
-                self._manager.restore(step, args=ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(data)))
         if frozen and not old:
             restored |= self._read_frozen(frozen)
         names = [states.path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(named(state))[0]]
@@ -294,7 +283,11 @@ def folder(workdir):
 
 
 def refuse_another(workdir, experiment):
-    """Changes nothing.
+    """Refuses a folder that holds another experiment; changes nothing.
+
+    Returns:
+      What differs from the run's last start and may: {field: (what it was, what it is)}, "absent" for what was or is
+      not there; {} of a new run.
 
     Raises:
       InputError: `workdir` holds another experiment; names the fields that differ.
@@ -303,26 +296,37 @@ def refuse_another(workdir, experiment):
     if (workdir / "config.json").exists():
         old = dict(fields(load_config(workdir)))
         new = dict(fields(experiment.config))
-        different = [
-            f"config.{name} is {old.get(name, 'absent')!r} there and {new.get(name, 'absent')!r} here"
+        different = {
+            name: (old.get(name, "absent"), new.get(name, "absent"))
             for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name) and not name.startswith(FREE_FIELDS)
+            if old.get(name) != new.get(name)
+        }
+        refused = [
+            f"config.{name} is {was!r} there and {now!r} here"
+            for name, (was, now) in different.items()
+            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in FREE_FIELDS)
         ]
-        if different:
+        if refused:
             raise InputError(
-                f"workdir {str(workdir)!r} holds another experiment: {'; '.join(different[:5])}. "
+                f"workdir {str(workdir)!r} holds another experiment: {'; '.join(refused[:5])}. "
                 "Choose another --workdir"
             )
-    elif workdir.exists() and not workdir.is_dir():
+        return different
+    if workdir.exists() and not workdir.is_dir():
         raise InputError(f"workdir {str(workdir)!r} is a file; it must be a folder")
-    elif (workdir / "checkpoints").exists():
+    if (workdir / "checkpoints").exists():
         raise InputError(
             f"workdir {str(workdir)!r} has checkpoints but no config.json; choose another --workdir"
         )
+    return {}
 
 
-def claim(workdir, experiment):
-    """Makes `workdir` this experiment's: writes its config.json.
+def claim(workdir, experiment, changed=(), step=0):
+    """Makes `workdir` this experiment's: writes its config.json and, if something has changed, its changes.json.
+
+    Args:
+      changed: what `refuse_another` returned.
+      step: of the checkpoint from which the run goes on.
 
     Raises:
       InputError: it cannot be written.
@@ -331,12 +335,37 @@ def claim(workdir, experiment):
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if jax.process_index() == 0:
-            part = workdir / "config.json.part"  # Other processes may be reading the old one.
-            record = {"format": migrate.FORMAT, **json.loads(experiment.config.to_json())}
-            part.write_text(json.dumps(record, indent=2) + "\n")
-            part.replace(workdir / "config.json")
+            if changed:
+                more = [{"step": step, "field": name, "was": was, "is": now} for name, (was, now) in changed.items()]
+                _write_json(workdir / CHANGES, [*changes(workdir), *more])
+            _write_json(workdir / "config.json", {"format": migrate.FORMAT, **json.loads(experiment.config.to_json())})
     except OSError as error:
         raise InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})") from error
+
+
+def _write_json(path, record):
+    part = path.with_name(f"{path.name}.part")  # Other processes may be reading the old one.
+    part.write_text(json.dumps(record, indent=2) + "\n")
+    part.replace(path)
+
+
+def changes(workdir):
+    """What has changed of a run's config since it began: [{"step", "field", "was", "is"}], in order."""
+    path = pathlib.Path(workdir) / CHANGES
+    try:
+        return json.loads(path.read_text()) if path.exists() else []
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error})") from error
+
+
+def examples_seen(workdir, experiment, step):
+    """How many examples a run has trained on by a step, whatever its batch size was on the way."""
+    seen = begun = 0
+    for change in changes(workdir):
+        if change["field"] == "train.batch_size":
+            until = max(begun, min(change["step"], step))
+            seen, begun = seen + (until - begun) * change["was"], until
+    return seen + (step - begun) * experiment.train.batch_size
 
 
 def load_config(workdir):

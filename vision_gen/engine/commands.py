@@ -1,7 +1,9 @@
 """What the entry points share: flags, clear errors, progress bars, tables."""
 
+import ast
 import logging
 import os
+import pathlib
 import sys
 
 from absl import app, flags
@@ -9,11 +11,17 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 import tqdm
 
+from vision_gen import settings
 from vision_gen.errors import InputError, LostProcessError, NonFiniteError
+
+_configs = []  # Names of the flags that name a config.
+# Flags that ask for help.
+HELP = ("--help", "-help", "-h", "-?", "--helpshort", "--helpfull")
 
 
 def define_config(name, help_text):
     """A flag for a config file whose fields can be overridden: --config.train.steps=100."""
+    _configs.append(name)
     return config_flags.DEFINE_config_file(name, None, help_text, lock_config=True)
 
 
@@ -33,14 +41,22 @@ def run(main):
     # Libraries raise what goes wrong; what they also log would bury the one line below.
     absl_logging.set_verbosity(absl_logging.FATAL)
     sys.unraisablehook = _report_unraisable
-    app.define_help_flags()
     flags.FLAGS.set_gnu_getopt(True)  # Flags may follow what is no flag.
+    given = [argument for argument in sys.argv if argument not in HELP]
     try:
-        argv = flags.FLAGS(sys.argv)
+        argv = flags.FLAGS(given)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        return _fail(message, 2)
+        if given == sys.argv or not flags.FLAGS.is_parsed():  # Help can do without a flag that a command needs.
+            message = error.args[0] if isinstance(error, KeyError) and error.args else error
+            return _fail(message, 2)
     try:
+        for name in _configs:
+            try:
+                getattr(flags.FLAGS[name].value, "items", None)
+            except OSError as error:  # Of a file that could not be loaded, whose value raises when it is used.
+                raise InputError(f"--{name}: {str(error).strip().splitlines()[-1].strip()}") from error
+        if given != sys.argv:
+            return print("\n".join(_help())) or 0
         return main(argv) or 0
     except (InputError, app.UsageError) as error:
         return _fail(error, 2)
@@ -51,6 +67,45 @@ def run(main):
         sys.stdout.flush()
         # What runs at exit would wait for the process that is gone.
         os._exit(4)
+
+
+def _help():
+    """Lines on the program, its flags, and the configs that there are or the fields of the one that was given."""
+    program, values = sys.modules["__main__"], flags.FLAGS
+    package = program.__spec__.name.partition(".")[0] if program.__spec__ else None
+    own = lambda module: module == sys.argv[0] or module.partition(".")[0] in ("vision_gen", package)
+    found = [flag for module, some in values.flags_by_module_dict().items() if own(module) for flag in some]
+    lines = [(program.__doc__ or "").strip(), "", "Flags:"]
+    for flag in (flag for flag in found if "." not in flag.name):
+        default = "" if flag.default in (None, [], False) else f" (default {flag.default_as_str})"
+        lines.append(f"  --{flag.name:<16} {flag.help}{default}")
+    for flag in (values[name] for name in _configs):
+        if flag.value is not None:
+            lines += ["", f"Fields, to be set as --{flag.name}.seed=1:", *_fields(flag.value, flag.name)]
+            continue
+        folders = [folder / "configs" for folder in pathlib.Path(sys.argv[0]).resolve().parents[:2]]
+        files = sorted(file for folder in folders for file in folder.glob("*.py"))
+        lines += ["", f"Configs; --{flag.name}=FILE --help shows the fields of one:"]
+        lines += [f"  configs/{file.name:<24} {_first_line(file)}" for file in files]
+    return lines
+
+
+def _first_line(file):
+    """Of a Python file's docstring."""
+    return (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+
+
+def _fields(config, name):
+    """A line for each field of an experiment's config: its value, and what it is."""
+    from vision_gen.data.settings import Settings as Data
+    from vision_gen.engine import checkpoints, defaults, system
+
+    classes = {"": defaults.Run, "data.": Data, "train.": defaults.Train, "parallel.": defaults.Parallel}
+    classes["model."] = system.load_class(config.system).Settings
+    classes |= {f"players.{player}.": defaults.Player for player in config.players}
+    says = {prefix + field: text for prefix, cls in classes.items() for field, text in settings.described(cls).items()}
+    values = {field: f"{name}.{field}={value}" for field, value in checkpoints.fields(config)}
+    return [f"  {value:<48} {says.get(field, '')}".rstrip() for field, value in values.items()]
 
 
 def _report_unraisable(unraisable):

@@ -102,9 +102,7 @@ def _held_out(workdir, experiment, split):
     section = f"config.evaluations.{split}"
     settings, split = data.evaluation(experiment.data, experiment.evaluations[split], section)
     source = data.open(settings, split)
-    trained = facts.load(workdir, experiment)["classes"]
-    if tuple(source.classes) != trained:
-        raise InputError(f"{section} has the classes {list(source.classes)}, but the run those of {list(trained)}")
+    facts.check_classes(source, facts.load(workdir, experiment)["classes"], section)
     return settings, source
 
 

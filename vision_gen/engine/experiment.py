@@ -3,8 +3,7 @@
 import dataclasses
 import functools
 
-
-from vision_gen import settings
+from vision_gen import data, settings
 from vision_gen.data.settings import Settings as Data
 from vision_gen.engine import defaults, optimizers
 from vision_gen.engine import system as systems
@@ -58,7 +57,7 @@ class Experiment:
         put("init", self._init())
         put("allow", tuple(config.init.get("allow", ())))
         put("origin", config.get("origin", {}))
-        put("evaluations", {name: section.to_dict() for name, section in config.evaluations.items()})
+        put("evaluations", self._evaluations())
 
     def _players(self):
         declared, section = systems.players_of(self.system), self.config.players
@@ -85,6 +84,37 @@ class Experiment:
         chosen = self.system.default_init(self.model)
         found = {name: value or chosen.get(name, "") for name, value in found.items()}
         return {name: value for name, value in ({**chosen, **found}).items() if value}
+
+    def _evaluations(self):
+        for name, section in self.config.evaluations.items():
+            if name in data.SPLITS or "/" in name:
+                raise InputError(
+                    f"config.evaluations.{name}: a set must have another name than the splits {data.SPLITS}, "
+                    'and no "/" in it'
+                )
+            if not hasattr(section, "to_dict"):
+                raise InputError(f"config.evaluations.{name} must be fields of config.data, got {section!r}")
+        return {name: section.to_dict() for name, section in self.config.evaluations.items()}
+
+    def check_data(self, settings):
+        """Refuses data without the arrays that the system reads, before any is read.
+
+        Args:
+          settings: a `data.Settings`.
+
+        Raises:
+          InputError: names the first that is missing or of another shape, and what the data gives.
+        """
+        given = data.shapes(settings)
+        for name, shape in self.system.needs.items():
+            found = given[name].shape if name in given else None
+            if found is None or len(found) != len(shape) or any(n not in (None, m) for n, m in zip(shape, found)):
+                wanted = ", ".join("any" if n is None else str(n) for n in shape)
+                hint = f"; {settings.section}.labels=True gives it, of data that has labels" if name == "label" else ""
+                raise InputError(
+                    f"{settings.section}.name: {self.config.system} reads {name} [{wanted}], but {settings.name} gives "
+                    f"{', '.join(f'{n} {s}' for n, s in given.items())}{hint}"
+                )
 
     def network(self, attribute, *, rngs):
         """A network of another run, as `config.origin` describes it: for systems that use one that somebody else trained.

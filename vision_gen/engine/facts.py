@@ -16,6 +16,21 @@ def of_source(source):
     return {"classes": tuple(getattr(source, "classes", ())), "cameras": getattr(source, "cameras", None)}
 
 
+def check_classes(source, trained, section):
+    """Refuses a source whose classes are not those that a run was trained on.
+
+    Args:
+      source: a `data.Source`.
+      trained: names of classes, in order.
+      section: where the source is described, such as "config.evaluations.other".
+
+    Raises:
+      InputError: names both.
+    """
+    if tuple(source.classes) != tuple(trained):
+        raise InputError(f"{section} has the classes {list(source.classes)}, but the run those of {list(trained)}")
+
+
 def keep(workdir, source):
     """Writes the facts of a run's training source into its folder."""
     if jax.process_index():

@@ -65,12 +65,13 @@ class Fitting:
         doc = "how lines are made of a photograph; auto: by XDoG, if it is one"
         return {"lines": values.Choice(("auto", "given", "xdog", "sobel"), "auto", doc)}
 
-    def fit(self, kinds, inputs, options):
+    def fit(self, kinds, inputs, options, called=None):
         """Brings inputs to what the system takes.
 
         Args:
           kinds, inputs: kinds and checked values by name.
           options: values by name.
+          called: {input: how messages call it}, where that is not its name.
 
         Returns:
           A `Fitted`.
@@ -78,7 +79,7 @@ class Fitting:
         Raises:
           InputError: pictures do not go together.
         """
-        made = {name: lines_of(kind, inputs[name], name, options) for name, kind in kinds.items()}
+        made = lines_of_all(kinds, inputs, options, called)
         return Fitted([{name: array_of(kind, inputs[name], made[name]) for name, kind in kinds.items()}])
 
 
@@ -98,6 +99,11 @@ def array_of(kind, value, lines, sigma=XDOG_SIGMA):
 def _drawn(image, lines, sigma):
     """Lines [batch, height, width, 1] of images [..., 3], in [-1, 1]."""
     return sketch.sobel(image) if lines == "sobel" else sketch.xdog(image, jnp.full(len(image), sigma))
+
+
+def lines_of_all(kinds, inputs, options, called):
+    """`lines_of` each input, by name."""
+    return {name: lines_of(kind, inputs[name], (called or {}).get(name, name), options) for name, kind in kinds.items()}
 
 
 def lines_of(kind, value, name, options):
@@ -144,13 +150,13 @@ class CentralSquare(Fitting):
         sides = values.Number(self.multiple, 16384, int(np.min(self.size)), whole=True, doc=doc)
         return {**super().options(inputs), "size": sides}
 
-    def fit(self, kinds, inputs, options):
+    def fit(self, kinds, inputs, options, called=None):
         size = options["size"]
         if size % self.multiple:
             raise InputError(f"size must be a multiple of {self.multiple}, got {size}")
         sides = tuple(n * size // int(np.min(self.size)) for n in np.broadcast_to(self.size, 2))
         cut = lambda kind, value: images.fit(value, sides) if isinstance(kind, values.Image) else value
-        return super().fit(kinds, {name: cut(kind, inputs[name]) for name, kind in kinds.items()}, options)
+        return super().fit(kinds, {name: cut(kind, inputs[name]) for name, kind in kinds.items()}, options, called)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,13 +189,13 @@ class WholePicture(Fitting):
             found["tile"] = values.Number(2 * self.stride, 16384, self.tile, whole=True, doc=doc)
         return found
 
-    def fit(self, kinds, inputs, options):
+    def fit(self, kinds, inputs, options, called=None):
         inputs = dict(inputs)
         together = [name for name, kind in kinds.items() if isinstance(kind, PICTURES) and name not in self.apart]
-        frame = self._frame(kinds, inputs, together)
+        frame = self._frame(kinds, inputs, together, called or {})
         plan = functools.partial(Plan.of, stride=self.stride, size=options["size"], tile=options.get("tile", 0))
         whole = plan(frame)
-        made = {name: lines_of(kind, inputs[name], name, options) for name, kind in kinds.items()}
+        made = lines_of_all(kinds, inputs, options, called)
         fixed, tiled = {}, {}
         for name, kind in kinds.items():
             value, place = inputs[name], whole
@@ -218,7 +224,7 @@ class WholePicture(Fitting):
         sigma = XDOG_SIGMA * float(whole.scale)
         return array_of(kinds[drawn[0]], whole.extended(inputs[drawn[0]]), made[drawn[0]], sigma)
 
-    def _frame(self, kinds, inputs, together):
+    def _frame(self, kinds, inputs, together, called):
         """(height, width) of the pictures that lie on each other; strokes are drawn on it."""
         frame = None
         for name in together:
@@ -227,10 +233,10 @@ class WholePicture(Fitting):
             size = inputs[name].shape[:2]
             if frame and frame[1] != size:
                 raise InputError(
-                    f"{name} has {size[1]} x {size[0]} pixels, but {frame[0]} {frame[1][1]} x {frame[1][0]}; they must "
-                    "be of one size"
+                    f"{called.get(name, name)} has {size[1]} x {size[0]} pixels, but {frame[0]} {frame[1][1]} x "
+                    f"{frame[1][0]}; they must be of one size"
                 )
-            frame = frame or (name, size)
+            frame = frame or (called.get(name, name), size)
         if frame is None:
             raise InputError(f"strokes need a picture to lie on; give one of {', '.join(together)}")
         for name in together:

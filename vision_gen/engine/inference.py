@@ -52,6 +52,11 @@ class Inference:
         params = states.ema_params(state)
         return jax.eval_shape(self._function(method), params, state["rest"], batch, 0)
 
+    def figure_names(self, state, source):
+        """Names of the figures that `evaluate` gives, without computing them."""
+        shapes = self.shapes("evaluate", state, data.stack([source[0]]))
+        return (*(name for name, shape in shapes.items() if is_figure(shape)), *self._experiment.system.set_figures)
+
     def evaluate(self, state, source, *, limit=None, progress=None):
         """Figures of a source: means of what `System.evaluate` gives for examples, and those of `System.summarise`.
 

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ from vision_gen.engine import events
 from vision_gen.engine import experiment as experiments
 from vision_gen.engine import facts
 from vision_gen.engine import inference as inference_lib
+from vision_gen.engine import optimizers
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
@@ -30,6 +32,9 @@ from vision_gen.figures import sheets
 log = logging.getLogger("vision_gen")
 # Steps whose metrics may be on their way back to the host.
 IN_FLIGHT = 2
+# Seconds after which it is said that a run will take days, if it will.
+EARLY = 20.0
+DAY = 86_400
 
 
 def use_compilation_cache():
@@ -64,25 +69,59 @@ def train(config, workdir):
     use_compilation_cache()
     parallel = parallel_lib.Parallel(experiment)
     experiment = weights_lib.with_origins(experiment, workdir)
-    ckpt.refuse_another(workdir, experiment)
-    source = data.open(experiment.data, "train")
-    held_out = {"val": data.open(experiment.data, "val")}
-    for name, overrides in experiment.evaluations.items():
-        held_out[name] = data.open(*data.evaluation(experiment.data, overrides, f"config.evaluations.{name}"))
-    experiment.system.check(experiment, source)
-    fresh = not ckpt.finished(workdir / "checkpoints")
-    weights, notes = weights_lib.load(experiment) if fresh else ({}, ())
+    changed = ckpt.refuse_another(workdir, experiment)
+    begun = ckpt.finished(workdir / "checkpoints")
+    source, held_out = _opened(experiment)
+    if begun:
+        facts.check_classes(source, facts.load(workdir, experiment)["classes"], "config.data")
+    weights, notes = ({}, ()) if begun else weights_lib.load(experiment)
     graphdef, state = states.place_state(experiment, parallel, weights)
+    inference = inference_lib.Inference(experiment, graphdef, parallel)
+    known, best = inference.figure_names(parallel.unstack(state), held_out["val"]), experiment.train.best_metric
+    if best not in known:
+        raise InputError(f"config.train.best_metric is {best!r}; {config.system} evaluates {', '.join(known)}")
     # Whatever can be wrong with what was given has been found by now.
-    ckpt.claim(workdir, experiment)
+    ckpt.claim(workdir, experiment, changed, begun[-1] if begun else 0)
     facts.keep(workdir, source)
     parallel_lib.barrier("workdir")
     with _log_to(workdir, jax.process_index()):
-        for note in notes:
+        for note in (*notes, *_differences(experiment, changed, begun[-1] if begun else 0)):
             log.info(note)
-        run = _Run(experiment, workdir, parallel, source, held_out, graphdef, state)
+        run = _Run(experiment, workdir, parallel, source, held_out, graphdef, state, inference)
         log.info("ready after %.1f s", time.time() - started)
         return run.go()
+
+
+def _opened(experiment):
+    """The data of a run: (examples to train on, {name: examples to evaluate})."""
+    sets = {"val": (experiment.data, "val")}
+    for name, overrides in experiment.evaluations.items():
+        sets[name] = data.evaluation(experiment.data, overrides, f"config.evaluations.{name}")
+    for settings, _ in sets.values():
+        experiment.check_data(settings)
+    source = data.open(experiment.data, "train")
+    experiment.system.check(experiment, source)
+    held_out = {name: data.open(*chosen) for name, chosen in sets.items()}
+    for name in experiment.evaluations:
+        facts.check_classes(held_out[name], source.classes, f"config.evaluations.{name}")
+    return source, held_out
+
+
+def _differences(experiment, changed, step):
+    """Lines on what differs from the run's last start, of `checkpoints.refuse_another`, and on rates that it moves."""
+    found = [f"config.{name} is now {now!r}, was {was!r}" for name, (was, now) in changed.items()]
+    if not found:
+        return found
+    steps = experiment.train.steps
+    old_steps, _ = changed.get("train.steps", (steps, steps))
+    for name, (_, settings) in experiment.players.items():
+        prefix = f"players.{name}."
+        old = {n.removeprefix(prefix): was for n, (was, _) in changed.items() if n.startswith(prefix)}
+        was = optimizers.rate(dataclasses.replace(settings, **old), step, old_steps)
+        now = optimizers.rate(settings, step, steps)
+        if was != now:
+            found.append(f"by that the {name}'s learning rate at step {step} is {now:.3g}, was {was:.3g}")
+    return found
 
 
 class _Run:
@@ -95,15 +134,25 @@ class _Run:
       source: examples to train on.
       held_out: {name: examples to evaluate}; figures of "val" choose the best checkpoint.
       graphdef, state: from `state.place_state`.
+      inference: an `inference.Inference`.
     """
 
-    def __init__(self, experiment, workdir, parallel, source, held_out, graphdef, state):
+    def __init__(self, experiment, workdir, parallel, source, held_out, graphdef, state, inference):
         self._experiment, self._workdir, self._parallel = experiment, workdir, parallel
         self._held_out, self._settings = held_out, experiment.train
         for s in (source, *held_out.values()):
             if s.skipped:
                 log.warning("left out %d unreadable image(s), the first: %s", len(s.skipped), s.skipped[0])
                 break
+        self._manager = ckpt.Checkpoints(workdir, experiment)
+        steps = self._manager.steps()
+        self._number = steps[-1] if steps else 0
+        self._saved = self._number if steps else -1
+        if steps:
+            log.info("going on from the checkpoint of step %d", self._number)
+            state = parallel.stack(self._manager.restore(self._number, parallel.unstack(state)))
+        if self._number >= self._settings.steps:
+            log.info("nothing to do: step %d of %d is reached", self._number, self._settings.steps)
         self._batches = pipeline.training_batches(
             source,
             batch_size=experiment.train.batch_size,
@@ -111,18 +160,9 @@ class _Run:
             workers=experiment.data.workers,
             process=jax.process_index(),
             processes=jax.process_count(),
+            seen=ckpt.examples_seen(workdir, experiment, self._number),
         )
-        self._manager = ckpt.Checkpoints(workdir, experiment)
-        steps = self._manager.steps()
-        self._number = steps[-1] if steps else 0
-        self._saved = self._number if steps else -1
-        if steps:
-            log.info("going on from the checkpoint of step %d", self._number)
-            state = parallel.stack(self._manager.restore(self._number, parallel.unstack(state), self._batches))
-        if self._number >= self._settings.steps:
-            log.info("nothing to do: step %d of %d is reached", self._number, self._settings.steps)
-        self._state = state
-        self._inference = inference_lib.Inference(experiment, graphdef, parallel)
+        self._state, self._inference = state, inference
         self._stop = _StopRequest()
         log.debug("%s", parameter_overview.get_parameter_overview(ckpt.named(state["params"]), include_stats=False))
         log.info("compiling (once for each config and machine)")
@@ -133,6 +173,7 @@ class _Run:
         self._profile = _Profile(workdir, self._settings.profile_at)
         self._pending = collections.deque()
         self._window = _Window(experiment, self._number)
+        self._estimated = False
 
     def go(self):
         """Trains until the last step or until it is told to stop; returns the last validation's figures."""
@@ -185,15 +226,33 @@ class _Run:
         self._window.waited += dispatched - waited
         self._window.dispatched += time.perf_counter() - dispatched
         self._pending.append((self._number, metrics))
-        _drain(self._pending, self._window, IN_FLIGHT)
+        first = self._number == self._window.first + 1  # By which it is known how long a slow run takes.
+        _drain(self._pending, self._window, 0 if first else IN_FLIGHT)
+        self._say_days()
         if self._due(self._settings.log_every):
             line, scalars = self._window.report(self._number)
             log.info(line)
             self._writer.write_scalars(self._number, scalars)
 
+    def _say_days(self):
+        """One word, as soon as it can be known, where the run will take more than a day."""
+        done = self._number - len(self._pending)
+        if self._estimated or self._window.age < EARLY or done == self._window.first:
+            return
+        self._estimated = True
+        left = self._window.left(done)
+        if left > DAY:
+            log.warning(
+                "this run will take about %s on %d %s device(s): fewer config.train.steps, a smaller model, batch or "
+                "image, or one of the *_demo configs takes less",
+                _duration(left),
+                self._parallel.mesh.size,
+                jax.devices()[0].device_kind,
+            )
+
     def _save(self, figures=None):
         _drain(self._pending, self._window, 0)
-        self._manager.save(self._number, self._parallel.unstack(self._state), self._batches, figures)
+        self._manager.save(self._number, self._parallel.unstack(self._state), figures)
         self._saved = self._number
 
     def _validate(self):
@@ -203,11 +262,6 @@ class _Run:
             self._writer.write_scalars(self._number, {f"{name}/{title}": v for title, v in found[name].items()})
             label = "validation" if name == "val" else f"validation on {name}"
             log.info("step %d %s: %s", self._number, label, _format(found[name]))
-        best = self._settings.best_metric
-        if best not in found["val"]:
-            raise InputError(
-                f"config.train.best_metric is {best!r}; {self._experiment.config.system} evaluates {sorted(found['val'])}"
-            )
         return found["val"]
 
     def _sample(self):
@@ -311,7 +365,7 @@ class _Window:
 
     def __init__(self, experiment, first):
         self._experiment = experiment
-        self._first, self._begun = first, time.perf_counter()
+        self.first, self._begun = first, time.perf_counter()
         self._paused_before = 0.0
         self.paused = 0.0
         self._clear(first)
@@ -322,6 +376,15 @@ class _Window:
         self._paused_before += self.paused
         self.paused = 0.0
         self._rows = []
+
+    @property
+    def age(self):
+        """Seconds since the run's first step."""
+        return time.perf_counter() - self._begun
+
+    def left(self, done):
+        """Seconds until the run's last step, where `done` of its steps are."""
+        return self.age / max(done - self.first, 1) * (self._experiment.train.steps - done)
 
     def add(self, names, values):
         self._names = names
@@ -345,7 +408,6 @@ class _Window:
         steps = number - self._number
         unit, each = experiment.system.units(experiment)
         rate = steps * train.batch_size * each / elapsed
-        left = (now - self._begun) / max(number - self._first, 1) * (train.steps - number)
         means = self._means()
         shares = {
             f"{unit}_per_second": rate,
@@ -363,7 +425,7 @@ class _Window:
             if f"{player}/loss" in means:
                 parts.append(f"{player} {means[f'{player}/loss']:.3g} ({', '.join(terms)})")
         parts.append(f"{rate:.{1 if each == 1 else 0}f} {unit}/s")
-        parts.append(f"{int(left) // 60}:{int(left) % 60:02d} left")
+        parts.append(f"{_duration(self.left(number))} left")
         self._clear(number)
         return " | ".join(parts), {**{f"train/{n}": v for n, v in means.items()}, **shares}
 
@@ -388,6 +450,16 @@ class _StopRequest:
     def restore(self):
         if self._previous is not None:
             signal.signal(signal.SIGTERM, self._previous)
+
+
+def _duration(seconds):
+    """ "2:05", "1:02:05", "2 days 3 h"."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} day{'s' * (days > 1)} {hours} h"
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def _format(values):

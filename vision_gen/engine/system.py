@@ -59,7 +59,7 @@ class NoSettings:
 class System(nnx.Module):
     """A published system: networks, the players that train them, their losses, its samples.
 
-    A subclass has `Settings`, `players`, `columns`, a constructor `(experiment, *, rngs)` that builds its
+    A subclass has `Settings`, `players`, `needs`, `columns`, a constructor `(experiment, *, rngs)` that builds its
     networks as attributes, `forward`, a `<name>_loss` for each player, `sample`, `evaluate`, and `tools` with their methods.
     Attributes with parameters that are no player's are frozen: the engine changes neither their parameters nor their running
     statistics, and writes them once a run.
@@ -74,6 +74,8 @@ class System(nnx.Module):
     players: tuple = ()
     # Readers of published files by attribute: function (path, network) -> `pretrained.named.Named`.
     readers: dict = {}
+    # Arrays that it reads of an example to train on, {name: shape}, None for a length that may be any.
+    needs: dict = {}
     # Pictures that `sample` returns, in the order of the sheet; what else it returns is for `captions`.
     columns: tuple = ()
     # What `summarise` returns.

@@ -164,19 +164,20 @@ class Runner:
         self._compiler_options = compiler_options
         self._programs = {}
 
-    def __call__(self, tool, inputs, options, progress=None):
+    def __call__(self, tool, inputs, options, progress=None, called=None):
         """The outputs of a tool.
 
         Args:
           tool: a `Tool`.
           inputs, options: values by name, from `Tool.read`.
           progress: see `Tool.help`; called after some turns of a tool that takes time.
+          called: {input: how messages call it}, where that is not its name.
 
         Returns:
           Outputs by name.
         """
         turns = tool.count({**inputs, **options})
-        fitted = tool.fitting.fit(tool.inputs, inputs, options)
+        fitted = tool.fitting.fit(tool.inputs, inputs, options, called)
         given = {name: kind.array(options[name]) for name, kind in tool.options.items()}
         static = {name: value for name, value in given.items() if tool.options[name].static}
         traced = {name: value for name, value in given.items() if name not in static}

@@ -6,7 +6,6 @@ import logging
 
 import jax
 
-from vision_gen import data
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import facts as facts_lib
 from vision_gen.engine import parallel as parallel_lib
@@ -15,7 +14,7 @@ from vision_gen.engine import system as systems
 from vision_gen.engine import tools as tools_lib
 from vision_gen.engine import weights as weights_lib
 from vision_gen.engine.experiment import Experiment
-from vision_gen.engine.inference import Inference, is_figure
+from vision_gen.engine.inference import Inference
 from vision_gen.errors import InputError
 
 log = logging.getLogger("vision_gen")
@@ -44,9 +43,9 @@ class Model:
                 raise ValueError(f"a tool cannot be called {name!r}: that is an attribute of Model")
             setattr(self, name, _function(self, tool))
 
-    def run(self, tool, inputs, options, progress=None):
+    def run(self, tool, inputs, options, progress=None, called=None):
         """Outputs by name of a tool on checked values; see `tools.Runner`."""
-        return self._runner(tool, inputs, options, progress)
+        return self._runner(tool, inputs, options, progress, called)
 
     @functools.cached_property
     def _runner(self):
@@ -80,8 +79,7 @@ class Model:
 
     def figure_names(self, source):
         """Names of the figures that `evaluate` gives, without computing them."""
-        shapes = self._inference.shapes("evaluate", self.state, data.stack([source[0]]))
-        return (*(name for name, shape in shapes.items() if is_figure(shape)), *self._system.set_figures)
+        return self._inference.figure_names(self.state, source)
 
     def sheet(self, source, count):
         """The sample sheet of `count` examples spread over a source, uint8."""

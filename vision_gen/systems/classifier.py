@@ -52,6 +52,7 @@ class Classifier(System):
     Settings = Settings
     players = ("network",)
     readers = {"network": pretrained.read}
+    needs = {"colour": (None, None, 3), "label": ()}
     columns = ("image", "attention")
     set_figures = ("worst_class_top1",)
 
@@ -72,8 +73,6 @@ class Classifier(System):
     @classmethod
     def check(cls, experiment, source):
         """As many classes as the data has."""
-        if not source.classes:
-            raise InputError("config.data.labels must be True to train a classifier, of data that has labels")
         if len(source.classes) != experiment.model.classes:
             raise InputError(
                 f"config.model.classes is {experiment.model.classes}, but the data has {len(source.classes)}: "

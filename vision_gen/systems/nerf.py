@@ -73,6 +73,7 @@ class RadianceField(System):
     """
 
     players = ("field",)
+    needs = {"pixel": (None, 2), "pose": (None, 3, 4), "intrinsics": (None, 8), "colour": (None, 4)}
     columns = ("truth", "output", "depth")
     evaluation_batch = 1
 

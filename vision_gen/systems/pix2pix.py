@@ -48,6 +48,7 @@ class Pix2Pix(System):
     Settings = Settings
     players = ("discriminator", "generator")
     readers = {"generator": pretrained.read_generator, "discriminator": pretrained.read_discriminator}
+    needs = {"colour": (None, None, 3)}
     columns = ("sketch", "output", "truth")
 
     def __init__(self, experiment, *, rngs):

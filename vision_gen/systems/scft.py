@@ -77,6 +77,7 @@ class SCFT(System):
     Settings = Settings
     players = ("discriminator", "generator")
     readers = {"perceptual": features.read}
+    needs = {"colour": (None, None, 3)}
     columns = ("sketch", "reference", "output", "truth", "other", "recoloured")
 
     def __init__(self, experiment, *, rngs):

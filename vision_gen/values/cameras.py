@@ -249,6 +249,7 @@ def _json(path, name, right):
         raise InputError(f"{name}: {path} is not readable as JSON ({error})") from error
     if not isinstance(record, dict):
         raise InputError(f"{name}: {path} holds no object with transform_matrix or frames")
+    cameras.say_unread(record, f"{name}: {path}")
     return record
 
 
@@ -260,13 +261,10 @@ def _frame(record, rig, name):
             raise ValueError(f"transform_matrix has shape {list(pose.shape)}")
         if not np.allclose(pose[:3, :3].T @ pose[:3, :3], np.eye(3), atol=1e-2):
             raise ValueError("the axes of transform_matrix are not orthonormal")
-        if not any(field in record for field in ("fl_x", "camera_angle_x")):
+        if not any(field in cameras.LENS or cameras.OTHER_LENS.fullmatch(field) for field in record):
             return _needed(rig, name).view(pose[:3])
         height, width = (int(record[k]) if k in record else _needed(rig, name).size[i] for i, k in enumerate("hw"))
-        focal = record["fl_x"] if "fl_x" in record else 0.5 * width / np.tan(0.5 * record["camera_angle_x"])
-        lens = [record.get(k, 0.0) for k in ("k1", "k2", "p1", "p2")]
-        middle = record.get("cx", width / 2), record.get("cy", height / 2)
-        intrinsics = np.float32([focal, record.get("fl_y", focal), *middle, *lens])
+        intrinsics = np.float32(cameras.lens(record, (height, width), name))
     except InputError:
         raise
     except (KeyError, TypeError, ValueError) as error:
