@@ -16,7 +16,7 @@ import time
 
 from absl import flags
 
-from benchmarks import arguments, measure, records, report
+from benchmarks import arguments, measure, plots, records, report
 from vision_gen.engine import commands, events
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
@@ -100,7 +100,7 @@ def main(argv):
         },
     )
     records.show(result)
-    path.with_suffix(".png").write_bytes(page.png(report.plot_quality([result])))
+    path.with_suffix(".png").write_bytes(page.png(plots.quality(report.read([path]))))
     print(f"wrote {path} and {path.with_suffix('.png')}")
 
 
