@@ -16,7 +16,7 @@ import time
 
 from absl import flags
 
-from benchmarks import arguments, measure, records, report
+from benchmarks import arguments, measure, plots, records, report
 from vision_gen.engine import commands, events
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
@@ -100,7 +100,7 @@ def main(argv):
     )
     records.show(result)
     plot = record.path.with_suffix(".png")
-    plot.write_bytes(page.png(report.plot_quality([result])))
+    plot.write_bytes(page.png(plots.quality(report.read([record.path]))))
     print(f"wrote {record.path} and {plot}")
 
 

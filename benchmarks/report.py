@@ -1,34 +1,49 @@
-"""One page of all results: tables, plots, and the environment of every figure.
+"""Pages of results: one of everything, and the figures that the documentation quotes.
 
-    python -m benchmarks.report benchmarks/results/*.json
+    python -m benchmarks.report FILES                              # every figure of them in runs/performance.html
     python -m benchmarks.report new.json --baseline=old.json       # exits 1 if something became slower
+    python -m benchmarks.report --docs                             # the documentation, of benchmarks/results/
 
-Writes runs/performance.html, which needs no other file, and with `--markdown=docs/performance.md` a page for the
-documentation with its plots beside it. Measured and compile-time figures stand in tables of their own.
+`--docs` fills in what stands between markers in `PAGES` (benchmarks/blocks.py), draws docs/performance/*.png
+(benchmarks/plots.py) and writes docs/performance/full.html with every figure: so no two pages disagree.
 """
 
-import collections
 import html
+import io
+import itertools
 import pathlib
 import sys
-import textwrap
 
 from absl import flags
+from PIL import Image
 
-from benchmarks import records
+from benchmarks import blocks, plots, records
 from vision_gen.engine import commands
 from vision_gen.errors import InputError
 from vision_gen.figures import page
 
+PAGES = ("README.md", "docs/benchmarks.md", "docs/performance.md")
+COMMITTED = records.ROOT / "benchmarks" / "results"
 TITLES = {
-    "peers": "Against torch",
     "throughput": "Throughput",
+    "peers": "Against torch",
     "scaling": "Scaling",
+    "compile_only": "Without the chip",
+    "quality": "Quality against time",
     "overhead": "The engine beside XLA",
     "hlo": "What XLA did",
-    "quality": "Quality against time",
-    "compile_only": "Without the chip",
 }
+
+
+def read(paths):
+    """All results of files, each with its `benchmark`, `environment` and the number of its file, `source`."""
+    found = []
+    for number, path in enumerate(paths, 1):
+        record = records.load(path)
+        more = {"benchmark": record["benchmark"], "environment": record["environment"], "source": number}
+        found += [{**result, **more} for result in results_of(record)]
+    order = [*TITLES, *sorted({r["benchmark"] for r in found} - TITLES.keys())]
+    return sorted(found, key=lambda r: order.index(r["benchmark"]))
 
 
 def results_of(record):
@@ -64,163 +79,6 @@ def worse(old, new, noise):
     return found
 
 
-def tables(results):
-    """Results as tables by nature: {nature: (header, rows)}; a row a figure, a block a result."""
-    found = {}
-    for nature in (records.MEASURED, records.COMPILE_TIME):
-        rows = []
-        for result in results:
-            if result["nature"] == nature:
-                first = result["name"]
-                for name, f in result["figures"].items():
-                    low, high = (records.short(f[k]) if k in f else None for k in ("low", "high"))
-                    rows.append([first, name, records.short(f["value"]), low, high, f["unit"], result["_source"]])
-                    first = ""
-                if result.get("note"):
-                    rows.append([first, result["note"], None, None, None, None, result["_source"]])
-        if rows:
-            found[nature] = ["", nature, "value", "least", "most", "unit", "environment"], rows
-    return found
-
-
-# Plots: each takes the results of one benchmark and gives a figure, or None where there is nothing to draw.
-
-
-def _figure(height=3.2):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(8, height), dpi=110, layout="constrained")
-
-
-def _bars(results, name, title, *, line=None, scale="linear"):
-    kept = [(r["name"], r["figures"][name]) for r in results if name in r["figures"]]
-    if not kept:
-        return None
-    figure = _figure(0.9 + 0.34 * len(kept))
-    axes = figure.subplots()
-    values = [f["value"] for _, f in kept]
-    around = [[f["value"] - f.get("low", f["value"]) for _, f in kept],
-              [f.get("high", f["value"]) - f["value"] for _, f in kept]]  # fmt: skip
-    axes.barh([textwrap.fill(n, 60) for n, _ in kept], values, xerr=around, color="#4878a8", error_kw=dict(linewidth=1))
-    if line is not None:
-        axes.axvline(line, color="gray", linestyle="--", linewidth=1)
-    axes.margins(y=0.5 / max(len(kept), 1))  # Half a bar.
-    axes.invert_yaxis()
-    axes.set_xscale(scale)
-    axes.tick_params(axis="y", labelsize=8)
-    axes.set(xlabel=f"{title} ({kept[0][1]['unit']})" if kept[0][1]["unit"] != "1" else title)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def plot_peers(results):
-    return _bars(results, "ratio to the fastest", "times as fast as torch's fastest", line=1)
-
-
-def plot_throughput(results):
-    """Rates in their own units, so relative to the fastest of each config."""
-    best = collections.defaultdict(float)
-    for r in results:
-        if "throughput" in r["figures"]:
-            config = r["settings"]["config"]
-            best[config] = max(best[config], r["figures"]["throughput"]["value"])
-    scaled = []
-    for r in results:
-        if "throughput" in r["figures"]:
-            f = r["figures"]["throughput"]
-            share = {k: f[k] / best[r["settings"]["config"]] for k in ("value", "low", "high") if k in f}
-            scaled.append({"name": r["name"], "figures": {"share": {**share, "unit": "1"}}})
-    return _bars(scaled, "share", "throughput, share of the config's best")
-
-
-def plot_compile_time(results):
-    return _bars(results, "compile", "compile time", scale="log")
-
-
-def plot_scaling(results):
-    lines = collections.defaultdict(list)
-    for r in results:
-        if "efficiency" in r["figures"]:
-            s = r["settings"]
-            joined = f", {s['processes']} processes" if s["processes"] > 1 else ""
-            lines[f"{s['config']}, {s['mode']}{joined}"].append((s["devices"], r["figures"]["efficiency"]["value"]))
-    if not lines:
-        return None
-    figure = _figure()
-    axes = figure.subplots()
-    for name, points in lines.items():
-        axes.plot(*zip(*sorted(points)), marker="o", label=name)
-    axes.set(xlabel="devices", ylabel="efficiency", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def plot_roofline(results):
-    """Attainable flop/s over arithmetic intensity: a line for each chip, a point for each program."""
-    from benchmarks import targets
-
-    kept = [r for r in results if "arithmetic intensity" in r["figures"]]
-    if not kept:
-        return None
-    figure = _figure(4)
-    axes = figure.subplots()
-    colours, markers = {}, {}
-    span = [1e0, 1e4]
-    for r in kept:
-        chip = targets.chip(r["settings"]["target"])
-        name = r["settings"]["target"].rpartition(":")[0]
-        peak = chip.flops if r["settings"]["dtype"] == "bfloat16" else chip.float32_flops
-        if name not in colours:
-            colours[name] = f"C{len(colours)}"
-            x = [span[0], chip.flops / chip.bandwidth, span[1]]
-            axes.plot(x, [v * chip.bandwidth for v in x[:2]] + [chip.flops], color=colours[name], label=name)
-        intensity = r["figures"]["arithmetic intensity"]["value"]
-        reached = peak * r["figures"]["roofline: utilisation at most"]["value"]
-        system = r["settings"]["system"].split(".")[-1]
-        marker = markers.setdefault(system, "os^vDPX*"[len(markers) % 8])
-        axes.plot(intensity, reached, marker, color=colours[name])
-    for system, marker in markers.items():
-        axes.plot([], [], marker, color="grey", label=system)
-    axes.set(xscale="log", yscale="log", xlabel="flop/byte", ylabel="flop/s a chip at most")
-    axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=8, frameon=False)
-    return figure
-
-
-def plot_quality(results):
-    """The figure over wall time and over what was seen, a row a result, with its baselines."""
-    kept = [r for r in results if r.get("curves")]
-    if not kept:
-        return None
-    figure = _figure(3.2 * len(kept))
-    for row, r in zip(figure.subplots(len(kept), 2, squeeze=False, sharey="row"), kept):
-        metric, points = next(iter(r["curves"].items()))
-        seconds, seen, values = zip(*points)
-        row[0].set_title(r["name"], loc="left", fontsize=8)
-        row[0].set(ylabel=metric)
-        for axes, x, label in zip(row, (seconds, seen), ("seconds", "seen")):
-            axes.plot(x, values, marker=".")
-            for name, f in r["figures"].items():
-                if name.startswith("baseline "):
-                    axes.axhline(f["value"], color="gray", linestyle="--", linewidth=1)
-                    axes.annotate(name, (0, f["value"]), fontsize=8, va="bottom", color="gray")
-            axes.set(xlabel=label, xlim=(0, None))
-            axes.grid(alpha=0.3)
-            axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-PLOTS = {
-    "peers": {"against-torch": plot_peers},
-    "throughput": {"throughput": plot_throughput, "compile-time": plot_compile_time},
-    "scaling": {"scaling": plot_scaling},
-    "compile_only": {"roofline": plot_roofline, "compile-time-targets": plot_compile_time},
-    "quality": {"quality": plot_quality},
-}
-
-
 def operations(result):
     """Rows of a result's costliest operations, for people."""
     header = ["share", "seconds", "operation", "shape", "made at", "of"]
@@ -239,12 +97,6 @@ def traffic(result):
     return ["share", "instruction", "made at"], rows
 
 
-def markdown_table(header, rows):
-    text = lambda v: "" if v is None else str(v).replace("|", "\\|").replace("\n", " ")
-    lines = [f"| {' | '.join(map(text, header))} |", "|" + " --- |" * len(header)]
-    return "\n".join(lines + [f"| {' | '.join(map(text, row))} |" for row in rows])
-
-
 def facts(environment):
     """An environment in a few words."""
     versions = ", ".join(f"{k} {v}" for k, v in environment["versions"].items())
@@ -259,63 +111,92 @@ def facts(environment):
     }
 
 
+def everything(path, results, pictures=()):
+    """Writes a page of every result: its figures, its settings, and where it was measured.
+
+    Args:
+      path: of the HTML file, which needs no other file.
+      results: as `read` gives them.
+      pictures: matplotlib figures, for its top.
+    """
+    contents, parts = [], []
+    for benchmark, each in itertools.groupby(enumerate(results), key=lambda pair: pair[1]["benchmark"]):
+        title = html.escape(TITLES.get(benchmark, benchmark))
+        parts.append(f"<h2>{title}</h2>")
+        contents.append(f"<li>{title}<ul>")
+        for number, result in each:
+            name = html.escape(result["name"])
+            contents.append(f"<li><a href=#r{number}>{name}</a>")
+            parts += [f"<h3 id=r{number}>{name}</h3>", *_sections(result)]
+        contents.append("</ul>")
+    environments = {r["source"]: r["environment"] for r in results}
+    contents.append("<li><a href=#e>Commands and machines</a>")
+    parts.append("<h2 id=e>Commands and machines</h2>")
+    for source, environment in sorted(environments.items()):
+        parts += [f"<h3 id=e{source}>{source}</h3>", page.definitions(facts(environment))]
+    images = [page.image(page.png(figure), "png", "") for figure in pictures]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.page(path, "vision_gen: every figure", ["<ul>", *contents, "</ul>", *images, *parts])
+
+
+def _sections(result):
+    """HTML of one result."""
+    measured = result["nature"] == records.MEASURED
+    nature = "Measured" if measured else "Compile-time figures: compiled for a chip that was not there, nothing was run"
+    settings = {**result["settings"], **{f"{k} in the program": v for k, v in result.get("counts", {}).items()}}
+    text = f"<p>{nature}; <a href=#e{result['source']}>command and machine</a>. {html.escape(result.get('note') or '')}"
+    values = lambda f: [records.short(f[k]) if k in f else None for k in ("value", "low", "high")]
+    rows = [[name, *values(f), f["unit"]] for name, f in result["figures"].items()]
+    parts = [text, page.definitions(settings), page.table(["", "value", "least", "most", "unit"], rows)]
+    for key, what, of in (("operations", "Costliest operations", operations), ("traffic", "Memory traffic", traffic)):
+        if result.get(key):
+            parts += [f"<h4>{what}</h4>", page.table(*of(result))]
+    for name, points in result.get("curves", {}).items():
+        parts += [f"<h4>{html.escape(name)}</h4>", page.table(["seconds", "seen", name], points)]
+    return parts
+
+
+def documents(root):
+    """Writes what the documentation under `root` shows of the results that are committed.
+
+    Raises:
+      InputError: a page asks for a block that there is none of.
+    """
+    results = read(sorted(COMMITTED.glob("*.json")))
+    for name in PAGES:
+        path = root / name
+        path.write_text(blocks.fill(path.read_text(), results, name))
+    folder = root / "docs" / "performance"
+    everything(folder / "full.html", results)
+    for name, plot in plots.ALL.items():
+        picture = Image.open(io.BytesIO(page.png(plot(results))))
+        picture.convert("RGB").quantize(64).save(folder / f"{name}.png", optimize=True)
+
+
 def define():
     """The flags of this program."""
-    flags.DEFINE_string("html", "runs/performance.html", "Where the page goes.")
-    flags.DEFINE_string("markdown", None, "Where a Markdown page goes; its plots into a folder beside it.")
+    flags.DEFINE_string("html", "runs/performance.html", "Where the page of everything goes.")
+    flags.DEFINE_bool("docs", False, "Write the figures of the documentation, from what is committed.")
     flags.DEFINE_string("baseline", None, "Results to compare with.")
     flags.DEFINE_float("noise", 0.05, "Share by which a median may be worse.", lower_bound=0.0)
 
 
 def main(argv):
     paths = argv[1:]
+    if flags.FLAGS.docs:
+        if paths or flags.FLAGS.baseline:
+            raise InputError("--docs reads benchmarks/results alone; leave out files and --baseline")
+        documents(records.ROOT)
+        print(f"wrote {', '.join(PAGES)} and docs/performance/")
+        return 0
     if not paths:
-        raise InputError("give results files, such as benchmarks/results/*.json")
-    found = [records.load(path) for path in paths]
-    by_benchmark = collections.defaultdict(list)
-    for number, record in enumerate(found, 1):
-        for result in results_of(record):
-            by_benchmark[record["benchmark"]].append({**result, "_source": number})
-    parts, text = [], ["# Performance", "", "Generated: `python -m benchmarks.report`. Do not edit.", ""]
-    folder = flags.FLAGS.markdown and pathlib.Path(flags.FLAGS.markdown).with_suffix("")
-    for benchmark in sorted(by_benchmark, key=lambda b: list(TITLES).index(b) if b in TITLES else 99):
-        results = by_benchmark[benchmark]
-        title = TITLES.get(benchmark, benchmark)
-        parts.append(f"<h2>{title}</h2>")
-        text += [f"## {title}", ""]
-        for name, plot in PLOTS.get(benchmark, {}).items():
-            figure = plot(results)
-            if figure:
-                data = page.png(figure)
-                parts.append(page.image(data, "png", name))
-                if folder:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    (folder / f"{name}.png").write_bytes(data)
-                    text += [f"![{name}]({folder.name}/{name}.png)", ""]
-        for nature, (header, rows) in tables(results).items():
-            parts.append(page.table(header, rows))
-            text += [markdown_table(header, rows), ""]
-        for result in results:
-            for key, what, rows in (
-                ("operations", "Costliest operations", operations), ("traffic", "Memory traffic", traffic)
-            ):  # fmt: skip
-                if result.get(key):
-                    parts += [f"<h3>{what} of {html.escape(result['name'])}</h3>", page.table(*rows(result))]
-                    text += [f"{what} of {result['name']}:", "", markdown_table(*rows(result)), ""]
-    parts.append("<h2>Environments</h2>")
-    text += ["## Environments", ""]
-    for number, record in enumerate(found, 1):
-        parts += [f"<h3>{number}</h3>", page.definitions(facts(record["environment"]))]
-        text += [f"{number}. " + "; ".join(f"{k}: `{v}`" for k, v in facts(record["environment"]).items())]
-    pathlib.Path(flags.FLAGS.html).parent.mkdir(parents=True, exist_ok=True)
-    page.page(flags.FLAGS.html, "vision_gen: performance", parts)
+        raise InputError("give results files, such as benchmarks/results/*.json, or --docs")
+    results = read(paths)
+    figures = [plot(results) for plot in plots.ALL.values()]
+    everything(pathlib.Path(flags.FLAGS.html), results, [figure for figure in figures if figure])
     print(f"wrote {flags.FLAGS.html}")
-    if flags.FLAGS.markdown:
-        pathlib.Path(flags.FLAGS.markdown).write_text("\n".join(text) + "\n")
-        print(f"wrote {flags.FLAGS.markdown}")
     if flags.FLAGS.baseline:
-        new = [result for record in found for result in results_of(record)]
-        slower = worse(results_of(records.load(flags.FLAGS.baseline)), new, flags.FLAGS.noise)
+        slower = worse(results_of(records.load(flags.FLAGS.baseline)), results, flags.FLAGS.noise)
         for name, figure, was, value in slower:
             print(f"WORSE  {name}: {figure} {records.short(was)} to {records.short(value)}")
         if slower:

@@ -1,4 +1,4 @@
-"""Results: their schema, comparison with a baseline, the report, and a measurement from end to end."""
+"""Results: their schema, comparison with a baseline, and a measurement from end to end."""
 
 import json
 import subprocess
@@ -77,30 +77,6 @@ def test_results_of_another_chip_are_not_compared():
     assert report.worse(found("NVIDIA H200", 1.0), found("NVIDIA H100", 2.0), 0.05) == []
     ((name, *_),) = report.worse(found("NVIDIA H200", 1.0), found("NVIDIA H200", 2.0), 0.05)
     assert name == "a, NVIDIA H200"
-
-
-def test_the_report_keeps_measured_and_compile_time_apart(tmp_path):
-    record = records.Record("throughput", tmp_path / "a.json")
-    slow = {"step": records.spread([2.0, 2.1], "s", better="lower"), "throughput": records.figure(3, "images/s")}
-    record.add("run", slow, nature=records.MEASURED, settings=dict(config="c"))
-    record = records.Record("compile_only", tmp_path / "b.json")
-    record.add("program", {"memory: needed": records.figure(7, "bytes")}, nature=records.COMPILE_TIME, settings={})
-    page, text = tmp_path / "page.html", tmp_path / "docs" / "page.md"
-    text.parent.mkdir()
-    command = [sys.executable, "-m", "benchmarks.report", f"{tmp_path}/a.json", f"{tmp_path}/b.json", f"--html={page}",
-               f"--markdown={text}"]  # fmt: skip
-    run = lambda *more: subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True)
-    assert run().returncode == 0
-    tables = [t for t in text.read_text().split("## ") if "| value |" in t]
-    assert len(tables) == 2
-    assert all(("run" in t and "measured" in t) != ("program" in t and "compile-time" in t) for t in tables)
-    assert "src=\"data:image/png" in page.read_text() and (text.parent / "page" / "throughput.png").exists()
-    fast = json.loads((tmp_path / "a.json").read_text())
-    fast["results"][0]["figures"]["step"] |= {"value": 1.0, "low": 0.9, "high": 1.1}
-    (tmp_path / "fast.json").write_text(json.dumps(fast))
-    again = run(f"--baseline={tmp_path}/fast.json")
-    assert again.returncode == 1 and "WORSE  run: step 1 to 2.05" in again.stdout
-    assert run(f"--baseline={tmp_path}/a.json").returncode == 0
 
 
 def test_a_setting_is_measured_and_profiled_in_its_own_process(tmp_path):
