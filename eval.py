@@ -6,7 +6,8 @@ python eval.py --workdir=runs/x --tools
 python eval.py --workdir=runs/x TOOL name=value ... --output=OUT
 python eval.py --workdir=runs/x --input=sketch.png --reference=ref.png --output=out.png
 python eval.py --config=configs/x.py TOOL name=value ... --output=OUT
-python eval.py --reference=FOLDER --generated=FOLDER --metrics=fd,kid
+python eval.py --reference=FOLDER --generated=FOLDER --metrics=fd,kid,psnr
+python eval.py --reference=FOLDER --save-stats=FILE.npz
 python eval.py --compare runs/a runs/b
 """
 
@@ -36,6 +37,7 @@ _GENERATED = flags.DEFINE_string("generated", None, "A folder of images to compa
 _REFERENCE = flags.DEFINE_string(
     "reference", None, "With --generated a folder or an .npz of statistics; with --input the second image."
 )
+_SAVE_STATS = flags.DEFINE_string("save-stats", None, "Write the statistics of --reference or --workdir to an .npz.")
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Where to write: a file or folder with a tool, otherwise a folder (runs/compared)."
 )
@@ -49,9 +51,13 @@ def main(argv):
         raise InputError("a tool goes with --workdir=RUN or --config=FILE, one of them")
     if _CONFIG.value and not using:
         raise InputError("--config goes with a tool or --tools; a run is evaluated by --workdir")
-    if _GENERATED.value and not _REFERENCE.value or _REFERENCE.value and not (_GENERATED.value or _INPUT.value):
+    stats = _SAVE_STATS.value
+    if stats and (bool(_WORKDIR.value) == bool(_REFERENCE.value) or using or runs or _GENERATED.value):
+        raise InputError("--save-stats goes with --reference=FOLDER or --workdir=RUN, one of them, and nothing else")
+    partner = _GENERATED.value or _INPUT.value or stats
+    if _GENERATED.value and not _REFERENCE.value or _REFERENCE.value and not partner:
         raise InputError("--reference goes with --generated, a folder or an .npz of statistics, or with --input")
-    if not (using or _WORKDIR.value or _GENERATED.value or runs):
+    if not (using or _WORKDIR.value or _REFERENCE.value or runs):
         raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR or --compare RUN RUN")
     from vision_gen.engine import apply, comparison, evaluation, loop, use
 
@@ -63,7 +69,11 @@ def main(argv):
         return print("\n".join(lines))
     settings = dict(features=_FEATURES.value, weights=_WEIGHTS.value, resize=_RESIZE.value, progress=commands.progress)
     folder = _OUTPUT.value or "runs/compared"
-    if runs:
+    if stats and _WORKDIR.value:
+        print(evaluation.save_statistics(_WORKDIR.value, stats, _CHECKPOINT.value, _SPLIT.value, **settings))
+    elif stats:
+        print(comparison.save_statistics(_REFERENCE.value, stats, **settings))
+    elif runs:
         print(commands.columns(comparison.compare_runs(runs, folder, _SPLIT.value)))
         print(f"{folder}/report.html")
     elif _GENERATED.value:

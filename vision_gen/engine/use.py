@@ -83,9 +83,9 @@ class Model:
         shapes = self._inference.shapes("evaluate", self.state, data.stack([source[0]]))
         return (*(name for name, shape in shapes.items() if is_figure(shape)), *self._system.set_figures)
 
-    def sheet(self, source, count):
-        """The sample sheet of `count` examples spread over a source, uint8."""
-        return self._inference.sheet(self.state, source, count)
+    def samples(self, source, count):
+        """(columns, captions) of `count` examples spread over a source, for `sheets.sheet`."""
+        return self._inference.samples(self.state, source, count)
 
     def draw(self, source, values):
         """The pictures that explain the system: {name: uint8 image or film}; see `System.figures`."""

@@ -6,7 +6,7 @@ import io
 import pathlib
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 100rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse } td, th { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right }
 td:first-child, th:first-child, td:last-child { text-align: left } td { font-variant-numeric: tabular-nums }
@@ -15,25 +15,28 @@ dd { margin: 0; overflow-wrap: anywhere } .curves { display: flex; flex-wrap: wr
 """
 
 
-def write(path, title, header, rows, pictures=None, curves=None, facts=None):
+def write(path, title, header, rows, pictures=None, curves=None, facts=None, beside=None):
     """Writes an HTML page that needs no other file.
 
     Args:
       path: where to.
       title: its heading.
       header, rows: of the table of figures; floats are rounded, None is left blank.
-      pictures: {name: path of an image}.
-      curves: {title: {line: (steps, values)}}.
+      pictures: {name: (path of an image, what it shows)}.
+      curves: {title: {name: line}}; a line is (steps, values), or a number: a level to compare with.
       facts: {name: value}, where the figures come from.
+      beside: (header, rows) of a second table, of other evaluations.
     """
     parts = [table(header, rows)]
+    if beside:
+        parts += ["<h2>Evaluations beside each other</h2>", table(*beside)]
     if curves:
         parts.append("<h2>While training</h2><div class=curves>")
         parts += [image(_plot(name, lines), "png", name) for name, lines in curves.items()]
         parts.append("</div>")
-    for name, file in (pictures or {}).items():
+    for name, (file, legend) in (pictures or {}).items():
         file = pathlib.Path(file)
-        parts.append(f"<h2>{html.escape(name)}</h2>")
+        parts.append(f"<h2>{html.escape(name)}</h2><p>{html.escape(legend)}</p>")
         parts.append(image(file.read_bytes(), file.suffix[1:], name))
     if facts:
         parts += ["<h2>Made with</h2>", definitions(facts)]
@@ -89,8 +92,12 @@ def _plot(title, lines):
 
     figure = Figure(figsize=(4.2, 2.8), dpi=110, layout="constrained")
     axes = figure.subplots()
-    for name, (steps, values) in lines.items():
-        axes.plot(steps, values, label=name, marker="." if len(steps) < 30 else None, linewidth=1.3)
+    for number, (name, line) in enumerate(lines.items()):
+        look = dict(label=name or title, color=f"C{number % 10}", linewidth=1.3)
+        if isinstance(line, float):
+            axes.axhline(line, linestyle="--", **look)
+        else:
+            axes.plot(*line, marker="." if len(line[0]) < 30 else None, **look)
     axes.set(title=title, xlabel="step")
     axes.title.set_size(10)
     axes.grid(alpha=0.3)
