@@ -38,9 +38,7 @@ _REFERENCE = flags.DEFINE_string(
     "reference", None, "With --generated a folder or an .npz of statistics; with --input the second image."
 )
 _SAVE_STATS = flags.DEFINE_string("save-stats", None, "Write the statistics of --reference or --workdir to an .npz.")
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "Where to write: a file or folder with a tool, otherwise a folder (runs/compared)."
-)
+_OUTPUT = flags.DEFINE_string("output", None, "With a tool a file or folder, otherwise a folder (runs/compared).")
 _COMPARE = flags.DEFINE_bool("compare", False, "Compare the runs that follow.")
 
 
@@ -51,8 +49,8 @@ def main(argv):
         raise InputError("a tool goes with --workdir=RUN or --config=FILE, one of them")
     if _CONFIG.value and not using:
         raise InputError("--config goes with a tool or --tools; a run is evaluated by --workdir")
-    stats = _SAVE_STATS.value
-    if stats and (bool(_WORKDIR.value) == bool(_REFERENCE.value) or using or runs or _GENERATED.value):
+    stats, more = _SAVE_STATS.value, using or runs or _GENERATED.value or _METRICS.value or _OUTPUT.value
+    if stats and (more or (_WORKDIR.value is None) == (_REFERENCE.value is None)):
         raise InputError("--save-stats goes with --reference=FOLDER or --workdir=RUN, one of them, and nothing else")
     partner = _GENERATED.value or _INPUT.value or stats
     if _GENERATED.value and not _REFERENCE.value or _REFERENCE.value and not partner:
@@ -74,21 +72,16 @@ def main(argv):
     elif stats:
         print(comparison.save_statistics(_REFERENCE.value, stats, **settings))
     elif runs:
-        print(commands.columns(comparison.compare_runs(runs, folder, _SPLIT.value)))
-        print(f"{folder}/report.html")
+        found = comparison.compare_runs(runs, folder, _SPLIT.value)
+        print(commands.columns(found), f"{folder}/report.html", sep="\n")
     elif _GENERATED.value:
         metrics = _METRICS.value or ["fid" if _FEATURES.value == "inception-2015" else "fd"]
-        found = comparison.compare_folders(
-            _REFERENCE.value, _GENERATED.value, folder, metrics=metrics, **settings
-        )
-        print(commands.table(found))
-        print(f"{folder}/metrics.json\n{folder}/report.html")
+        found = comparison.compare_folders(_REFERENCE.value, _GENERATED.value, folder, metrics=metrics, **settings)
+        print(commands.table(found), f"{folder}/metrics.json", f"{folder}/report.html", sep="\n")
     else:
-        found, paths = evaluation.evaluate_run(
-            _WORKDIR.value, _CHECKPOINT.value, _SPLIT.value, metrics=_METRICS.value, **settings
-        )
-        print(commands.table(found))
-        print(*paths, sep="\n")
+        run = _WORKDIR.value, _CHECKPOINT.value, _SPLIT.value
+        found, paths = evaluation.evaluate_run(*run, metrics=_METRICS.value, **settings)
+        print(commands.table(found), *paths, sep="\n")
 
 
 if __name__ == "__main__":

@@ -27,3 +27,4 @@ def test_levels_are_dashed_lines_and_pictures_have_legends(tmp_path, monkeypatch
     text = (tmp_path / "x.html").read_text()
     assert "<p>what &lt;it&gt; shows</p>" in text and "<td>psnr</td><td>3</td>" in text
     assert text.count("data:image/png;base64,") == 2
+    assert text.count("<img width=") == 1 and '<img width="800" alt="a"' in text  # Not the plot.

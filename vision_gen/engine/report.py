@@ -100,11 +100,11 @@ def write(folder, title, of, metrics, pictures, curves=None, split="test"):
     """
     values, evaluations = add(folder, of, metrics)
     path = pathlib.Path(folder) / f"report{suffix(split)}.html"
-    rows = [
-        [name, *(entry.get(key) for key in ("mean", "standard_error", "images", "what", "warning"))]
-        for name, entry in sorted(figures(evaluations, of).items())
-    ]
-    header = ["", "value", "standard error", "images", "", ""]
+    rows = []
+    for name, entry in sorted(figures(evaluations, of).items()):
+        words = ". ".join(filter(None, (entry.get("what"), entry.get("warning"))))
+        rows.append([name, entry["mean"], entry.get("standard_error"), entry["images"], words])
+    header = ["", "value", "standard error", "images", ""]
     page.write(
         path, title, header, rows, pictures, curves, {**of, **evaluations[-1]["made_with"]}, _beside(evaluations, of)
     )

@@ -5,12 +5,15 @@ import html
 import io
 import pathlib
 
+from PIL import Image
+
+LARGE = 800  # Pixels that narrower pictures are shown near to, by whole pixels.
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 100rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse } td, th { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right }
 td:first-child, th:first-child, td:last-child { text-align: left } td { font-variant-numeric: tabular-nums }
-img { max-width: 100% } dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; color: #555 }
+img { max-width: 100% } img[width] { image-rendering: pixelated } dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; color: #555 }
 dd { margin: 0; overflow-wrap: anywhere } .curves { display: flex; flex-wrap: wrap; gap: 1rem }
 """
 
@@ -37,7 +40,9 @@ def write(path, title, header, rows, pictures=None, curves=None, facts=None, bes
     for name, (file, legend) in (pictures or {}).items():
         file = pathlib.Path(file)
         parts.append(f"<h2>{html.escape(name)}</h2><p>{html.escape(legend)}</p>")
-        parts.append(image(file.read_bytes(), file.suffix[1:], name))
+        with Image.open(file) as opened:
+            larger = LARGE // opened.width * opened.width
+        parts.append(image(file.read_bytes(), file.suffix[1:], name, larger))
     if facts:
         parts += ["<h2>Made with</h2>", definitions(facts)]
     page(path, title, parts)
@@ -65,10 +70,11 @@ def definitions(facts):
     return "\n".join(["<dl>", *items, "</dl>"])
 
 
-def image(data, kind, name):
-    """HTML of an image's bytes, held in the page."""
+def image(data, kind, name, width=0):
+    """HTML of an image's bytes, held in the page; shown `width` pixels wide, if that is not 0."""
     encoded = base64.b64encode(data).decode()
-    return f'<img alt="{html.escape(name)}" src="data:image/{kind};base64,{encoded}">'
+    wide = f'width="{width}" ' if width else ""
+    return f'<img {wide}alt="{html.escape(name)}" src="data:image/{kind};base64,{encoded}">'
 
 
 def png(figure):
