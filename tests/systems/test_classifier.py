@@ -276,7 +276,8 @@ def test_labels_come_from_groups_and_folders(image_folder):
 
 def test_predictions_are_named_and_wrong_ones_marked(monkeypatch):
     given = {}
-    monkeypatch.setattr(classifier.sheets, "sheet", lambda columns, captions, marked: given.update(captions, marked=marked))
+    note = lambda columns, captions, marked: given.update(captions, marked=marked)
+    monkeypatch.setattr(classifier.sheets, "sheet", note)
     sample = {
         "image": np.zeros((3, 8, 8, 3)),
         "label": np.array([0, 1, 2]),

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from vision_gen.data import images as image_files
+from vision_gen.data import paired
 from vision_gen.engine import distances, report
 from vision_gen.errors import InputError
 from vision_gen.figures import page, sheets
@@ -51,19 +52,16 @@ def compare_folders(
     unknown = [m for m in metrics if m not in known]
     if unknown:
         raise InputError(f"--metrics: unknown {unknown[0]!r}; two folders have {', '.join(known)}")
-    between, paired = ([name for name in metrics if name in group] for group in (extract.DISTANCES, distances.PAIRED))
+    between, beside = ([name for name in metrics if name in group] for group in (extract.DISTANCES, distances.PAIRED))
     report.read(output)  # So that what cannot be added to is refused now.
     folders = {"reference": reference, "generated": generated}
     if str(reference).endswith(".npz"):
-        if paired:
-            raise InputError(f"--metrics: {paired[0]!r} needs the reference's images, not the statistics {reference}")
+        if beside:
+            raise InputError(f"--metrics: {beside[0]!r} needs the reference's images, not the statistics {reference}")
         del folders["reference"]
-    given = {name: image_files.checked(path, f"--{name}") for name, path in folders.items()}
-    for name, paths in given.items():
-        if between and len(paths) < 2:
-            raise InputError(f"--{name}: {folders[name]} has {len(paths)} image; at least 2 are needed")
-    pairs = _pairs(folders, given) if paired else {}
-    functions = {name: distances.paired(name) for name in paired}
+    given = {name: _images(path, name, least=2 if between else 1) for name, path in folders.items()}
+    pairs = _pairs(folders, given) if beside else {}
+    functions = {name: distances.paired(name) for name in beside}
     extractor = distances.open_extractor(between, features, weights, resize) if between else None
     fingerprints = {
         name: image_files.fingerprint(paths, progress(f"fingerprint of {name}")) for name, paths in given.items()
@@ -77,11 +75,11 @@ def compare_folders(
             found[name] = distances.statistics(extractor, fingerprints[name], images, len(paths), bar)
         fingerprints = {name: (found[name].made_of or {}).get("images", "not known") for name in found}
         entries = distances.entries(between, found["reference"], found["generated"], extractor)
-    if paired:
+    if beside:
         values = _compare_pairs(pairs, functions, progress("comparing pairs"))
-        entries |= {name: distances.mean(values[name], PHRASES[name]) for name in paired}
+        entries |= {name: distances.mean(values[name], PHRASES[name]) for name in beside}
     output = pathlib.Path(output)
-    for name, (image, legend) in (_sheet_of_pairs(pairs, values) if paired else _sheets(given)).items():
+    for name, (image, legend) in (_sheet_of_pairs(pairs, values) if beside else _sheets(given)).items():
         pictures[name] = output / f"{name}.png", legend
         sheets.save(pictures[name][0], image)
     of = {"reference": str(reference), "generated": str(generated), "fingerprints": fingerprints}
@@ -106,14 +104,20 @@ def save_statistics(
       InputError: the folder has fewer than two images, a broken one, or the file's name does not end in .npz.
     """
     distances.check_path(path)
-    paths = image_files.checked(folder, "--reference")
-    if len(paths) < 2:
-        raise InputError(f"--reference: {folder} has {len(paths)} image; at least 2 are needed")
+    paths = _images(folder, "reference", least=2)
     extractor = distances.open_extractor((), features, weights, resize)
     fingerprint = image_files.fingerprint(paths, progress("fingerprint"))
     images = image_files.in_order(paths)
     distances.statistics(extractor, fingerprint, images, len(paths), progress("features")).save(path)
     return path
+
+
+def _images(folder, name, least):
+    """Image files below a folder that was given as --`name`, at least so many."""
+    paths = image_files.checked(folder, f"--{name}")
+    if len(paths) < least:
+        raise InputError(f"--{name}: {folder} has {len(paths)} image; at least {least} are needed")
+    return paths
 
 
 def _pairs(folders, given):
@@ -122,21 +126,12 @@ def _pairs(folders, given):
     Raises:
       InputError: a file has no partner of its name, or one of another size.
     """
-    named = {
-        side: {path.relative_to(folders[side]).with_suffix("").as_posix(): path for path in paths}
-        for side, paths in given.items()
-    }
-    for side, other in (("reference", "generated"), ("generated", "reference")):
-        if len(named[side]) < len(given[side]):
-            path = next(path for path in given[side] if path not in named[side].values())
-            raise InputError(f"--{side}: {path} and another file there have one name, so that pairs are not clear")
-        lacking = [path for name, path in named[side].items() if name not in named[other]]
-        if lacking:
-            raise InputError(
-                f"pairs go by name, but {len(lacking)} of the {len(given[side])} files of --{side} have none of their "
-                f"name in --{other}, the first: {lacking[0]}"
-            )
-    pairs = {name: (path, named["generated"][name]) for name, path in named["reference"].items()}
+    named = {}
+    for side, paths in given.items():
+        inner = [path.relative_to(folders[side]).as_posix() for path in paths]
+        named[f"--{side}"] = {name: paths[i] for name, i in paired.numbered(inner, f"--{side}").items()}
+    names = paired.matched(named, "--metrics: pairs go by name")
+    pairs = {name: tuple(named[side][name] for side in ("--reference", "--generated")) for name in names}
     for paths in pairs.values():
         sizes = [image_files.size(path) for path in paths]
         if sizes[0] != sizes[1]:
@@ -216,7 +211,8 @@ def compare_runs(workdirs, output, split="test"):
     if not same:
         log.warning("the runs were evaluated on different examples: neither figures nor samples can be compared")
     what = {label: entry.get("what") for found in figures.values() for label, entry in found.items()}
-    facts = [[name, *(thing[name] for thing in of.values()), ""] for name in ("system", "data", "images", "step")]
+    told = ("system", "data", "fingerprint", "images", "step")
+    facts = [[name, *(str(thing[name])[:20] for thing in of.values()), ""] for name in told]
     rows = [[*row, what[row[0]]] for row in report.side_by_side(list(figures.values()))]
     pictures = {}
     sheet = _samples_of_runs(list(of), split) if same else None
@@ -224,7 +220,7 @@ def compare_runs(workdirs, output, split="test"):
         pictures["samples"] = output / "samples.png", "The same examples; what is alike in all runs stands once."
         sheets.save(pictures["samples"][0], sheet)
     curves = _curves_of_runs(list(of))
-    page.write(output / "report.html", "Runs compared", ["", *of, ""], facts + rows, pictures, curves)
+    page.write(output / "report.html", f"Runs compared: {split}", ["", *of, ""], facts + rows, pictures, curves)
     return {run: {label: entry["mean"] for label, entry in found.items()} for run, found in figures.items()}
 
 

@@ -14,7 +14,6 @@ from vision_gen.errors import InputError
 from vision_gen.figures import page
 
 NAME = "metrics.json"
-PROTOCOL = ("features", "checksum", "resize")  # Of an entry: with others it is another figure.
 
 
 def no_progress(label):

@@ -13,7 +13,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 100rem; margin: 2rem aut
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse } td, th { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right }
 td:first-child, th:first-child, td:last-child { text-align: left } td { font-variant-numeric: tabular-nums }
-img { max-width: 100% } img[width] { image-rendering: pixelated } dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; color: #555 }
+img { max-width: 100% } img[width] { image-rendering: pixelated }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; color: #555 }
 dd { margin: 0; overflow-wrap: anywhere } .curves { display: flex; flex-wrap: wrap; gap: 1rem }
 """
 
