@@ -6,7 +6,8 @@ python eval.py --workdir=runs/x --tools
 python eval.py --workdir=runs/x TOOL name=value ... --output=OUT
 python eval.py --workdir=runs/x --input=sketch.png --reference=ref.png --output=out.png
 python eval.py --config=configs/x.py TOOL name=value ... --output=OUT
-python eval.py --reference=FOLDER --generated=FOLDER --metrics=fd,kid
+python eval.py --reference=FOLDER --generated=FOLDER --metrics=fd,kid,psnr
+python eval.py --reference=FOLDER --save-stats=FILE.npz
 python eval.py --compare runs/a runs/b
 """
 
@@ -36,9 +37,8 @@ _GENERATED = flags.DEFINE_string("generated", None, "A folder of images to compa
 _REFERENCE = flags.DEFINE_string(
     "reference", None, "With --generated a folder or an .npz of statistics; with --input the second image."
 )
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "Where to write: a file or folder with a tool, otherwise a folder (runs/compared)."
-)
+_SAVE_STATS = flags.DEFINE_string("save-stats", None, "Write the statistics of --reference or --workdir to an .npz.")
+_OUTPUT = flags.DEFINE_string("output", None, "With a tool a file or folder, otherwise a folder (runs/compared).")
 _COMPARE = flags.DEFINE_bool("compare", False, "Compare the runs that follow.")
 
 
@@ -49,9 +49,13 @@ def main(argv):
         raise InputError("a tool goes with --workdir=RUN or --config=FILE, one of them")
     if _CONFIG.value and not using:
         raise InputError("--config goes with a tool or --tools; a run is evaluated by --workdir")
-    if _GENERATED.value and not _REFERENCE.value or _REFERENCE.value and not (_GENERATED.value or _INPUT.value):
+    stats, more = _SAVE_STATS.value, using or runs or _GENERATED.value or _METRICS.value or _OUTPUT.value
+    if stats and (more or (_WORKDIR.value is None) == (_REFERENCE.value is None)):
+        raise InputError("--save-stats goes with --reference=FOLDER or --workdir=RUN, one of them, and nothing else")
+    partner = _GENERATED.value or _INPUT.value or stats
+    if _GENERATED.value and not _REFERENCE.value or _REFERENCE.value and not partner:
         raise InputError("--reference goes with --generated, a folder or an .npz of statistics, or with --input")
-    if not (using or _WORKDIR.value or _GENERATED.value or runs):
+    if not (using or _WORKDIR.value or _REFERENCE.value or runs):
         raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR or --compare RUN RUN")
     from vision_gen.engine import apply, comparison, evaluation, loop, use
 
@@ -63,22 +67,21 @@ def main(argv):
         return print("\n".join(lines))
     settings = dict(features=_FEATURES.value, weights=_WEIGHTS.value, resize=_RESIZE.value, progress=commands.progress)
     folder = _OUTPUT.value or "runs/compared"
-    if runs:
-        print(commands.columns(comparison.compare_runs(runs, folder, _SPLIT.value)))
-        print(f"{folder}/report.html")
+    if stats and _WORKDIR.value:
+        print(evaluation.save_statistics(_WORKDIR.value, stats, _CHECKPOINT.value, _SPLIT.value, **settings))
+    elif stats:
+        print(comparison.save_statistics(_REFERENCE.value, stats, **settings))
+    elif runs:
+        found = comparison.compare_runs(runs, folder, _SPLIT.value)
+        print(commands.columns(found), f"{folder}/report.html", sep="\n")
     elif _GENERATED.value:
         metrics = _METRICS.value or ["fid" if _FEATURES.value == "inception-2015" else "fd"]
-        found = comparison.compare_folders(
-            _REFERENCE.value, _GENERATED.value, folder, metrics=metrics, **settings
-        )
-        print(commands.table(found))
-        print(f"{folder}/metrics.json\n{folder}/report.html")
+        found = comparison.compare_folders(_REFERENCE.value, _GENERATED.value, folder, metrics=metrics, **settings)
+        print(commands.table(found), f"{folder}/metrics.json", f"{folder}/report.html", sep="\n")
     else:
-        found, paths = evaluation.evaluate_run(
-            _WORKDIR.value, _CHECKPOINT.value, _SPLIT.value, metrics=_METRICS.value, **settings
-        )
-        print(commands.table(found))
-        print(*paths, sep="\n")
+        run = _WORKDIR.value, _CHECKPOINT.value, _SPLIT.value
+        found, paths = evaluation.evaluate_run(*run, metrics=_METRICS.value, **settings)
+        print(commands.table(found), *paths, sep="\n")
 
 
 if __name__ == "__main__":

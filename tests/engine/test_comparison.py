@@ -1,13 +1,14 @@
 """Folders of images are compared with figures that say what they are of."""
 
 import json
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 from PIL import Image
 import pytest
 
-from vision_gen.engine import comparison
+from vision_gen.engine import comparison, distances
 from vision_gen.errors import InputError
 from vision_gen.metrics import extract
 
@@ -46,15 +47,21 @@ def test_pictures_of_a_kind_are_nearer_than_noise(folders, tmp_path):
     near, far = compare("a", "b"), compare("a", "noise")
     for name in ("Frechet distance (efficientnet-lite0)", "kernel distance (efficientnet-lite0)"):
         assert near[name] < 0.7 * far[name], (near, far)
-    record = json.loads((tmp_path / "metrics.json").read_text())
-    entry = record["metrics"]["Frechet distance (efficientnet-lite0)"]
+    record = json.loads((tmp_path / "metrics.json").read_text())["evaluations"]
+    assert [evaluation["of"]["generated"] for evaluation in record] == [str(folders["b"]), str(folders["noise"])]
+    entry = record[1]["metrics"]["fd"]
     assert entry["images"] == entry["reference_images"] == 12 and entry["resize"] == "clean"
+    assert entry["title"] == "Frechet distance (efficientnet-lite0)"
     assert "fewer than the 1280 features" in entry["warning"]
     page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 2 and "<script" not in page
     assert compare("a", "a")["Frechet distance (efficientnet-lite0)"] < 1e-2
-    # Another protocol is another figure, whatever lies in the cache.
-    assert compare("a", "noise", resize="legacy_pytorch") != far
+    # Another protocol is another figure, whatever lies in the cache, and stands beside the first.
+    other = compare("a", "noise", resize="legacy_pytorch")
+    assert set(other.values()).isdisjoint(far.values())
+    assert "kernel distance (efficientnet-lite0), legacy_pytorch" in other
+    page = (tmp_path / "report.html").read_text()
+    assert all(f"<td>{title}</td>" in page for title in (*far, *other))
 
 
 def test_statistics_are_used_again_only_for_the_same_images(folders, tmp_path, monkeypatch):
@@ -111,10 +118,74 @@ def test_what_cannot_be_compared_is_named(folders, tmp_path):
         (broken / path.name).write_bytes(path.read_bytes()[: -30 if path.stem == "7" else None])
     with pytest.raises(InputError, match="7.png: truncated"):
         compare(folders["a"], broken)
-    with pytest.raises(InputError, match="unknown 'psnr'; two folders have fd, fid, kid"):
-        compare(folders["a"], folders["b"], metrics=("psnr",))
+    with pytest.raises(InputError, match="unknown 'top1'; two folders have fd, fid, kid, .*psnr, ssim"):
+        compare(folders["a"], folders["b"], metrics=("top1",))
     with pytest.raises(InputError, match='"fid" is the Frechet distance of features of inception-2015'):
         compare(folders["a"], folders["b"], metrics=("fid",))
     with pytest.raises(InputError, match="--features must be one of .*'vgg16'"):
         compare(folders["a"], folders["b"], features="vgg16")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "name,enough,few",
+    [("fd", 1281, "fewer than the 1280 features"), ("kid", 1000, "fewer than the 1000 of a subset"),
+     ("is", 10_000, "fewer a part than the 1000 classes: the score is too low, at most 999"),
+     ("precision", 10_000, "neighbours are far"), ("recall", 10_000, "neighbours are far")],
+)  # fmt: skip
+def test_every_distance_warns_of_too_few_images_by_a_rule_of_its_own(name, enough, few, monkeypatch, caplog):
+    monkeypatch.setattr(extract, "distances", lambda *_: {name: ("Title", 1.0, None)})
+    extractor = SimpleNamespace(key={})
+    of = lambda count: extract.Statistics(count, np.zeros(1280), None)
+    with caplog.at_level("WARNING", "vision_gen"):
+        assert "warning" not in distances.entries((name,), of(enough), of(enough), extractor)[name]
+        # Statistics of pytorch-fid do not say how many images they are of.
+        assert "warning" not in distances.entries((name,), of(0), of(enough), extractor)[name]
+        assert not caplog.messages
+        entry = distances.entries((name,), of(enough), of(enough - 1), extractor)[name]
+    assert f"{enough - 1} images" in entry["warning"] and few in entry["warning"]
+    assert caplog.messages == [f"Title: {entry['warning']}"]
+
+
+def test_statistics_are_saved_and_read_in_place_of_the_folder(folders, tmp_path):
+    metrics = ("fd", "kid", "precision")
+    whole = comparison.compare_folders(folders["a"], folders["b"], tmp_path / "whole", metrics=metrics)
+    path = comparison.save_statistics(folders["a"], tmp_path / "new" / "a.npz")
+    assert comparison.compare_folders(path, folders["b"], tmp_path / "saved", metrics=metrics) == whole
+    read = lambda name: json.loads((tmp_path / name / "metrics.json").read_text())["evaluations"][0]
+    assert read("whole")["of"]["fingerprints"] == read("saved")["of"]["fingerprints"]
+    with pytest.raises(InputError, match="a.npz has statistics of .*'clean'.*; --features.* for .*'legacy_pytorch'"):
+        comparison.compare_folders(path, folders["b"], tmp_path, resize="legacy_pytorch")
+    with pytest.raises(InputError, match="--save-stats: 'a.txt' must end in .npz"):
+        comparison.save_statistics(folders["a"], "a.txt")
+
+
+def test_files_of_one_name_are_pairs(folders, tmp_path):
+    compare = lambda other, *metrics: comparison.compare_folders(folders["a"], other, tmp_path / "out", metrics=metrics)
+    shifted = tmp_path / "shifted"
+    (shifted).mkdir()
+    read = lambda path: np.asarray(Image.open(path).convert("RGB"))
+    errors = []
+    for path in sorted(folders["a"].iterdir()):
+        image = Image.fromarray(np.uint8(np.clip(read(path).astype(int) + 16, 0, 255)))
+        image.save(shifted / path.with_suffix(".webp").name, lossless=True)
+        errors.append(np.mean((read(path) / 255.0 - np.asarray(image) / 255.0) ** 2))
+    found = compare(shifted, "psnr", "ssim")
+    assert found["psnr"] == pytest.approx(np.mean(-10 * np.log10(errors)), abs=1e-3) and 0.5 < found["ssim"] < 1
+    entry = json.loads((tmp_path / "out" / "metrics.json").read_text())["evaluations"][0]["metrics"]["psnr"]
+    assert entry["images"] == 12 and entry["standard_error"] == pytest.approx(
+        np.std(-10 * np.log10(errors)) / 12**0.5, abs=1e-3
+    )
+    assert (tmp_path / "out" / "pairs.png").exists()
+    with pytest.raises(InputError, match="'psnr' needs the reference's images, not the statistics x.npz"):
+        comparison.compare_folders("x.npz", shifted, tmp_path, metrics=("psnr",))
+    Image.new("RGB", (20, 44)).save(shifted / "5.webp")
+    with pytest.raises(InputError, match="5.png is 32 x 32 px, but .*5.webp 20 x 44; pairs must be of one size"):
+        compare(shifted, "psnr")
+    (shifted / "0.png").write_bytes((folders["a"] / "0.png").read_bytes())
+    with pytest.raises(InputError, match="--generated: 0.png and 0.webp have one name"):
+        compare(shifted, "psnr")
+    (shifted / "0.png").rename(shifted / "new.png")
+    (shifted / "7.webp").unlink()
+    with pytest.raises(InputError, match="11 pairs, 1 of --reference without .* in --generated: 7; 1 of .*: new"):
+        compare(shifted, "psnr")

@@ -11,7 +11,7 @@ import pytest
 from configs import pix2pix_openmoji
 from tests.engine import toy
 from vision_gen import data
-from vision_gen.engine import checkpoints, comparison, evaluation, inference, loop, use
+from vision_gen.engine import checkpoints, comparison, evaluation, inference, loop, report, use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.metrics import groups
@@ -21,6 +21,8 @@ class Brightness(toy.Toy):
     """Evaluates what needs no training: how bright the pictures are, alone and as a set."""
 
     set_figures = ("darkest_half", "examples")
+    explained = {"brightness": "how bright it is", "darkest_half": "brightness of the darker half"}
+    legends = {"halves": "which half a picture is of"}
 
     def evaluate(self, batch, keys):
         brightness = batch["colour"].astype(jnp.float32).mean((1, 2, 3))
@@ -78,19 +80,22 @@ def test_figures_of_a_set_stand_beside_means_of_examples(run):
     found, paths = evaluation.evaluate_run(run)
     assert sorted(found) == ["brightness", "darkest_half", "examples", "psnr"]
     assert [path.name for path in paths] == ["metrics.json", "report.html", "test.png", "halves.png"]
-    record = json.loads((run / "metrics.json").read_text())
+    record = json.loads((run / "metrics.json").read_text())["evaluations"][-1]
     entries = record["metrics"]
     # 220 is left out as NaN; each of the eleven counts once, though batches of eight devices hold more.
     levels = np.arange(20, 220, 20)
     assert entries["brightness"] == pytest.approx(
-        {"mean": levels.mean(), "images": 10, "standard_error": levels.std() / 10**0.5}
+        {"mean": levels.mean(), "images": 10, "standard_error": levels.std() / 10**0.5, "what": "how bright it is"}
     )
-    assert entries["darkest_half"] == pytest.approx({"mean": np.arange(20, 150, 20).mean(), "images": 11})
+    assert entries["darkest_half"]["mean"] == pytest.approx(np.arange(20, 150, 20).mean())
+    assert entries["darkest_half"]["images"] == 11 and "standard_error" not in entries["darkest_half"]
     assert entries["examples"]["mean"] == 11
     halves = np.asarray(Image.open(run / "halves.png"))[0, :, 0]
     np.testing.assert_array_equal(halves, 255 * (np.arange(20, 240, 20) > 150))
     page = (run / "report.html").read_text()
-    assert "<td>darkest_half</td><td>80</td><td></td><td>11</td>" in page and 'alt="halves"' in page
+    assert "<td>darkest_half</td><td>80</td><td></td><td>11</td><td>brightness of the darker half</td>" in page
+    assert 'alt="halves"' in page and "<p>which half a picture is of</p>" in page
+    assert "in dB" in page  # Of psnr, whose phrase is every system's.
 
 
 def test_every_example_is_summarised_once_and_in_order(run):
@@ -111,18 +116,43 @@ def test_figures_of_a_set_can_be_asked_for(run):
             evaluation.evaluate_run(run, metrics=(name,))
 
 
+def test_evaluations_stand_beside_each_other(run):
+    path = run / "metrics.json"
+    path.unlink(missing_ok=True)
+    for metrics in ((), ("psnr",), ("psnr",)):
+        evaluation.evaluate_run(run, metrics=metrics)
+    evaluation.evaluate_run(run, "last", "val", metrics=("psnr",))
+    found = json.loads(path.read_text())["evaluations"]
+    # The same figures of the same thing took the place of the first of them; another set of figures is another.
+    assert [(e["of"]["split"], len(e["metrics"])) for e in found] == [("test", 4), ("test", 1), ("val", 1)]
+    page = (run / "report-val.html").read_text()
+    psnr = [f"{entry['metrics']['psnr']['mean']:.4g}" for entry in found]
+    assert "<th>split test</th><th>split val</th>" in page
+    assert f"<td>psnr</td><td>{psnr[0]}</td><td>{psnr[2]}</td>" in page
+    # A page has all figures of its checkpoint, whenever they were made.
+    assert "darkest_half" in (run / "report.html").read_text()
+
+
+def test_what_is_no_list_of_evaluations_is_refused_before_work(run, monkeypatch):
+    before = (run / "metrics.json").read_text()
+    monkeypatch.setattr(use, "load", None)
+    for text in ("{", '{"metrics": {}}'):
+        (run / "metrics.json").write_text(text)
+        with pytest.raises(InputError, match="metrics.json has no evaluations as .* writes them .*; move it away"):
+            evaluation.evaluate_run(run)
+    (run / "metrics.json").write_text(before)
+
+
 def test_names_of_files_hold_the_split_or_the_set(run, grey):
     evaluation.evaluate_run(run, metrics=("psnr",))
-    before = (run / "metrics.json").read_text()
     for split, data, levels in (("val", "a", (50, 60, 70)), ("other", "b", (90, 100, 170))):
         found, paths = evaluation.evaluate_run(run, split=split)
         assert [path.name for path in paths] == [
-            f"metrics-{split}.json", f"report-{split}.html", f"{split}.png", f"halves-{split}.png",
+            "metrics.json", f"report-{split}.html", f"{split}.png", f"halves-{split}.png",
         ]  # fmt: skip
         assert found["brightness"] == pytest.approx(np.mean(levels)) and all(path.exists() for path in paths)
-        record = json.loads(paths[0].read_text())
+        record = json.loads(paths[0].read_text())["evaluations"][-1]["of"]
         assert record["split"] == split and record["images"] == len(levels)
-    assert (run / "metrics.json").read_text() == before
     table = comparison.compare_runs([run, run], run / "compared", "other")
     assert table[str(run)]["brightness"] == pytest.approx(120)
 
@@ -140,7 +170,7 @@ def test_sets_that_are_none_are_named(run, tmp_path):
     checkpoints.claim(other, Experiment(config))  # As former versions left it.
     with pytest.raises(InputError, match=refused):
         evaluation.evaluate_run(other, split="digits")
-    with pytest.raises(InputError, match="metrics-train.json is not there; run eval.py .* --split=train first"):
+    with pytest.raises(InputError, match="metrics.json has nothing of the split 'train'; run .* --split=train first"):
         comparison.compare_runs([run], run / "compared", "train")
 
 
@@ -153,13 +183,10 @@ def test_what_is_summarised_must_be_declared(run, monkeypatch):
             model.evaluate(source)
 
 
-def test_sheets_have_captions_under_their_columns(run, monkeypatch):
+def test_sheets_have_captions_under_their_columns(run):
     model = use.load(run)
     source = data.open(model.experiment.data, "val")
-    given = []
-    monkeypatch.setattr(inference.sheets, "sheet", lambda *arguments: given.extend(arguments))
-    model.sheet(source, 3)
-    columns, captions = given
+    columns, captions = model.samples(source, 3)
     assert list(columns) == ["sketch", "output"]
     assert captions == {"output": [f"{x:.1f}" for x in columns["output"].mean((1, 2, 3))]}
 
@@ -186,13 +213,56 @@ def test_a_run_has_distances_and_a_report(image_folder, tmp_path, monkeypatch):
     assert sorted(found) == [
         "Frechet distance (efficientnet-lite0)", "precision (efficientnet-lite0)", "psnr",
     ]
-    record = json.loads(paths[0].read_text())
-    assert len(record["fingerprint"]) == 64 and record["step"] == 4
+    record = json.loads(paths[0].read_text())["evaluations"][-1]
+    assert len(record["of"]["fingerprint"]) == 64 and record["of"]["step"] == 4
+    assert sorted(record["metrics"]) == ["fd", "precision", "psnr"]
+    assert record["metrics"]["fd"]["title"] == "Frechet distance (efficientnet-lite0)"
     page = paths[1].read_text()
     assert 'alt="val/psnr"' in page and 'alt="samples"' in page
     with pytest.raises(InputError, match="unknown 'pnsr'; pix2pix.Pix2Pix has .*psnr"):
         evaluation.evaluate_run(tmp_path / "run", metrics=("pnsr",))
     table = comparison.compare_runs([tmp_path / "run", tmp_path / "run"], tmp_path / "compared", "train")
     assert table[str(tmp_path / "run")]["psnr"] == found["psnr"]
-    with pytest.raises(InputError, match="metrics.json is not there; run eval.py --workdir"):
+    with pytest.raises(InputError, match="metrics.json has nothing of the split 'test'; run eval.py --workdir"):
         comparison.compare_runs([tmp_path], tmp_path / "compared")
+
+
+def test_samples_of_runs_stand_beside_each_other(tmp_path, monkeypatch):
+    """What is alike in all stands once, and the rest a column a run; never of other examples."""
+    shown = []
+    sheet = np.zeros((4, 4, 3), np.uint8)
+    monkeypatch.setattr(comparison.sheets, "sheet", lambda columns: shown.append(columns) or sheet)
+    entry = {"mean": 1.0, "images": 2, "what": "how good"}
+    runs = [tmp_path / name for name in "ab"]
+    for level, run in enumerate(runs):
+        of = {"system": "x", "data": "y", "images": 2, "step": level, "split": "test", "fingerprint": "f"}
+        report.add(run, of, {"psnr": entry})
+        (run / "samples").mkdir()
+        picture = np.full((2, 4, 4, 3), 100, np.uint8)
+        np.savez(run / "samples" / "test.npz", sketch=picture, output=picture + level)
+    comparison.compare_runs(runs, tmp_path / "out")
+    assert list(shown[0]) == ["sketch", f"output, {runs[0]}", f"output, {runs[1]}"]
+    assert (shown[0][f"output, {runs[1]}"] == 101).all() and (tmp_path / "out" / "samples.png").exists()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<td>step</td><td>0</td><td>1</td>" in page and "<td>psnr</td><td>1</td><td>1</td><td>how good</td>" in page
+    report.add(runs[1], {**of, "fingerprint": "g"}, {"psnr": entry})
+    comparison.compare_runs(runs, tmp_path / "out")
+    assert len(shown) == 1
+
+
+def test_what_stays_the_same_is_a_level_in_the_plot_of_its_figure(monkeypatch):
+    logged = {
+        "val/psnr": [10.0, 11.0], "val/psnr_sketch": [9.0, 9.0], "val/share": [0.1, 0.2], "val/share_all": [0.2, 0.3],
+        "val/share_all_still": [0.5, 0.5], "val/psnrlike": [3.0, 3.0], "train/g/loss": [2.0, 1.0],
+        "steps_per_sec": [1.0, 1.0],
+    }  # fmt: skip
+    points = {name: [(0.0, step, value) for step, value in zip((5, 9), values)] for name, values in logged.items()}
+    monkeypatch.setattr(report.events, "scalars", lambda workdir: points)
+    assert report.curves_of_run("runs/a") == {
+        "train/g/loss": {"": ([5, 9], [2.0, 1.0])},
+        "val/psnr": {"": ([5, 9], [10.0, 11.0]), "sketch": 9.0},
+        "val/psnrlike": {"": ([5, 9], [3.0, 3.0])},
+        "val/share": {"": ([5, 9], [0.1, 0.2]), "all": ([5, 9], [0.2, 0.3]), "all_still": 0.5},
+    }
+    curves = comparison._curves_of_runs(["runs/a", "runs/b"])
+    assert list(curves["val/psnr"]) == ["runs/a", "sketch", "runs/b"] and curves["val/psnr"]["sketch"] == 9.0

@@ -435,8 +435,8 @@ def test_a_profile_is_of_five_steps(tmp_path, monkeypatch, first, starts, stops)
 def test_figures_of_a_run_and_applying_it(straight):
     folder, workdir = straight
     means, paths = evaluation.evaluate_run(workdir, "last")
-    record = json.loads((workdir / "metrics.json").read_text())
-    assert record["metrics"]["psnr"]["mean"] == means["psnr"] and record["step"] == 6
+    (record,) = json.loads((workdir / "metrics.json").read_text())["evaluations"]
+    assert record["metrics"]["psnr"]["mean"] == means["psnr"] and record["of"]["step"] == 6
     assert [path.name for path in paths] == ["metrics.json", "report.html", "test.png"]
     assert all(path.is_file() for path in paths)
     import vision_gen

@@ -1,7 +1,7 @@
 """Sample sheets: every picture and every word is there, at a size that can be read."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 import pytest
 
 from vision_gen.figures import sheets
@@ -38,12 +38,12 @@ def test_pixels_are_rounded_clipped_and_coloured():
 
 def test_every_picture_is_there_whatever_the_number():
     rng = np.random.default_rng(0)
-    for number in (1, 2, 5, 16, 17, 40, 101):
+    for number in (1, 2, 5, 16, 17, 40):
         noise = rng.uniform(-1, 1, (number, 64, 64, 3))
         image = sheets.sheet({"red": np.tile(RED, (number, 64, 64, 1)), "noise": noise})
         found = boxes(image, RED)
         assert len(found) == number
-        assert all(right - x == bottom - y == 64 for x, y, right, bottom in found)
+        assert all(right - x == bottom - y == 256 for x, y, right, bottom in found)
 
 
 def test_rows_are_divided_so_that_the_sheet_is_no_strip():
@@ -56,24 +56,24 @@ def test_small_pictures_are_enlarged_by_whole_pixels():
     rng = np.random.default_rng(0)
     digits = rng.integers(1, 200, (3, 8, 8, 1), dtype=np.uint8)
     image = sheets.sheet({"": digits})
-    shown = image[10 : 10 + 64, 10 : 10 + 64, 0]
-    np.testing.assert_array_equal(shown, np.kron(digits[0, ..., 0], np.ones((8, 8), np.uint8)))
-    # 32 beside 128 is brought to it, so that they can be compared; 64 needs nothing.
+    shown = image[10 : 10 + 256, 10 : 10 + 256, 0]
+    np.testing.assert_array_equal(shown, np.kron(digits[0, ..., 0], np.ones((32, 32), np.uint8)))
+    # 32 beside 128 is brought to it, so that they can be compared; 200 needs nothing.
     image = sheets.sheet({"low": np.tile(RED, (1, 32, 24, 1)), "high": np.tile(BLUE, (1, 128, 96, 1))})
     for colour in (RED, BLUE):
         ((left, top, right, bottom),) = boxes(image, colour)
-        assert (right - left, bottom - top) == (96, 128)
-    ((left, top, right, bottom),) = boxes(sheets.sheet({"": np.tile(RED, (1, 64, 50, 1))}), RED)
-    assert (right - left, bottom - top) == (50, 64)
+        assert (right - left, bottom - top) == (192, 256)
+    ((left, top, right, bottom),) = boxes(sheets.sheet({"": np.tile(RED, (1, 200, 50, 1))}), RED)
+    assert (right - left, bottom - top) == (50, 200)
 
 
 def test_pictures_of_several_sizes_stand_on_one_line():
     image = sheets.sheet(
-        {"a": [np.tile(RED, (70, 80, 1)), np.tile(RED, (100, 64, 1))], "b": np.tile(BLUE, (2, 64, 200, 1))},
+        {"a": [np.tile(RED, (170, 180, 1)), np.tile(RED, (200, 164, 1))], "b": np.tile(BLUE, (2, 164, 300, 1))},
         {"b": ["one", "two"]},
     )
     red, blue = boxes(image, RED), boxes(image, BLUE)
-    assert sorted((r - l, b - t) for l, t, r, b in red) == [(64, 100), (80, 70)]
+    assert sorted((r - l, b - t) for l, t, r, b in red) == [(164, 200), (180, 170)]
     assert sorted(box[3] for box in red) == sorted(box[3] for box in blue)
 
 
@@ -120,7 +120,7 @@ def test_captions_stand_under_their_pictures(written):
 
 def test_a_column_without_a_name_has_no_space_for_one():
     named, unnamed = (sheets.sheet({name: plain(1, 64, 64)}) for name in ("name", ""))
-    assert unnamed.shape == (64 + 20, 64 + 20, 3) and named.shape[0] > unnamed.shape[0] + 12
+    assert unnamed.shape == (256 + 20, 256 + 20, 3) and named.shape[0] > unnamed.shape[0] + 12
 
 
 def test_what_does_not_belong_together_is_refused():
@@ -139,3 +139,14 @@ def test_pictures_and_films_are_saved(tmp_path):
     sheets.save(tmp_path / "film.gif", np.stack([picture, picture[..., ::-1], picture]))
     film = Image.open(tmp_path / "film.gif")
     assert film.n_frames == 3 and film.size == (6, 4)
+
+
+def test_marked_rows_stand_out_in_red():
+    columns = {"": np.tile(BLUE, (3, 256, 256, 1))}
+    image = sheets.sheet(columns, {"": ["a", "b", "c"]}, marked=[1])
+    mark = np.all(image == ImageColor.getrgb(sheets.MARK), -1)
+    plain = np.all(sheets.sheet(columns, {"": ["a", "b", "c"]}) == ImageColor.getrgb(sheets.MARK), -1)
+    left, top, right, bottom = sorted(boxes(image, BLUE))[1]
+    assert mark[top - 3 : top, left - 3 : right + 3].all() and mark[top:bottom, right : right + 3].all()
+    assert mark[bottom + 3 :, left:right].any() and not plain.any()  # The text, too.
+    assert not mark[:, [x for box in boxes(image, BLUE) if box[0] != left for x in range(box[0], box[2])]].any()

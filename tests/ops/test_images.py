@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import matplotlib
 import numpy as np
 import pytest
 import skimage.color
@@ -91,6 +92,20 @@ def test_jitter_by_hue_keeps_greys_and_changes_colours():
     assert jnp.abs(shifted).max() <= 0.2 + 1e-6
     np.testing.assert_allclose(shifted.std((1, 2)), 0, atol=1e-6)  # One shift a channel.
     assert len(np.unique(np.round(shifted[:, 0, 0], 6))) > 6
+
+
+def test_depths_are_coloured_over_their_own_range():
+    """As matplotlib does, without regard to a few that lie far off."""
+    depth = np.linspace(3, 5, 4000).reshape(40, 100, 1)
+    depth[0, 0], depth[7, 8] = 900, np.nan
+    found = np.asarray(colour.to_uint8(colour.of_depth(jnp.asarray(depth))), int)
+    assert (found[7, 8] == 222).all()
+    share = np.clip((depth[..., 0] - 3.02) / (4.98 - 3.02), 0, 1)
+    expected = matplotlib.colormaps["viridis_r"](share)[..., :3] * 255
+    seen = ~np.isnan(depth[..., 0])
+    assert np.abs(found - expected)[seen].max() < 20  # Straight lines between nine of its colours.
+    nothing = colour.to_uint8(colour.of_depth(jnp.full((2, 2, 1), jnp.nan)))
+    assert (nothing == 222).all()
 
 
 def test_uint8_round_trip_is_exact():

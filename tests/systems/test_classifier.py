@@ -1,5 +1,8 @@
 """The classifier: it learns digits, and its augmentation is what the papers define."""
 
+import json
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +19,7 @@ from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.ops import augment, rand_augment
+from vision_gen.systems import classifier
 from vision_gen.systems.classifier import Classifier
 
 
@@ -32,7 +36,10 @@ def test_digits_are_learned_beyond_the_commonest_class(tmp_path):
     means, paths = evaluation.evaluate_run(tmp_path)
     labels = digits("test").column("label").tolist()
     commonest = np.bincount(labels).max() / len(labels)
-    assert all(path.exists() for path in paths) and (tmp_path / "confusion.png").exists()
+    assert [path.name for path in paths[2:]] == ["test.png", "predictions.png", "confusion.png"]
+    assert all(path.exists() for path in paths)
+    (record,) = json.loads(paths[0].read_text())["evaluations"]
+    assert all(entry["what"] for entry in record["metrics"].values())
     assert means["top1"] > commonest + 0.4, (means, commonest)
     assert means["top5"] >= means["top1"]
     _, values = use.load(tmp_path).evaluate(digits("test"))
@@ -265,3 +272,18 @@ def test_labels_come_from_groups_and_folders(image_folder):
     batch = next(pipeline.training_batches(source, batch_size=config.train.batch_size, seed=0))
     assert batch["label"].shape == (config.train.batch_size,)
 
+
+
+def test_predictions_are_named_and_wrong_ones_marked(monkeypatch):
+    given = {}
+    note = lambda columns, captions, marked: given.update(captions, marked=marked)
+    monkeypatch.setattr(classifier.sheets, "sheet", note)
+    sample = {
+        "image": np.zeros((3, 8, 8, 3)),
+        "label": np.array([0, 1, 2]),
+        "probabilities": np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.0, 0.1, 0.9]]),
+    }
+    model = SimpleNamespace(apply=lambda method, source, count: sample)
+    found = Classifier.figures(model, SimpleNamespace(classes=("cat", "dog", "emu")), {})
+    assert given == {"": ["is cat (70%)", "is dog, taken for cat (50%)", "is emu (90%)"], "marked": [1]}
+    assert list(found) == ["predictions"]

@@ -1,5 +1,7 @@
 """NeRF: both fields learn a scene, and published weights give what their own code gives."""
 
+import json
+
 from flax import nnx, serialization
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,7 @@ from vision_gen.nets import nerf as net
 from vision_gen.ops import volume
 from vision_gen.pretrained import named
 from vision_gen.pretrained import nerf as pretrained
+from vision_gen.systems import nerf
 
 
 def tiny(encoding):
@@ -51,6 +54,8 @@ def test_held_out_views_are_learned(encoding, tmp_path):
     loop.train(config, tmp_path)
     means, paths = evaluation.evaluate_run(tmp_path)
     assert all(path.exists() for path in paths) and (tmp_path / "orbit.gif").exists()
+    (record,) = json.loads(paths[0].read_text())["evaluations"]
+    assert all(entry["what"] for entry in record["metrics"].values())
     assert means["psnr"] > means["psnr_mean_colour"] + 4, means
     model = use.load(tmp_path)
     # The cameras that it was trained with are kept: one of them shows what training saw.
@@ -59,13 +64,22 @@ def test_held_out_views_are_learned(encoding, tmp_path):
     found = model.render(view["pose"])
     shown = model.apply("sample", [view], 1)["output"][0]
     np.testing.assert_allclose(found["image"], (shown + 1) * 127.5, atol=1)
-    assert found["depth"].shape == (24, 24, 1)
+    assert found["depth"].shape == (24, 24, 3)
     film = model.film([view["pose"], source[1]["pose"]])
     np.testing.assert_allclose(film["film"][0], found["image"].astype(int), atol=1)
     assert film["film"].shape == film["depth"].shape == (2, 24, 24, 3)
     assert np.abs(film["film"][1].astype(int) - film["film"][0]).max() > 20
     with pytest.raises(InputError, match="camera: anything.png is not readable as JSON|no such file"):
         model("anything.png")
+
+
+def test_a_film_has_one_range_of_depths():
+    depth = jnp.full((1, 3, 4, 4, 1), jnp.nan, jnp.float16).at[:, 0].set(2).at[:, 1].set(6).at[0, 0, 0, 0].set(jnp.nan)
+    state = {"film": jnp.zeros((1, 3, 4, 4, 3), jnp.uint8), "depth": depth, "count": jnp.array([2])}
+    frames = np.asarray(nerf.RadianceField.film_finish(None, state)["depth"]["frames"])[0]
+    yellow, violet, grey = (253, 231, 37), (68, 1, 84), (222, 222, 222)
+    assert (frames[0, 1:] == yellow).all() and (frames[1] == violet).all()
+    assert (frames[0, 0, 0] == grey).all() and (frames[2] == grey).all()
 
 
 def test_a_view_in_chunks_is_the_view():

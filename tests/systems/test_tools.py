@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import tiny
+from vision_gen import data
 from vision_gen.engine import system as systems
 from vision_gen.engine import use
+from vision_gen.metrics.phrases import PHRASES
 from vision_gen.ops import colour
 
 
@@ -85,3 +87,11 @@ def test_systems_without_tools_say_so():
         pass
 
     assert Bare.tools(None, {}) == ()
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "scft"])
+def test_every_figure_has_a_phrase(name, request):
+    model = request.getfixturevalue(name)
+    example = {key: np.zeros(x.shape, x.dtype) for key, x in data.shapes(model.experiment.data).items()}
+    system = model.experiment.system
+    assert set(model.figure_names([example])) <= set(PHRASES | system.explained) and "samples" in system.legends

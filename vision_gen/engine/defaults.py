@@ -47,7 +47,7 @@ class Train:
     keep: CountOrNone = 2  # Checkpoints, besides the best.
     best_metric: str = "psnr"
     best_mode: Literal["max", "min"] = "max"
-    sample_images: CountOrNone = 8
+    sample_images: CountOrNone = 6
     profile_at: CountOrNone = 0  # Step at which a profile of a few steps is taken; 0 takes none.
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import pathlib
 
-import jax
 import numpy as np
 
 from vision_gen import data
@@ -11,12 +10,9 @@ from vision_gen.engine import distances, facts, report, use
 from vision_gen.errors import InputError
 from vision_gen.figures import sheets
 from vision_gen.metrics import extract
-from vision_gen.metrics import image as image_metrics
-from vision_gen.metrics import perceptual
-from vision_gen.ops import conv
+from vision_gen.metrics.phrases import PHRASES
 
-# Figures of an output beside its truth, that every system with both has.
-PAIRED = ("lpips", "lpips_vgg", "ms_ssim")
+ROWS = 6  # Of the sample sheet.
 
 
 def evaluate_run(
@@ -32,14 +28,15 @@ def evaluate_run(
 ):
     """Held-out figures of a run, its sample sheet, and a page that shows them.
 
-    Writes `metrics.json`, `report.html`, `samples/SPLIT.png` and what `System.figures` draws into
-    `workdir`; of other splits than "test", all names end in the split's.
+    Adds to `metrics.json`, and writes `report.html`, `samples/SPLIT.png`, its pictures alone as
+    `samples/SPLIT.npz`, and what `System.figures` draws into `workdir`; of other splits than "test", the names of
+    pages and pictures have the split's.
 
     Args:
       workdir: as given to `train.py`.
       checkpoint: "best", "last", or a step.
       split: "test", "val", "train" or a name in `config.evaluations`.
-      metrics: names of `extract.DISTANCES`, of `PAIRED` and of what `System.evaluate` and `System.summarise`
+      metrics: names of `extract.DISTANCES`, of `distances.PAIRED` and of what `System.evaluate` and `System.summarise`
         give; by default all of the last two.
       features, weights, resize: network of the distances, file of its weights (by default the published
         ones) and protocol; see `extract.Extractor`.
@@ -51,12 +48,13 @@ def evaluate_run(
     Raises:
       InputError: a metric or split is unknown, or the system makes no images to compare.
     """
+    report.read(workdir)  # So that what cannot be added to is refused now.
     model = use.load(workdir, checkpoint)
     settings, source = _held_out(workdir, model.experiment, split)
     own, between, paired = _chosen(model, source, metrics)
     extractor = distances.open_extractor(between, features, weights, resize) if between else None
-    compare = {name: _paired(name) for name in paired}
-    record = {
+    compare = {name: distances.paired(name) for name in paired}
+    of = {
         "system": model.config.system,
         "step": int(model.step),
         "split": split,
@@ -64,32 +62,72 @@ def evaluate_run(
         "images": len(source),
         "fingerprint": data.fingerprint(source, progress("fingerprint of the data")),
     }
+    system = model.experiment.system
+    phrases = PHRASES | system.explained
     entries, values = {}, {}
     if own:
         figures, values = model.evaluate(source, progress("evaluating"))
         for name in own:
-            of_set = {"mean": figures[name], "images": len(source)}
-            entries[name] = _mean(values[name]) if name in values else of_set
+            what = phrases.get(name, "")
+            of_set = {"mean": figures[name], "what": what, "images": len(source)}
+            entries[name] = distances.mean(values[name], what) if name in values else of_set
     if between or paired:
         found, truth, output = _outputs(
-            model, source, compare, extractor, record["fingerprint"], progress("comparing images")
+            model, source, compare, extractor, of["fingerprint"], progress("comparing images")
         )
-        entries |= {name: _mean(value) for name, value in found.items()}
+        entries |= {name: distances.mean(value, phrases[name]) for name, value in found.items()}
         if between:
             entries |= distances.entries(between, truth, output, extractor)
     folder = pathlib.Path(workdir)
     pictures = {}
     if model.columns:
         pictures["samples"] = folder / "samples" / f"{split}.png"
-        sheets.save(pictures["samples"], model.sheet(source, 24))
+        columns, captions = model.samples(source, ROWS)
+        sheets.save(pictures["samples"], sheets.sheet(columns, captions))
+        alone = {name: sheets.pixels(images) for name, images in columns.items()}
+        np.savez_compressed(pictures["samples"].with_suffix(".npz"), **alone)
     for name, image in model.draw(source, values).items():
         pictures[name] = folder / f"{name}{report.suffix(split)}.{'gif' if image.ndim == 4 else 'png'}"
         sheets.save(pictures[name], image)
     title = f"{folder.name}: {model.config.system}"
-    written = report.write(
-        folder, title, {**record, "metrics": entries}, pictures, report.curves_of_run(folder), split
-    )
-    return {name: entry["mean"] for name, entry in entries.items()}, [*written, *pictures.values()]
+    shown = {name: (path, system.legends.get(name, "")) for name, path in pictures.items()}
+    written = report.write(folder, title, of, entries, shown, report.curves_of_run(folder), split)
+    return {report.label(*item): item[1]["mean"] for item in entries.items()}, [*written, *pictures.values()]
+
+
+def save_statistics(
+    workdir,
+    path,
+    checkpoint="best",
+    split="test",
+    *,
+    features="efficientnet-lite0",
+    weights=None,
+    resize="clean",
+    progress=report.no_progress,
+):
+    """Writes the statistics of a run's truths, as its figures are of them, for `comparison.compare_folders` to read.
+
+    Args:
+      workdir, checkpoint, split, features, weights, resize, progress: as of `evaluate_run`.
+      path: the `.npz`.
+
+    Returns:
+      The path.
+
+    Raises:
+      InputError: as of `evaluate_run`, or the file's name does not end in .npz.
+    """
+    distances.check_path(path)
+    model = use.load(workdir, checkpoint)
+    _, source = _held_out(workdir, model.experiment, split)
+    _chosen(model, source, ("fd",))
+    extractor = distances.open_extractor((), features, weights, resize)
+    fingerprint = data.fingerprint(source, progress("fingerprint of the data"))
+    _, truth, _ = _outputs(model, source, {}, extractor, fingerprint, progress("features"))
+    truth.made_of = {**extractor.key, "images": fingerprint}
+    truth.save(path)
+    return path
 
 
 def _held_out(workdir, experiment, split):
@@ -106,20 +144,11 @@ def _held_out(workdir, experiment, split):
     return settings, source
 
 
-def _mean(values):
-    """What `metrics.json` says of figures [examples]; NaN is left out."""
-    kept = np.isfinite(values).sum()
-    return {
-        "mean": float(np.nanmean(values)),
-        "images": int(kept),
-        "standard_error": float(np.nanstd(values) / max(kept, 1) ** 0.5),
-    }
-
-
 def _chosen(model, source, metrics):
-    """(the system's own figures, names of `extract.DISTANCES`, of `PAIRED`) that `metrics` asks for."""
+    """(the system's own figures, names of `extract.DISTANCES`, of `distances.PAIRED`) that `metrics` asks for."""
     own = model.figure_names(source)
-    others = (*extract.DISTANCES, *PAIRED)
+    between, paired = ([name for name in known if name not in own] for known in (extract.DISTANCES, distances.PAIRED))
+    others = (*between, *paired)
     for name in metrics:
         if name not in (*own, *others):
             raise InputError(
@@ -132,7 +161,7 @@ def _chosen(model, source, metrics):
                 f"{list(model.columns)}, no output and truth"
             )
     pick = lambda known: [name for name in known if name in metrics]
-    return pick(own) if metrics else own, pick(extract.DISTANCES), pick(PAIRED)
+    return pick(own) if metrics else own, pick(between), pick(paired)
 
 
 def _outputs(model, source, compare, extractor, fingerprint, progress):
@@ -165,12 +194,3 @@ def _outputs(model, source, compare, extractor, fingerprint, progress):
     if "truth" in collectors:
         collectors["truth"].result().save(cache)
     return values, extract.Statistics.load(cache), collectors["output"].result()
-
-
-def _paired(name):
-    """The function (output, truth) -> [batch] of a name of `PAIRED`."""
-    if name == "ms_ssim":
-        return jax.jit(image_metrics.ms_ssim)
-    function, params = perceptual.load_lpips("vgg16" if name == "lpips_vgg" else "alexnet")
-    function = jax.jit(function, compiler_options=conv.compiler_options())
-    return lambda output, truth: np.asarray(function(params, output, truth))

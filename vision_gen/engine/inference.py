@@ -116,13 +116,15 @@ class Inference:
         result = self(method, state, batch, 0)
         return {name: value[:count] for name, value in result.items()}
 
-    def sheet(self, state, source, count):
-        """The sample sheet of `count` examples spread evenly over a source, uint8."""
+    def samples(self, state, source, count):
+        """(columns, captions) of a sample sheet of `count` examples spread evenly over a source; see `sheets.sheet`."""
         sample = self.spread("sample", state, source, count)
         system = self._experiment.system
-        return sheets.sheet(
-            {name: sample[name] for name in system.columns}, system.captions(sample, source.classes)
-        )
+        return {name: sample[name] for name in system.columns}, system.captions(sample, source.classes)
+
+    def sheet(self, state, source, count):
+        """The sample sheet of `count` examples spread evenly over a source, uint8."""
+        return sheets.sheet(*self.samples(state, source, count))
 
 
 def is_figure(value):

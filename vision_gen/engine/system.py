@@ -80,6 +80,10 @@ class System(nnx.Module):
     columns: tuple = ()
     # What `summarise` returns.
     set_figures: tuple = ()
+    # One phrase for each figure, by its name, that `metrics.phrases` has none for.
+    explained: dict = {}
+    # One phrase for each of the pictures of `figures`, by its name, and for the sheet, "samples".
+    legends: dict = {}
     # Examples that are evaluated at a time, over all devices; at least one on each.
     evaluation_batch: int = 32
 

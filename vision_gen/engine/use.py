@@ -81,9 +81,9 @@ class Model:
         """Names of the figures that `evaluate` gives, without computing them."""
         return self._inference.figure_names(self.state, source)
 
-    def sheet(self, source, count):
-        """The sample sheet of `count` examples spread over a source, uint8."""
-        return self._inference.sheet(self.state, source, count)
+    def samples(self, source, count):
+        """(columns, captions) of `count` examples spread over a source, for `sheets.sheet`."""
+        return self._inference.samples(self.state, source, count)
 
     def draw(self, source, values):
         """The pictures that explain the system: {name: uint8 image or film}; see `System.figures`."""

@@ -5,36 +5,45 @@ import html
 import io
 import pathlib
 
+from PIL import Image
+
+LARGE = 800  # Pixels that narrower pictures are shown near to, by whole pixels.
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 100rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 table { border-collapse: collapse } td, th { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right }
 td:first-child, th:first-child, td:last-child { text-align: left } td { font-variant-numeric: tabular-nums }
-img { max-width: 100% } dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; color: #555 }
+img { max-width: 100% } img[width] { image-rendering: pixelated }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; color: #555 }
 dd { margin: 0; overflow-wrap: anywhere } .curves { display: flex; flex-wrap: wrap; gap: 1rem }
 """
 
 
-def write(path, title, header, rows, pictures=None, curves=None, facts=None):
+def write(path, title, header, rows, pictures=None, curves=None, facts=None, beside=None):
     """Writes an HTML page that needs no other file.
 
     Args:
       path: where to.
       title: its heading.
       header, rows: of the table of figures; floats are rounded, None is left blank.
-      pictures: {name: path of an image}.
-      curves: {title: {line: (steps, values)}}.
+      pictures: {name: (path of an image, what it shows)}.
+      curves: {title: {name: line}}; a line is (steps, values), or a number: a level to compare with.
       facts: {name: value}, where the figures come from.
+      beside: (header, rows) of a second table, of other evaluations.
     """
     parts = [table(header, rows)]
+    if beside:
+        parts += ["<h2>Evaluations beside each other</h2>", table(*beside)]
     if curves:
         parts.append("<h2>While training</h2><div class=curves>")
         parts += [image(_plot(name, lines), "png", name) for name, lines in curves.items()]
         parts.append("</div>")
-    for name, file in (pictures or {}).items():
+    for name, (file, legend) in (pictures or {}).items():
         file = pathlib.Path(file)
-        parts.append(f"<h2>{html.escape(name)}</h2>")
-        parts.append(image(file.read_bytes(), file.suffix[1:], name))
+        parts.append(f"<h2>{html.escape(name)}</h2><p>{html.escape(legend)}</p>")
+        with Image.open(file) as opened:
+            larger = LARGE // opened.width * opened.width
+        parts.append(image(file.read_bytes(), file.suffix[1:], name, larger))
     if facts:
         parts += ["<h2>Made with</h2>", definitions(facts)]
     page(path, title, parts)
@@ -62,10 +71,11 @@ def definitions(facts):
     return "\n".join(["<dl>", *items, "</dl>"])
 
 
-def image(data, kind, name):
-    """HTML of an image's bytes, held in the page."""
+def image(data, kind, name, width=0):
+    """HTML of an image's bytes, held in the page; shown `width` pixels wide, if that is not 0."""
     encoded = base64.b64encode(data).decode()
-    return f'<img alt="{html.escape(name)}" src="data:image/{kind};base64,{encoded}">'
+    wide = f'width="{width}" ' if width else ""
+    return f'<img {wide}alt="{html.escape(name)}" src="data:image/{kind};base64,{encoded}">'
 
 
 def png(figure):
@@ -89,8 +99,12 @@ def _plot(title, lines):
 
     figure = Figure(figsize=(4.2, 2.8), dpi=110, layout="constrained")
     axes = figure.subplots()
-    for name, (steps, values) in lines.items():
-        axes.plot(steps, values, label=name, marker="." if len(steps) < 30 else None, linewidth=1.3)
+    for number, (name, line) in enumerate(lines.items()):
+        look = dict(label=name or title, color=f"C{number % 10}", linewidth=1.3)
+        if isinstance(line, float):
+            axes.axhline(line, linestyle="--", **look)
+        else:
+            axes.plot(*line, marker="." if len(line[0]) < 30 else None, **look)
     axes.set(title=title, xlabel="step")
     axes.title.set_size(10)
     axes.grid(alpha=0.3)

@@ -7,25 +7,26 @@ import re
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-SMALLEST = 64  # Pixels that the longer side of a column's largest picture has at least.
+SIDE = 256  # Pixels that the longer side of a column's largest picture comes near where it is smaller.
 # Width over height that a sheet comes near, by dividing its rows into groups side by side.
 ASPECT = 1.5
 MAX_LINES = 4  # Of a text; a column grows until its texts fit.
 MARGIN, GAP, GROUP_GAP = 10, 6, 24
-INK, FRAME = "#222222", "#d4d4d4"
+INK, FRAME, MARK = "#222222", "#d4d4d4", "#d62728"
 
 
-def sheet(columns, captions=None):
+def sheet(columns, captions=None, marked=()):
     """A grid of pictures, one row an example, with the columns' names above.
 
     Names and captions are wrapped to their column; where a word is wider than the column, or a text longer than four
-    lines, the column grows. A column of small pictures is enlarged by whole pixels: to 64, or as far as it does not
-    exceed the sides of the largest of the others.
+    lines, the column grows. A column of small pictures is enlarged by whole pixels: to about 256, or as far as it does
+    not exceed the sides of the largest of the others.
 
     Args:
       columns: {name: [batch, height, width, 1 or 3]}, or a sequence of [height, width, 1 or 3] of several sizes; floats
         in [-1, 1] or uint8. Without a name above if that is empty.
       captions: {name of a column: [batch] texts}, under its pictures.
+      marked: numbers of rows that stand out in red.
 
     Returns:
       [height, width, 3] uint8.
@@ -39,15 +40,15 @@ def sheet(columns, captions=None):
         raise ValueError(f"lengths of columns, {lengths[0]}, and of captions for them, {lengths[1]}, must agree")
     columns = {name: [pixels(image) for image in images] for name, images in columns.items()}
     sizes = [np.max([image.shape[:2] for image in images], 0) for images in columns.values()]
-    scales = [max(-(-SMALLEST // max(size)), min(np.max(sizes, 0) // size)) for size in sizes]
+    scales = [max(1, round(SIDE / max(size)), min(np.max(sizes, 0) // size)) for size in sizes]
     columns = [
         _Column(name, [enlarge(image, scale) for image in images], captions.get(name, ()))
         for (name, images), scale in zip(columns.items(), scales)
     ]
-    font = _font(int(np.clip(max(column.width for column in columns) / 16, 12, 24)))
+    font = typeface(int(np.clip(max(column.width for column in columns) / 16, 12, 24)))
     for column in columns:
         column.fit(font)
-    return _draw(columns, font)
+    return _draw(columns, font, marked)
 
 
 class _Column:
@@ -81,7 +82,7 @@ def _wrap(text, font, width):
     return lines
 
 
-def _draw(columns, font):
+def _draw(columns, font, marked):
     line = font.size + 3
     text_height = lambda lines: line * len(lines) + (GAP // 2 if lines else 0)
     head = max(text_height(column.header) for column in columns)
@@ -102,9 +103,9 @@ def _draw(columns, font):
     canvas = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(canvas)
 
-    def write(lines, centre, top):
+    def write(lines, centre, top, ink=INK):
         for number, text in enumerate(lines):
-            draw.text((centre, top + line * number), text, fill=INK, font=font, anchor="ma")
+            draw.text((centre, top + line * number), text, fill=ink, font=font, anchor="ma")
 
     for number, group in enumerate(groups):
         left = MARGIN + number * (width + GROUP_GAP)
@@ -114,9 +115,10 @@ def _draw(columns, font):
             for i in group:
                 image, (height, _) = column.images[i], rows[i]
                 x, y = centre - image.width // 2, top + height - image.height
-                draw.rectangle([x - 1, y - 1, x + image.width, y + image.height], outline=FRAME)
+                edge, ink, frame = (3, MARK, MARK) if i in marked else (1, INK, FRAME)
+                draw.rectangle([x - edge, y - edge, x + image.width + edge - 1, y + image.height + edge - 1], frame)
                 canvas.paste(image, (x, y))
-                write(column.lines[i], centre, top + height + GAP // 2)
+                write(column.lines[i], centre, top + height + GAP // 2, ink)
                 top += sum(rows[i]) + GAP
             left += column.width + GAP
     return np.asarray(canvas)
@@ -176,7 +178,8 @@ def save(path, image):
 
 
 @functools.cache
-def _font(size):
+def typeface(size):
+    """The font of sheets, of so many pixels."""
     import matplotlib  # Brings a font with more letters than Pillow's own.
 
     return ImageFont.truetype(pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import zipfile
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -127,6 +128,7 @@ class Statistics:
       mean, covariance: of their features.
       sample: [at most KEPT, dimension] features, drawn at random.
       inception_score: (mean, standard deviation over splits), or None where it is not known.
+      made_of: an `Extractor.key` with the fingerprint of the `images`, or None where it is not known.
     """
 
     count: int
@@ -134,6 +136,7 @@ class Statistics:
     covariance: np.ndarray
     sample: np.ndarray | None = None
     inception_score: tuple[float, float] | None = None
+    made_of: dict | None = None
 
     def save(self, path):
         """Writes an `.npz` that pytorch-fid reads, too (`mu`, `sigma`)."""
@@ -147,6 +150,7 @@ class Statistics:
             count=self.count,
             sample=self.sample,
             inception_score=self.inception_score,
+            made_of=json.dumps(self.made_of),
         )
         part.rename(path)
 
@@ -166,8 +170,9 @@ class Statistics:
                 found["sigma"],
                 found.get("sample"),
                 tuple(found["inception_score"]) if "inception_score" in found else None,
+                json.loads(str(found.get("made_of", "null"))),
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: not a file of statistics with mu and sigma ({error})") from error
 
 
@@ -233,7 +238,7 @@ def distances(names, reference, generated, extractor):
       extractor: whose features they are of.
 
     Returns:
-      {title: (value, standard error or None)}.
+      {name: (title, value, standard error or None)}.
 
     Raises:
       InputError: a metric needs single images, and the reference is statistics alone.
@@ -248,23 +253,21 @@ def distances(names, reference, generated, extractor):
         raise InputError(f"{sorted(pairs)} need the reference's images, not their mean and covariance")
     network = f" ({extractor.network})" if extractor.network else ""
     found = {}
-    if {"fd", "fid"} & set(names):
+    for name in [name for name in names if name in ("fd", "fid")]:
         value = distribution.frechet_distance(
             reference.mean, reference.covariance, generated.mean, generated.covariance
         )
-        found[extractor.title] = value, None
+        found[name] = extractor.title, value, None
     if "kid" in names:
-        found["KID" if not network else f"kernel distance{network}"] = distribution.kernel_distance(
-            reference.sample, generated.sample
-        )
+        title = f"kernel distance{network}" if network else "KID"
+        found["kid"] = title, *distribution.kernel_distance(reference.sample, generated.sample)
     if "is" in names:
         mean, _ = generated.inception_score
-        found["Inception Score" if not network else f"class score{network}"] = mean, None
+        found["is"] = f"class score{network}" if network else "Inception Score", mean, None
     if {"precision", "recall"} & set(names):
         both = distribution.precision_recall(reference.sample, generated.sample)
-        for name in ("precision", "recall"):
-            if name in names:
-                found[f"{name}{network}"] = getattr(both, name), None
+        for name in [name for name in names if name in ("precision", "recall")]:
+            found[name] = f"{name}{network}", getattr(both, name), None
     return found
 
 

@@ -1,4 +1,4 @@
-"""Colour spaces and random colour changes. Images are [..., 3] RGB."""
+"""Colour spaces, random colour changes, colours of depths. Images are [..., 3] RGB."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +10,16 @@ _RGB_TO_XYZ = np.array(
     [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
 )
 _WHITE = np.array([0.95047, 1.0, 1.08883])
+# Nine of the colours of matplotlib's viridis, light to dark, in [0, 1].
+_VIRIDIS = np.array(
+    [
+        [253, 231, 37], [173, 220, 48], [94, 201, 98], [40, 174, 128], [33, 145, 140],
+        [44, 114, 142], [59, 82, 139], [71, 45, 123], [68, 1, 84],
+    ],
+    np.float32,
+) / 255  # fmt: skip
+_EMPTY = 0.87  # Grey of what has no depth.
+_COUNTED = 2**16  # Depths that the range is found of, at most.
 
 
 def from_uint8(image, dtype=jnp.float32):
@@ -83,3 +93,24 @@ def jitter(image, keys, *, shift=0.0, hue=0.0):
         noise = random.uniform(random.fold(keys, 1), (3,), -shift, shift)
         image = image + noise.reshape(batch, 1, 1, 3).astype(image.dtype)
     return jnp.clip(image, -1, 1)
+
+
+def of_depth(values):
+    """Colours of depths: near is yellow, far is violet, nothing is grey.
+
+    They are spread over the range of the depths that there are, but for the nearest and the farthest percent.
+
+    Args:
+      values: [..., 1], NaN where there is nothing.
+
+    Returns:
+      [..., 3] in [-1, 1].
+    """
+    values = values[..., 0].astype(jnp.float32)
+    some = values.ravel()[:: -(-values.size // _COUNTED) | 1]  # Odd, so that it takes no columns alone.
+    near, far = jnp.nanpercentile(some, jnp.array([1.0, 99.0]))
+    place = jnp.clip((values - near) / jnp.maximum(far - near, 1e-6), 0, 1) * 255
+    at = np.linspace(0, len(_VIRIDIS) - 1, 256)
+    table = np.stack([np.interp(at, np.arange(len(_VIRIDIS)), channel) for channel in _VIRIDIS.T], -1)
+    colours = jnp.asarray(table, jnp.float32)[jnp.nan_to_num(place).astype(jnp.int32)]
+    return jnp.where(jnp.isnan(values)[..., None], _EMPTY, colours) * 2 - 1

@@ -16,7 +16,7 @@ from vision_gen.engine.fitting import CentralSquare
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
-from vision_gen.figures import confusion
+from vision_gen.figures import confusion, sheets
 from vision_gen.metrics import accuracy, groups
 from vision_gen.nets import vit
 from vision_gen.ops import augment, colour, rand_augment, random, resample
@@ -55,6 +55,17 @@ class Classifier(System):
     needs = {"colour": (None, None, 3), "label": ()}
     columns = ("image", "attention")
     set_figures = ("worst_class_top1",)
+    explained = {
+        "top1": "share of images whose likeliest class is the right one",
+        "top5": "share of images whose right class is among the five likeliest",
+        "cross_entropy": "of the right class, in nats; lower is better",
+        "worst_class_top1": "top1 of the class that is found least often",
+    }
+    legends = {
+        "samples": "Held-out images, and light where the decision looks (attention rollout).",
+        "predictions": "Held-out images under what they are taken for; those in red are something else.",
+        "confusion": "What the images of each class were taken for: counts, dark for a large share of the class.",
+    }
 
     def __init__(self, experiment, *, rngs):
         model = experiment.model
@@ -145,10 +156,23 @@ class Classifier(System):
 
     @classmethod
     def figures(cls, model, source, values):
-        """`confusion`: what the examples of each class were taken for."""
-        if not values:
-            return {}
-        return {"confusion": confusion.draw(values["label"], values["predicted"], source.classes)}
+        """`predictions` of some examples, and `confusion`: what those of each class were taken for."""
+        sample = model.apply("sample", source, 24)
+        drawn = {"predictions": cls._predictions(sample, source.classes)}
+        if values:
+            drawn["confusion"] = confusion.draw(values["label"], values["predicted"], source.classes)
+        return drawn
+
+    @staticmethod
+    def _predictions(sample, classes):
+        texts, wrong = [], []
+        for number, (label, shares) in enumerate(zip(sample["label"], sample["probabilities"])):
+            found = shares.argmax()
+            text = f"is {classes[label]}" if found == label else f"is {classes[label]}, taken for {classes[found]}"
+            texts.append(f"{text} ({shares[found]:.0%})")
+            if found != label:
+                wrong.append(number)
+        return sheets.sheet({"": sample["image"]}, {"": texts}, marked=wrong)
 
     def sample(self, batch, keys):
         """Images, and what the decision is made of: attention rollout, light where it looks."""

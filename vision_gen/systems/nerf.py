@@ -75,6 +75,11 @@ class RadianceField(System):
     players = ("field",)
     needs = {"pixel": (None, 2), "pose": (None, 3, 4), "intrinsics": (None, 8), "colour": (None, 4)}
     columns = ("truth", "output", "depth")
+    explained = {"psnr_mean_colour": "psnr of each view's mean colour taken for it"}
+    legends = {
+        "samples": "Held-out views; depth from near (yellow) to far (violet), grey where there is nothing.",
+        "orbit": "Around the scene, and its depth.",
+    }
     evaluation_batch = 1
 
     @classmethod
@@ -84,9 +89,14 @@ class RadianceField(System):
     @classmethod
     def tools(cls, experiment, facts):
         rig = Rig.kept(facts["cameras"])
-        picture, clip = {"image": values.Image(), "depth": values.Image(channels=1)}, values.Clip()
+        picture, clip = {"image": values.Image(), "depth": values.Image()}, values.Clip()
         return [
-            Tool("render", "Renders a view and its depth, near is light.", {"camera": values.Camera(rig)}, picture),
+            Tool(
+                "render",
+                "Renders a view and its depth, from near (yellow) to far (violet).",
+                inputs={"camera": values.Camera(rig)},
+                outputs=picture,
+            ),
             Tool(
                 "film",
                 "Films the scene and its depth along a path of cameras.",
@@ -182,40 +192,38 @@ class RadianceField(System):
           camera: dict of the arguments of `_render`.
         """
         found = self._render(**camera)
-        return {"image": found["colour"] * 2 - 1, "depth": self._shade(found)}
+        return {"image": found["colour"] * 2 - 1, "depth": colour.of_depth(_seen_depth(found))}
 
     def film_begin(self, *, cameras):
         """An empty film; `cameras` as of `render`, poses and intrinsics [batch, frames, ...]."""
         size, height, width = cameras["pixel"].shape[:3]
         frames = cameras["pose"].shape[1]
-        empty = lambda channel: jnp.zeros((size, frames, height, width, channel), jnp.uint8)
-        return {**cameras, "film": empty(3), "depth": empty(1), "count": jnp.zeros(size, jnp.int32)}
+        film = jnp.zeros((size, frames, height, width, 3), jnp.uint8)
+        # Its range is known at the end alone.
+        depth = jnp.full((size, frames, height, width, 1), jnp.nan, jnp.float16)
+        return {**cameras, "film": film, "depth": depth, "count": jnp.zeros(size, jnp.int32)}
 
     def film_advance(self, state, now):
         """One more frame."""
         at = lambda name: lax.dynamic_index_in_dim(state[name], now.step, 1, keepdims=False)
-        found = self.render(camera=dict(pixel=state["pixel"], pose=at("pose"), intrinsics=at("intrinsics")))
+        found = self._render(state["pixel"], at("pose"), at("intrinsics"))
         put = lambda name, frame: lax.dynamic_update_index_in_dim(
-            state[name], colour.to_uint8(frame), now.step, 1
+            state[name], frame.astype(state[name].dtype), now.step, 1
         )
-        film, depth = put("film", found["image"]), put("depth", found["depth"])
+        film, depth = put("film", colour.to_uint8(found["colour"] * 2 - 1)), put("depth", _seen_depth(found))
         return {**state, "film": film, "depth": depth, "count": state["count"] + 1}
 
     def film_finish(self, state):
-        """The frames that there are."""
-        return {name: {"frames": state[name], "count": state["count"]} for name in ("film", "depth")}
-
-    def _shade(self, found):
-        near, far = self.model.near, self.model.far
-        shade = 1 - 2 * (found["depth"] - near) / (far - near)
-        return jnp.clip(jnp.where(found["opacity"] > 0.5, shade, -1), -1, 1)
+        """The frames that there are; one range of depths in all."""
+        frames = {"film": state["film"], "depth": colour.to_uint8(colour.of_depth(state["depth"]))}
+        return {name: {"frames": value, "count": state["count"]} for name, value in frames.items()}
 
     def sample(self, batch, keys):
         found = self.view(batch)
         return {
             "truth": self._over_background(batch["colour"]) * 2 - 1,
             "output": found["colour"] * 2 - 1,
-            "depth": self._shade(found),
+            "depth": colour.of_depth(_seen_depth(found)),
         }
 
     def evaluate(self, batch, keys):
@@ -326,6 +334,11 @@ class HashNeRF(RadianceField):
         x = at(t)
         density, colour = self.field(x, view[..., None, :])
         return volume.composite(density, colour, t, length, direction, self._background())
+
+
+def _seen_depth(found):
+    """Depths of what is opaque, NaN elsewhere."""
+    return jnp.where(found["opacity"] > 0.5, found["depth"], jnp.nan)
 
 
 def _shift(x, by):

@@ -50,6 +50,8 @@ class Pix2Pix(System):
     readers = {"generator": pretrained.read_generator, "discriminator": pretrained.read_discriminator}
     needs = {"colour": (None, None, 3)}
     columns = ("sketch", "output", "truth")
+    explained = {"psnr_sketch": "psnr of the sketch taken for the output"}
+    legends = {"samples": "Held-out sketches, what is made of them, and the truth."}
 
     def __init__(self, experiment, *, rngs):
         model = experiment.model

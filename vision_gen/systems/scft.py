@@ -79,6 +79,19 @@ class SCFT(System):
     readers = {"perceptual": features.read}
     needs = {"colour": (None, None, 3)}
     columns = ("sketch", "reference", "output", "truth", "other", "recoloured")
+    explained = {
+        "psnr_sketch": "psnr of the sketch taken for the output",
+        "psnr_reference": "psnr of the warped reference taken for the output",
+        "correspondence": "share of inked cells whose strongest attention lies within a tenth of the side of the truth",
+        "correspondence_identity": "correspondence of the guess that nothing has moved",
+        "correspondence_all": "correspondence over all cells, blank ones too",
+        "correspondence_all_identity": "correspondence_all of the guess that nothing has moved",
+    }
+    legends = {
+        "samples": "output: the sketch in the colours of the reference, its own drawing warped. recoloured: in those of "
+        "another.",
+        "correspondence": "Where the attention of places on the sketch falls; a ring is where the warp has put each.",
+    }
 
     def __init__(self, experiment, *, rngs):
         model = experiment.model
@@ -259,8 +272,8 @@ class SCFT(System):
         }
 
     def look(self, batch, keys):
-        """Sketch, warped reference, attention and the cells that the warp makes the right ones."""
-        sketch, _, reference, spline = self._held_out(batch, keys)
+        """Sketch, its drawing, warped reference, attention and the cells that the warp makes the right ones."""
+        sketch, image, reference, spline = self._held_out(batch, keys)
         attended = self.attention(sketch=sketch, reference=reference)
         shape = attended.shape[1:3]
         weights, valid = net.correspondence_weights(
@@ -271,6 +284,7 @@ class SCFT(System):
         truth = weights @ resample.identity_grid(*shape).reshape(-1, 2)
         return {
             "sketch": sketch,
+            "image": image,
             "reference": reference,
             "attention": attended,
             "truth": truth,
