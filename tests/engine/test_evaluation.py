@@ -11,7 +11,7 @@ import pytest
 from configs import pix2pix_openmoji
 from tests.engine import toy
 from vision_gen import data
-from vision_gen.engine import checkpoints, comparison, evaluation, inference, loop, report, use
+from vision_gen.engine import checkpoints, comparison, evaluation, loop, report, use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.metrics import groups
