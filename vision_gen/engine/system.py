@@ -74,6 +74,8 @@ class System(nnx.Module):
     players: tuple = ()
     # Readers of published files by attribute: function (path, network) -> `pretrained.named.Named`.
     readers: dict = {}
+    # Published formats that networks are written in: {attribute: {format: `pretrained.named.Writer`}}.
+    writers: dict = {}
     # Pictures that `sample` returns, in the order of the sheet; what else it returns is for `captions`.
     columns: tuple = ()
     # What `summarise` returns.

@@ -52,6 +52,7 @@ class Classifier(System):
     Settings = Settings
     players = ("network",)
     readers = {"network": pretrained.read}
+    writers = {"network": pretrained.WRITERS}
     columns = ("image", "attention")
     set_figures = ("worst_class_top1",)
 

@@ -46,6 +46,7 @@ class Pix2Pix(System):
     Settings = Settings
     players = ("discriminator", "generator")
     readers = {"generator": pretrained.read_generator, "discriminator": pretrained.read_discriminator}
+    writers = {"generator": pretrained.GENERATOR_WRITERS, "discriminator": pretrained.DISCRIMINATOR_WRITERS}
     columns = ("sketch", "output", "truth")
 
     def __init__(self, experiment, *, rngs):
