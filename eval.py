@@ -61,8 +61,8 @@ def main(argv):
     if using:
         named = use.Named(_WORKDIR.value, _CHECKPOINT.value, _CONFIG.value)
         if _EXPORT.value is not None:
-            others = (_TOOLS.value, _INPUT.value, argv[1:])
-            return print("\n".join(export.lines(named, _EXPORT.value, _OUTPUT.value, others)))
+            found = export.lines(named, _EXPORT.value, _OUTPUT.value, [_TOOLS.value, _INPUT.value, argv[1:]])
+            return print(*found, sep="\n")
         pictures = [path for path in (_INPUT.value, _REFERENCE.value) if path and _INPUT.value]
         lines = apply.lines(named, argv[1:], pictures, _OUTPUT.value, listing=_TOOLS.value, progress=commands.progress)
         return print("\n".join(lines))

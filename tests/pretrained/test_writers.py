@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors
 
+from vision_gen.data import images as data_images
 from vision_gen.errors import InputError
 from vision_gen.nets import nerf, patchgan, unet, vit
 from vision_gen.pretrained import named
@@ -127,6 +128,17 @@ def test_a_folder_for_transformers_is_opened_with_its_classes(tmp_path):
     theirs = transformers.ViTForImageClassification.from_pretrained(tmp_path).eval()
     assert theirs.config.id2label == dict(enumerate(ABOUT["classes"])) and theirs.config.label2id["eel"] == 4
     same(jax.jit(lambda x: network(x))(images(16).transpose(0, 2, 3, 1)), theirs(torch.tensor(images(16))).logits)
+
+
+def test_transformers_cuts_pictures_as_here(tmp_path):
+    pytest.importorskip("torch"), pytest.importorskip("transformers")
+    from transformers import AutoImageProcessor
+
+    of_vit.WRITERS["transformers"].write(tmp_path / "model.safetensors", drawn(a_vit()), ABOUT)
+    picture = np.random.default_rng(1).integers(0, 256, (40, 50, 3), np.uint8)
+    found = AutoImageProcessor.from_pretrained(tmp_path)(picture, return_tensors="np")["pixel_values"]
+    expected = data_images.fit(picture, 16) / 127.5 - 1
+    np.testing.assert_allclose(found, expected.transpose(2, 0, 1)[None], atol=1e-5)
 
 
 def test_classes_without_names_are_numbered(tmp_path):

@@ -259,9 +259,9 @@ def _write_torch(release, path, network, about):
 
 
 def _write_transformers(path, network, about):
-    """Also what `ViTForImageClassification.from_pretrained` reads beside the weights."""
+    """Also what transformers' `from_pretrained` reads beside the weights: of the network, and how pictures are cut."""
     torch_file.write(_state("transformers", network), path)
-    size, classes = network.size, network.head.kernel.shape[-1]
+    size, classes, side = network.size, network.head.kernel.shape[-1], network.grid * network.patch
     names = about["classes"] if len(about["classes"]) == classes else [f"LABEL_{i}" for i in range(classes)]
     config = dict(
         architectures=["ViTForImageClassification"],
@@ -270,7 +270,7 @@ def _write_transformers(path, network, about):
         intermediate_size=size.mlp,
         num_attention_heads=size.heads,
         num_hidden_layers=size.depth,
-        image_size=network.grid * network.patch,
+        image_size=side,
         patch_size=network.patch,
         num_channels=3,
         hidden_act="gelu",
@@ -279,7 +279,23 @@ def _write_transformers(path, network, about):
         id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
     )
-    path.with_name("config.json").write_text(json.dumps(config, indent=2) + "\n")
+    # The middle of a picture, as `data.images.fit` has it; ViT's own processor squeezes pictures that are not square.
+    processor = dict(
+        image_processor_type="CLIPImageProcessor",
+        do_convert_rgb=True,
+        do_resize=True,
+        size=dict(shortest_edge=side),
+        resample=1,  # Lanczos.
+        do_center_crop=True,
+        crop_size=dict(height=side, width=side),
+        do_rescale=True,
+        rescale_factor=1 / 255,
+        do_normalize=True,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+    for name, record in (("config", config), ("preprocessor_config", processor)):
+        path.with_name(f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
 _SUFFIXES = (".safetensors", ".pth", ".bin")
