@@ -6,6 +6,7 @@ python eval.py --workdir=runs/x --tools
 python eval.py --workdir=runs/x TOOL name=value ... --output=OUT
 python eval.py --workdir=runs/x --input=sketch.png --reference=ref.png --output=out.png
 python eval.py --config=configs/x.py TOOL name=value ... --output=OUT
+python eval.py --workdir=runs/x --export=FORMAT --output=FOLDER
 python eval.py --reference=FOLDER --generated=FOLDER --metrics=fd,kid,psnr
 python eval.py --reference=FOLDER --save-stats=FILE.npz
 python eval.py --compare runs/a runs/b
@@ -32,6 +33,7 @@ _FEATURES = flags.DEFINE_string("features", "efficientnet-lite0", 'Network of fd
 _WEIGHTS = flags.DEFINE_string("weights", None, "Weights of --features, by default the published ones.")
 _RESIZE = flags.DEFINE_string("resize", "clean", '"clean", "legacy_pytorch" or "legacy_tensorflow".')
 _TOOLS = flags.DEFINE_bool("tools", False, "List what the system can be asked to do.")
+_EXPORT = flags.DEFINE_string("export", None, "Write the networks in this published format, into --output.")
 _INPUT = flags.DEFINE_string("input", None, "An image, or a folder of them, for the first tool that takes one.")
 _GENERATED = flags.DEFINE_string("generated", None, "A folder of images to compare with --reference.")
 _REFERENCE = flags.DEFINE_string(
@@ -44,11 +46,11 @@ _COMPARE = flags.DEFINE_bool("compare", False, "Compare the runs that follow.")
 
 def main(argv):
     runs = argv[1:] if _COMPARE.value else []
-    using = _TOOLS.value or _INPUT.value or bool(argv[1:]) and not runs
+    using = _TOOLS.value or _INPUT.value or _EXPORT.value is not None or bool(argv[1:]) and not runs
     if (using or _CONFIG.value) and (_WORKDIR.value is None) == (_CONFIG.value is None):
-        raise InputError("a tool goes with --workdir=RUN or --config=FILE, one of them")
+        raise InputError("a tool or --export goes with --workdir=RUN or --config=FILE, one of them")
     if _CONFIG.value and not using:
-        raise InputError("--config goes with a tool or --tools; a run is evaluated by --workdir")
+        raise InputError("--config goes with a tool, --tools or --export; a run is evaluated by --workdir")
     stats, more = _SAVE_STATS.value, using or runs or _GENERATED.value or _METRICS.value or _OUTPUT.value
     if stats and (more or (_WORKDIR.value is None) == (_REFERENCE.value is None)):
         raise InputError("--save-stats goes with --reference=FOLDER or --workdir=RUN, one of them, and nothing else")
@@ -57,11 +59,14 @@ def main(argv):
         raise InputError("--reference goes with --generated, a folder or an .npz of statistics, or with --input")
     if not (using or _WORKDIR.value or _REFERENCE.value or runs):
         raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR or --compare RUN RUN")
-    from vision_gen.engine import apply, comparison, evaluation, loop, use
+    from vision_gen.engine import apply, comparison, evaluation, export, loop, use
 
     loop.use_compilation_cache()
     if using:
         named = use.Named(_WORKDIR.value, _CHECKPOINT.value, _CONFIG.value)
+        if _EXPORT.value is not None:
+            found = export.lines(named, _EXPORT.value, _OUTPUT.value, [_TOOLS.value, _INPUT.value, argv[1:]])
+            return print(*found, sep="\n")
         pictures = [path for path in (_INPUT.value, _REFERENCE.value) if path and _INPUT.value]
         lines = apply.lines(named, argv[1:], pictures, _OUTPUT.value, listing=_TOOLS.value, progress=commands.progress)
         return print("\n".join(lines))

@@ -108,10 +108,10 @@ def test_eval_refuses_in_one_line(run, tmp_path):
         ((f"--workdir={run}", "paint"), "error: there is no tool 'paint'; there are translate"),
         ((f"--workdir={run}", "translate", f"sketch={tmp_path / 'no.png'}", "--output=o.png"), "no.png: no such file"),
         ((f"--workdir={run}", f"--input={tmp_path / 'in.png'}", "--output=o.txt"), "error: --output: 'o.txt' ends in"),
-        (("translate", "sketch=a"), "error: a tool goes with --workdir=RUN or --config=FILE, one of them"),
+        (("translate", "sketch=a"), "error: a tool or --export goes with --workdir=RUN or --config=FILE, one of them"),
         ((f"--workdir={tmp_path}", "translate", "sketch=a"), "holds no run"),
         (("--config=tests/engine/toy.py", *tool), "needs weights: set config.init."),
-        (("--config=configs/vit_digits.py",), "error: --config goes with a tool or --tools"),
+        (("--config=configs/vit_digits.py",), "error: --config goes with a tool, --tools or --export"),
         ((f"--workdir={run}", "translate", "sketch=a", "--reference=b"), "error: --reference goes with --generated"),
     ):
         done = evaluate(*arguments)

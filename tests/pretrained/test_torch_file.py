@@ -1,4 +1,4 @@
-"""Torch files are read without torch, exactly, and nothing in them is run."""
+"""Torch files are read and written without torch, exactly, and nothing in them is run."""
 
 import collections
 import os
@@ -75,3 +75,24 @@ def test_safetensors_are_read_by_their_suffix(tmp_path):
     (tmp_path / "short.safetensors").write_bytes(whole[:-4])
     with pytest.raises(InputError, match="short.safetensors: not a readable"):
         torch_file.read_state_dict(tmp_path / "short.safetensors")
+
+
+def test_what_is_written_is_read_by_torch_and_here(tmp_path):
+    value = {
+        "step": 70_000,
+        "state": {"kernel": np.arange(6, dtype=np.float32).reshape(3, 2).T, "half": np.float16([1, 2]), "one": np.array(7)},
+        "group": [{"betas": (0.9, 0.999), "on": False, "name": "x", "none": None, "empty": {}}],
+    }
+    path = tmp_path / "x.tar"
+    torch_file.write(value, path)
+    found = torch_file.read(path)
+    assert {**found, "state": None} == {**value, "state": None} and found["state"].keys() == value["state"].keys()
+    for name, array in value["state"].items():
+        assert found["state"][name].dtype == array.dtype
+        np.testing.assert_array_equal(found["state"][name], array)
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    found = torch.load(path, weights_only=True)
+    assert {**found, "state": None} == {**value, "state": None}
+    for name, array in value["state"].items():
+        assert found["state"][name].numpy().dtype == array.dtype
+        np.testing.assert_array_equal(found["state"][name].numpy(), array)

@@ -71,33 +71,6 @@ def test_openmojis_groups_are_learned_beyond_regression_on_pixels(tmp_path):
     assert means["cross_entropy"] < entropy - 0.05, (means, entropy)
 
 
-def timm_state(params, patch):
-    """A ViT's parameters under timm's names, as torch lays them out."""
-    turned = lambda k: np.ascontiguousarray(np.asarray(k).T)
-    kernel = np.asarray(params["embed"]["kernel"])
-    found = {
-        "cls_token": np.asarray(params["token"])[None],
-        "pos_embed": np.asarray(params["positions"])[None],
-        "patch_embed.proj.weight": np.ascontiguousarray(kernel.reshape(patch, patch, 3, -1).transpose(3, 2, 0, 1)),
-        "patch_embed.proj.bias": np.asarray(params["embed"]["bias"]),
-        "norm.weight": np.asarray(params["norm"]["scale"]),
-        "norm.bias": np.asarray(params["norm"]["bias"]),
-        "head.weight": turned(params["head"]["kernel"]),
-        "head.bias": np.asarray(params["head"]["bias"]),
-    }
-    blocks = params["blocks"]
-    for i in range(len(blocks["norm1"]["scale"])):
-        for name in ("norm1", "norm2"):
-            found[f"blocks.{i}.{name}.weight"] = np.asarray(blocks[name]["scale"][i])
-            found[f"blocks.{i}.{name}.bias"] = np.asarray(blocks[name]["bias"][i])
-        layers = {"attn.qkv": blocks["attention"]["qkv"], "attn.proj": blocks["attention"]["out"]}
-        layers |= {"mlp.fc1": blocks["expand"], "mlp.fc2": blocks["contract"]}
-        for name, layer in layers.items():
-            found[f"blocks.{i}.{name}.weight"] = turned(layer["kernel"][i])
-            found[f"blocks.{i}.{name}.bias"] = np.asarray(layer["bias"][i])
-    return found
-
-
 def test_fine_tuning_from_a_file_of_timms_names_beats_the_start_from_scratch(tmp_path):
     """The file has another head, which keeps its start; equal steps."""
 
@@ -109,12 +82,13 @@ def test_fine_tuning_from_a_file_of_timms_names_beats_the_start_from_scratch(tmp
         return found
 
     loop.train(config(150), tmp_path / "before")
-    state = timm_state(use.load(tmp_path / "before", "last").state["params"]["network"], patch=2)
+    (path,) = use.load(tmp_path / "before", "last").export("timm", tmp_path / "vit.safetensors")
+    state = safetensors.numpy.load_file(path)
     state["head.weight"], state["head.bias"] = state["head.weight"][:4], state["head.bias"][:4]
-    safetensors.numpy.save_file(state, tmp_path / "vit.safetensors")
+    safetensors.numpy.save_file(state, path)
     scratch = loop.train(config(40), tmp_path / "scratch")
     tuned = config(40)
-    tuned.init.network = str(tmp_path / "vit.safetensors")
+    tuned.init.network = str(path)
     found = loop.train(tuned, tmp_path / "tuned")
     assert "head/kernel kept its start: 4 classes there, 10 here" in (tmp_path / "tuned" / "train.log").read_text()
     assert found["top1"] > scratch["top1"] + 0.1, (found, scratch)

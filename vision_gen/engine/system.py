@@ -76,6 +76,8 @@ class System(nnx.Module):
     readers: dict = {}
     # Arrays that it reads of an example to train on, {name: shape}, None for a length that may be any.
     needs: dict = {}
+    # Published formats that networks are written in: {attribute: {format: `pretrained.named.Writer`}}.
+    writers: dict = {}
     # Pictures that `sample` returns, in the order of the sheet; what else it returns is for `captions`.
     columns: tuple = ()
     # What `summarise` returns.

@@ -4,9 +4,11 @@ import dataclasses
 import functools
 import logging
 
+from flax import nnx
 import jax
 
 from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import export as export_lib
 from vision_gen.engine import facts as facts_lib
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
@@ -30,15 +32,17 @@ class Model:
       experiment: the `experiment.Experiment`, of `config`.
       step: of the checkpoint.
       state: as checkpointed.
+      facts: what is known of its data; see `engine.facts`.
       tools: {name: `tools.Tool`}.
     """
 
-    def __init__(self, experiment, step, state, tools, inference):
-        self.experiment, self.step, self.state, self.tools = experiment, step, state, tools
+    def __init__(self, experiment, step, state, facts, inference):
+        self.experiment, self.step, self.state, self.facts = experiment, step, state, facts
+        self.tools = declared(experiment, facts)
         self.config = experiment.config
         self._inference = inference
         self._system = experiment.system
-        for name, tool in tools.items():
+        for name, tool in self.tools.items():
             if hasattr(self, name):
                 raise ValueError(f"a tool cannot be called {name!r}: that is an attribute of Model")
             setattr(self, name, _function(self, tool))
@@ -59,6 +63,14 @@ class Model:
         if not self.tools:
             raise InputError(f"{self.config.system} has no tools")
         return getattr(self, next(iter(self.tools)))(*arguments, **named)
+
+    def system(self):
+        """The `System` as it is used: averaged parameters and running statistics."""
+        return nnx.merge(self._inference.graphdef, states.ema_params(self.state), self.state["rest"], copy=True)
+
+    def export(self, format, output):
+        """Writes the networks in a published format; see `engine.export.write`."""
+        return export_lib.write(self, format, output)
 
     def apply(self, method, source, count):
         """A method (batch, keys) of the system for `count` examples spread over a source."""
@@ -122,9 +134,13 @@ class Named:
     checkpoint: str = "best"
     config: object = None
 
+    def experiment(self):
+        """Its `Experiment`."""
+        return Experiment(self.config if self.workdir is None else ckpt.load_config(self.workdir))
+
     def tools(self):
         """Its tools, {name: `tools.Tool`}."""
-        experiment = Experiment(self.config if self.workdir is None else ckpt.load_config(self.workdir))
+        experiment = self.experiment()
         facts = facts_lib.of_data(experiment) if self.workdir is None else facts_lib.load(self.workdir, experiment)
         return declared(experiment, facts)
 
@@ -156,8 +172,8 @@ def load(workdir, checkpoint="best"):
     graphdef, target = states.place_state(experiment, parallel, abstract=True)
     state = manager.restore(step, target)
     manager.close()
-    tools = declared(experiment, facts_lib.load(workdir, experiment))
-    return Model(experiment, step, state, tools, Inference(experiment, graphdef, parallel))
+    facts = facts_lib.load(workdir, experiment)
+    return Model(experiment, step, state, facts, Inference(experiment, graphdef, parallel))
 
 
 def from_config(config):
@@ -193,8 +209,7 @@ def untrained(config):
 def _with(experiment, weights):
     parallel = parallel_lib.Parallel(experiment)
     graphdef, state = states.place_state(experiment, parallel, weights)
-    tools = declared(experiment, facts_lib.of_data(experiment))
-    return Model(experiment, 0, state, tools, Inference(experiment, graphdef, parallel))
+    return Model(experiment, 0, state, facts_lib.of_data(experiment), Inference(experiment, graphdef, parallel))
 
 
 def _alone(config):

@@ -189,7 +189,7 @@ class ViT(nnx.Module):
         zeros = nnx.initializers.zeros
         self.head = layers.Linear(width, classes, init=zeros, rngs=rngs) if classes else None
 
-    def _position_table(self, rows, columns):
+    def position_table(self, rows, columns):
         """[tokens, width] for a grid of patches, interpolated from the table's own grid."""
         if self.positions is None:
             table = sincos(rows, columns, self.size.width)
@@ -225,7 +225,7 @@ class ViT(nnx.Module):
         if self.token is not None:
             token = jnp.broadcast_to(self.token[...], (batch, 1, x.shape[-1]))
             x = jnp.concatenate([token, x], 1)
-        x = add_table(x, self._position_table(rows, columns).astype(x.dtype))
+        x = add_table(x, self.position_table(rows, columns).astype(x.dtype))
         if keys is not None and dropout:
             x = layers.dropout(x, random.fold(keys, self.size.depth), dropout)
 

@@ -1,5 +1,10 @@
-"""Tensors of a file under the names of a network of ours, each accounted for."""
+"""Tensors of a file under the names of a network of ours, each accounted for, and back.
 
+A layout says both ways what a published format calls a network's tensors and how it lays them out:
+{our name: (theirs, one or a list, `Turn`)}.
+"""
+
+from collections.abc import Callable
 import dataclasses
 import fnmatch
 
@@ -28,6 +33,48 @@ class Named:
     sources: dict = dataclasses.field(default_factory=dict)
     unused: tuple = ()
     notes: tuple = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """How a tensor is laid out in a file, the same to the last bit there and back.
+
+    Attributes:
+      read: function of the file's arrays that gives ours.
+      write: function of ours that gives a sequence of the file's.
+    """
+
+    read: Callable
+    write: Callable
+
+
+def permuted(*axes):
+    """The `Turn` of an array whose axes the file has in another order; `axes` of `np.transpose`, from its to ours."""
+    return Turn(lambda x: x.transpose(axes), lambda x: [x.transpose(np.argsort(axes))])
+
+
+SAME = Turn(lambda x: x, lambda x: [x])
+FIRST = Turn(lambda x: x[0], lambda x: [x[None]])  # The file's has an axis of one in front.
+# As torch has them: linear maps (out, in); convolutions (out, in, h, w), to (h, w, in, out); and transposed ones
+# (in, out, h, w), to (h, w, out, in).
+LINEAR, CONV = permuted(1, 0), permuted(2, 3, 1, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Writer:
+    """How a network is written in a published format; see `engine.system.System.writers`.
+
+    Attributes:
+      file: what the file is called there; "{step}" stands for the step.
+      write: function (path, network, about) that writes it, and beside it what belongs to it. `about` is a dict of the
+        `step` of the network's weights and of the facts of its data (`engine.facts`). Raises InputError where the
+        format cannot say what the network is, by the name of the setting.
+      suffixes: of files by other names; without any it is called `file`.
+    """
+
+    file: str
+    write: Callable
+    suffixes: tuple = ()
 
 
 class Translation:
@@ -81,6 +128,28 @@ class Translation:
     def result(self):
         """The `Named` of what was put."""
         return Named(self._origin, self._tensors, self._sources, tuple(self._left), tuple(self._notes))
+
+
+def read(origin, state, layout):
+    """A `Translation` of a file's tensors {name: array}, with all that a layout names put."""
+    file = Translation(origin, state)
+    for ours, (names, turn) in layout.items():
+        file.put(ours, names, turn.read)
+    return file
+
+
+def written(network, layout):
+    """A network's tensors as a layout has them, {name: array}; what the layout has beyond the network's is left out.
+
+    Raises:
+      KeyError: the layout has no name for a tensor of the network.
+    """
+    found = {}
+    for ours, value in flat(network).items():
+        names, turn = layout[ours]
+        theirs = turn.write(np.asarray(value))
+        found |= zip([names] if isinstance(names, str) else names, map(np.ascontiguousarray, theirs), strict=True)
+    return found
 
 
 def flat(network):

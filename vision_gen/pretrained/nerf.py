@@ -2,7 +2,7 @@
 
 import pathlib
 
-from flax import serialization
+from flax import serialization, traverse_util
 import numpy as np
 
 from vision_gen.errors import InputError
@@ -10,6 +10,7 @@ from vision_gen.nets.nerf import SKIP_AFTER
 from vision_gen.pretrained import named, torch_file
 
 LEGACY = ":legacy"
+ENTRIES = {"coarse": "network_fn_state_dict", "fine": "network_fine_state_dict"}
 
 
 def read(path, network):
@@ -43,7 +44,7 @@ def read_torch(path, network):
     Without a fine network in the file, both are the coarse one. Arguments, result and errors as `read`.
     """
     whole = torch_file.read(path)
-    entries = {"coarse": "network_fn_state_dict", "fine": "network_fine_state_dict"}
+    entries = dict(ENTRIES)
     if not isinstance(whole, dict) or not whole.get(entries["fine"]):
         entries["fine"] = entries["coarse"]
     state = {
@@ -51,14 +52,30 @@ def read_torch(path, network):
         for entry in set(entries.values())
         for name, value in torch_file.read_state_dict(path, entry).items()
     }
-    file = named.Translation(path, state)
+    return named.read(path, state, _torch(network, entries)).result()
+
+
+def _torch(network, entries):
+    """The layout of the PyTorch implementation's state dicts, named by `entries`, that of each network; see `named`."""
+    found = {}
     for part, entry in entries.items():
         names = {f"trunk/{i}": f"pts_linears.{i}" for i in range(len(network[part].trunk))}
-        names |= dict(density="alpha_linear", bottleneck="feature_linear", view="views_linears.0", colour="rgb_linear")
+        names |= dict(view="views_linears.0", bottleneck="feature_linear", density="alpha_linear", colour="rgb_linear")
         for ours, name in names.items():
-            file.put(f"{part}/{ours}/kernel", f"{entry}.{name}.weight", np.transpose)
-            file.put(f"{part}/{ours}/bias", f"{entry}.{name}.bias")
-    return file.result()
+            found[f"{part}/{ours}/kernel"] = f"{entry}.{name}.weight", named.LINEAR
+            found[f"{part}/{ours}/bias"] = f"{entry}.{name}.bias", named.SAME
+    return found
+
+
+def _write_torch(path, network, about):
+    """Also the optimizer's state, without which that implementation opens no checkpoint: before its first step."""
+    file = {"global_step": about["step"], **{entry: {} for entry in ENTRIES.values()}}
+    state = named.written(network, _torch(network, ENTRIES))
+    for name, value in state.items():
+        entry, _, name = name.partition(".")
+        file[entry][name] = value
+    adam = dict(lr=5e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, params=list(range(len(state))))
+    torch_file.write({**file, "optimizer_state_dict": {"state": {}, "param_groups": [adam]}}, path)
 
 
 def read_jaxnerf(path, network, *, legacy_posenc_order=False):
@@ -78,27 +95,56 @@ def read_jaxnerf(path, network, *, legacy_posenc_order=False):
         state = {f"{a}/{b}/{c}": leaf for a, layers in tree.items() for b, layer in layers.items() for c, leaf in layer.items()}
     except Exception as error:
         raise InputError(f"{path}: not a readable jaxnerf checkpoint ({error})") from error
-    file = named.Translation(path, state)
-    order = lambda rows: _order(rows, legacy_posenc_order)
+    return named.read(path, state, _jaxnerf(network, legacy_posenc_order)).result()
+
+
+def _jaxnerf(network, legacy=False):
+    """The layout of jaxnerf's parameters; see `named`."""
+    found = {}
+    order = lambda rows: rows if legacy else _order(rows, (2, -1))
+    back = lambda rows: rows if legacy else _order(rows, (-1, 2))
     for part, name in (("coarse", "MLP_0"), ("fine", "MLP_1")):
         width = network[part].bottleneck.kernel.shape[0]
-        makes = {
-            "trunk/0": order,
+        turns = {
+            "trunk/0": named.Turn(order, lambda k: [back(k)]),
             # There the layer's input is [hidden, position], here [position, hidden].
-            f"trunk/{SKIP_AFTER + 1}": lambda k, w=width: np.concatenate([order(k[w:]), k[:w]]),
-            "view": lambda k, w=width: np.concatenate([k[:w], order(k[w:])]),
+            f"trunk/{SKIP_AFTER + 1}": named.Turn(
+                lambda k, w=width: np.concatenate([order(k[w:]), k[:w]]),
+                lambda k, w=width: [np.concatenate([k[-w:], back(k[:-w])])],
+            ),
+            "view": named.Turn(
+                lambda k, w=width: np.concatenate([k[:w], order(k[w:])]),
+                lambda k, w=width: [np.concatenate([k[:w], back(k[w:])])],
+            ),
         }
         ours = [f"trunk/{i}" for i in range(len(network[part].trunk))] + ["density", "bottleneck", "view", "colour"]
         for index, layer in enumerate(ours):
-            file.put(f"{part}/{layer}/kernel", f"{name}/Dense_{index}/kernel", makes.get(layer))
-            file.put(f"{part}/{layer}/bias", f"{name}/Dense_{index}/bias")
-    return file.result()
+            found[f"{part}/{layer}/kernel"] = f"{name}/Dense_{index}/kernel", turns.get(layer, named.SAME)
+            found[f"{part}/{layer}/bias"] = f"{name}/Dense_{index}/bias", named.SAME
+    return found
 
 
-def _order(rows, legacy):
-    """Rows of a kernel that read jaxnerf's encoding [1 + 2 octaves, 3], in the reference's order."""
-    if legacy:
-        return rows
-    octaves = (len(rows) // 3 - 1) // 2
-    waves = rows[3:].reshape(2, octaves, 3, -1).swapaxes(0, 1).reshape(6 * octaves, -1)
-    return np.concatenate([rows[:3], waves])
+def _order(rows, axes):
+    """Rows of a kernel that read the encoding [1 + 2 octaves, 3] in another order.
+
+    Args:
+      axes: of the waves in `rows`: (2, -1), all sines before all cosines as jaxnerf has them, to sine and cosine of one
+        octave after the other; (-1, 2), back.
+    """
+    waves = rows[3:].reshape(*axes, 3, rows.shape[-1]).swapaxes(0, 1)
+    return np.concatenate([rows[:3], waves.reshape(-1, rows.shape[-1])])
+
+
+def _write_jaxnerf(path, network, about):
+    """Also the optimizer's state, without which jaxnerf opens no checkpoint: moments of zero."""
+    state = named.written(network, _jaxnerf(network))
+    adam = {f"{name}/{part}": np.zeros_like(x) for name, x in state.items() for part in ("grad_ema", "grad_sq_ema")}
+    params, adam = ({"params": traverse_util.unflatten_dict(x, sep="/")} for x in (state, adam))
+    optimizer = {"target": params, "state": {"step": np.int32(about["step"]), "param_states": adam}}
+    path.write_bytes(serialization.msgpack_serialize({"optimizer": optimizer}))
+
+
+WRITERS = {
+    "pytorch": named.Writer("{step:06d}.tar", _write_torch, (".tar",)),
+    "jaxnerf": named.Writer("checkpoint_{step}", _write_jaxnerf),
+}

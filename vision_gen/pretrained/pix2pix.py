@@ -16,6 +16,27 @@ def read_generator(path, network):
     Raises:
       InputError: the file cannot be read.
     """
+    return _read(path, _generator(network))
+
+
+def read_discriminator(path, network):
+    """A saved PatchGAN (`basic`, `n_layers`) for a `nets.patchgan.PatchDiscriminator`; see `read_generator`."""
+    return _read(path, _discriminator(network))
+
+
+def _read(path, layout):
+    file = named.read(path, torch_file.read_state_dict(path), layout)
+    file.ignore("*num_batches_tracked", "counters of batches")
+    return file.result()
+
+
+def _writer(file, layout):
+    write = lambda path, network, about: torch_file.write(named.written(network, layout(network)), path)
+    return named.Writer(file, write)
+
+
+def _generator(network):
+    """The layout of a U-Net; see `named`."""
     stages = len(network.down)
     names = {}
     for i in range(stages):
@@ -28,11 +49,10 @@ def read_generator(path, network):
             names[f"down_norm/{i}"] = f"{prefix}2"
         if not outermost:
             names[f"up_norm/{i}"] = f"{prefix}{4 if innermost else 6}"
-    return _read(path, names, network)
+    return _layout(names, network)
 
 
-def read_discriminator(path, network):
-    """A saved PatchGAN (`basic`, `n_layers`) for a `nets.patchgan.PatchDiscriminator`; see `read_generator`."""
+def _discriminator(network):
     names, index = {}, 0
     for i, norm in enumerate(network.norms):
         names[f"convs/{i}"] = f"model.{index}"
@@ -41,16 +61,17 @@ def read_discriminator(path, network):
             names[f"norms/{i}"] = f"model.{index}"
             index += 1
         index += 1  # The activation.
-    return _read(path, names, network)
+    return _layout(names, network)
 
 
-def _read(path, names, network):
-    file = named.Translation(path, torch_file.read_state_dict(path))
-    file.ignore("*num_batches_tracked", "counters of batches")
+def _layout(names, network):
     parts = dict(kernel="weight", scale="weight", bias="bias", mean="running_mean", var="running_var")
-    # Convolution (out, in, h, w) -> (h, w, in, out); transposed (in, out, h, w) -> (h, w, out, in): the same permutation.
-    turned = lambda x: x.transpose(2, 3, 1, 0) if x.ndim == 4 else x
-    for ours in named.flat(network):
+    found = {}
+    for ours, value in named.flat(network).items():
         layer, _, part = ours.rpartition("/")
-        file.put(ours, f"{names[layer]}.{parts[part]}", turned)
-    return file.result()
+        found[ours] = f"{names[layer]}.{parts[part]}", named.CONV if value.ndim == 4 else named.SAME
+    return found
+
+
+GENERATOR_WRITERS = {"pytorch": _writer("latest_net_G.pth", _generator)}
+DISCRIMINATOR_WRITERS = {"pytorch": _writer("latest_net_D.pth", _discriminator)}

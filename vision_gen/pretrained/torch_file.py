@@ -1,8 +1,8 @@
-"""Reads torch's `.pth` files without torch and without running anything that they contain.
+"""Reads and writes torch's `.pth` files without torch, and without running anything that they contain.
 
-Both formats: the zip archive (torch 1.6 and later) and the older sequence of pickles. Only
+Both formats are read: the zip archive (torch 1.6 and later), which is written, and the older sequence of pickles. Only
 tensors and plain containers are let through; a pickle that names anything else is refused.
-`.safetensors` files, which hold nothing else, are read too.
+`.safetensors` files, which hold nothing else, are read and written too.
 """
 
 import collections
@@ -80,6 +80,51 @@ def read_state_dict(path, entry=None):
     if state and all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     return dict(state)
+
+
+def write(value, path):
+    """A file that `torch.load(path, weights_only=True)` opens, or safetensors, by the suffix.
+
+    Args:
+      value: plain containers and numbers, tensors as numpy arrays; for `.safetensors` {name: array}.
+      path: where it goes.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    if pathlib.Path(path).suffix == ".safetensors":
+        pathlib.Path(path).write_bytes(safetensors.numpy.save(value, metadata={"format": "pt"}))
+        return
+    with zipfile.ZipFile(path, "w") as archive:
+        arrays = []
+        archive.writestr("archive/data.pkl", b"\x80\x02" + _pickled(value, arrays) + b".")
+        archive.writestr("archive/byteorder", "little")
+        for key, array in enumerate(arrays):
+            archive.writestr(f"archive/data/{key}", array.tobytes())
+        archive.writestr("archive/version", "3\n")
+
+
+def _pickled(value, arrays):
+    """The opcodes of a value, in pickle's protocol 2; its arrays are added to `arrays`, as a storage each."""
+    each = lambda values: b"".join(_pickled(v, arrays) for v in values)
+    if isinstance(value, np.ndarray):
+        (storage,) = (name for name, dtype in _STORAGES.items() if dtype == value.dtype)
+        arrays.append(value)
+        stride = tuple(math.prod(value.shape[i + 1 :]) for i in range(value.ndim))
+        saved = each(["storage"]) + _name("torch", storage) + each([str(len(arrays) - 1), "cpu", value.size])
+        hooks = _name("collections", "OrderedDict") + b")R"
+        # Offset, shape, stride, whether it takes part in gradients, and its hooks.
+        tensor = b"((" + saved + b"tQ" + each([0, value.shape, stride, False]) + hooks + b"t"
+        return _name("torch._utils", "_rebuild_tensor_v2") + tensor + b"R"
+    if isinstance(value, dict):
+        return b"}(" + each(x for item in value.items() for x in item) + b"u"
+    if isinstance(value, (list, tuple)):
+        return b"](" + each(value) + b"e" if isinstance(value, list) else b"(" + each(value) + b"t"
+    return pickle.dumps(value, 2)[2:-1]
+
+
+def _name(module, name):
+    return f"c{module}\n{name}\n".encode()
 
 
 class _Storage:

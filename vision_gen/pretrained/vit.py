@@ -1,5 +1,7 @@
 """Published ViT weights for `nets.vit.ViT`: the original release, torchvision, timm, transformers."""
 
+import functools
+import json
 import math
 import pathlib
 import zipfile
@@ -12,8 +14,9 @@ from vision_gen.nets import vit
 from vision_gen.pretrained import named, torch_file
 
 # Where each release keeps what a ViT has. `block` has the number of the block put in; `qkv` is one
-# joint projection or three. A name stands for NAME.weight and NAME.bias, a pair for itself.
+# joint projection or three. A name stands for NAME.weight and NAME.bias, a pair for itself. `pools` it can compute.
 TRANSFORMERS = dict(
+    pools=("token",),
     token="vit.embeddings.cls_token",
     positions="vit.embeddings.position_embeddings",
     embed="vit.embeddings.patch_embeddings.projection",
@@ -24,6 +27,7 @@ TRANSFORMERS = dict(
 )
 TORCH = {
     "timm": dict(
+        pools=("token", "gap"),
         token="cls_token",
         positions="pos_embed",
         embed="patch_embed.proj",
@@ -38,6 +42,7 @@ TORCH = {
         head="head",
     ),
     "torchvision": dict(
+        pools=("token",),
         token="class_token",
         positions="encoder.pos_embedding",
         embed="conv_proj",
@@ -69,6 +74,7 @@ TORCH = {
         contract="mlp.fc2",
     ),
 }
+ORIGINAL = dict(pools=("token", "gap"), positions="Transformer/posembed_input/pos_embedding")
 
 
 def read(path, network):
@@ -86,8 +92,24 @@ def read(path, network):
       InputError: the file cannot be read, or is of none of these.
     """
     if pathlib.Path(path).suffix == ".npz":
-        return _read_npz(path, network.size.depth)
-    return _read_torch(path, network.size.depth)
+        state = _read_npz(path)
+        layout, positions = _original(network), ORIGINAL["positions"]
+    else:
+        state = _read_torch(path)
+        known = [names for names in TORCH.values() if f"{names['block'].format(0)}{names['norm1']}.weight" in state]
+        if not known:
+            raise InputError(
+                f"{path}: not a ViT of {', '.join(TORCH)}; its first weight is {next(iter(state), None)!r}"
+            )
+        layout, positions = _torch(known[0], network), known[0]["positions"]
+    if network.positions is not None:
+        return named.read(path, state, layout).result()
+    del layout["positions"]
+    file, fixed = named.read(path, state, layout), _fixed_positions(network)
+    there = state.get(positions, fixed)
+    if there.shape == fixed.shape and np.allclose(there, fixed, atol=1e-5):
+        file.ignore(positions, "the network's are fixed, and the same")
+    return file.result()
 
 
 def adapt(name, value, like):
@@ -110,80 +132,15 @@ def _grid(tokens):
     return None
 
 
-def _blocks(file, depth, block):
-    """Puts the stacked tensors of all blocks.
-
-    Args:
-      file: a `named.Translation`.
-      depth: blocks of the network.
-      block: function of a block's number that gives {our name: ([the file's], function of them)}.
-    """
-    blocks = [block(i) for i in range(depth)]
-    for ours, (first, make) in blocks[0].items():
-        count = len(first)
-        stack = lambda *arrays, make=make, n=count: np.stack([make(*arrays[i : i + n]) for i in range(0, len(arrays), n)])
-        file.put(f"blocks/{ours}", [name for b in blocks for name in b[ours][0]], stack)
-
-
-_same = lambda x: x
-_transposed = lambda x: x.T
-_beside = lambda *parts: np.concatenate(parts, -1)
-
-
-def _read_torch(path, depth):
+def _read_torch(path):
     state = torch_file.read(path)
     for entry in ("model", "state_dict"):  # As training scripts wrap it.
         if isinstance(state, dict) and isinstance(state.get(entry), dict):
-            state = torch_file.read_state_dict(path, entry)
-            break
-    else:
-        state = torch_file.read_state_dict(path)
-    known = [
-        layout
-        for layout in TORCH.values()
-        if f"{layout['block'].format(0)}{layout['norm1']}.weight" in state
-    ]
-    if not known:
-        raise InputError(
-            f"{path}: not a ViT of {', '.join(TORCH)}; its first weight is {next(iter(state), None)!r}"
-        )
-    layout, file = known[0], named.Translation(path, state)
-
-    def pair(name):
-        return name if isinstance(name, tuple) else (f"{name}.weight", f"{name}.bias")
-
-    def block(index):
-        prefix = layout["block"].format(index)
-        at = lambda name: tuple(prefix + n for n in pair(name))
-        found = {}
-        for ours, names in (("norm1", layout["norm1"]), ("norm2", layout["norm2"])):
-            scale, bias = at(names)
-            found |= {f"{ours}/scale": ([scale], _same), f"{ours}/bias": ([bias], _same)}
-        for ours in ("out", "expand", "contract"):
-            weight, bias = at(layout[ours])
-            name = "attention/out" if ours == "out" else ours
-            found |= {f"{name}/kernel": ([weight], _transposed), f"{name}/bias": ([bias], _same)}
-        weights, biases = zip(*(at(name) for name in layout["qkv"]))
-        found["attention/qkv/kernel"] = weights, lambda *parts: _beside(*(p.T for p in parts))
-        found["attention/qkv/bias"] = biases, _beside
-        return found
-
-    first = lambda x: x[0]
-    file.put("token", layout["token"], first)
-    file.put("positions", layout["positions"], first)
-    weight, bias = pair(layout["embed"])
-    # (width, channel, row, column) to rows in the order row, column, channel.
-    file.put("embed/kernel", weight, lambda w: w.transpose(2, 3, 1, 0).reshape(-1, w.shape[0]))
-    file.put("embed/bias", bias)
-    _blocks(file, depth, block)
-    for ours, name, make in (("norm/scale", "norm", None), ("head/kernel", "head", _transposed)):
-        weight, bias = pair(layout[name])
-        file.put(ours, weight, make)
-        file.put(f"{name}/bias", bias)
-    return file.result()
+            return torch_file.read_state_dict(path, entry)
+    return torch_file.read_state_dict(path)
 
 
-def _read_npz(path, depth):
+def _read_npz(path):
     try:
         with np.load(pathlib.Path(path), allow_pickle=False) as archive:
             state = dict(archive)
@@ -191,32 +148,160 @@ def _read_npz(path, depth):
         raise InputError(f"{path}: not a readable .npz file ({error})") from error
     if "embedding/kernel" not in state:
         raise InputError(f"{path}: not a ViT of the original release; its first weight is {next(iter(state), None)!r}")
-    file = named.Translation(path, state)
-    rows = lambda axes: lambda x: x.reshape(int(np.prod(x.shape[:axes])), -1)
+    return state
 
-    def block(index):
-        prefix = f"Transformer/encoderblock_{index}"
-        attention = f"{prefix}/MultiHeadDotProductAttention_1"
-        heads = [f"{attention}/{n}" for n in ("query", "key", "value")]
-        found = {
-            "attention/qkv/kernel": ([f"{n}/kernel" for n in heads], lambda *p: _beside(*map(rows(1), p))),
-            "attention/qkv/bias": ([f"{n}/bias" for n in heads], lambda *p: _beside(*(x.ravel() for x in p))),
-            "attention/out/kernel": ([f"{attention}/out/kernel"], rows(2)),
-            "attention/out/bias": ([f"{attention}/out/bias"], _same),
-        }
-        for ours, name in (("norm1", "LayerNorm_0"), ("norm2", "LayerNorm_2")):
-            found |= {f"{ours}/{part}": ([f"{prefix}/{name}/{part}"], _same) for part in ("scale", "bias")}
-        for ours, name in (("expand", "Dense_0"), ("contract", "Dense_1")):
-            found |= {f"{ours}/{part}": ([f"{prefix}/MlpBlock_3/{name}/{part}"], _same) for part in ("kernel", "bias")}
-        return found
 
-    first = lambda x: x[0]
-    file.put("token", "cls", first)
-    file.put("positions", "Transformer/posembed_input/pos_embedding", first)
-    file.put("embed/kernel", "embedding/kernel", rows(3))
-    file.put("embed/bias", "embedding/bias")
-    _blocks(file, depth, block)
-    for ours, name in (("norm", "Transformer/encoder_norm"), ("head", "head")):
-        for part in ("scale", "bias") if ours == "norm" else ("kernel", "bias"):
-            file.put(f"{ours}/{part}", f"{name}/{part}")
-    return file.result()
+def _fixed_positions(network):
+    """The positions of a network that does not learn them, as every release has them: [1, tokens, width]."""
+    return np.asarray(network.position_table(network.grid, network.grid))[None]
+
+
+def _torch(names, network):
+    """The layout of a state dict; see `named`.
+
+    Args:
+      names: of `TORCH`.
+      network: the `ViT`.
+    """
+    pair = lambda name: name if isinstance(name, tuple) else (f"{name}.weight", f"{name}.bias")
+    patch, width = network.patch, network.size.width
+    # (width, channel, row, column) to rows in the order row, column, channel.
+    rows = named.Turn(
+        lambda w: w.transpose(2, 3, 1, 0).reshape(-1, w.shape[0]),
+        lambda k: [k.reshape(patch, patch, -1, width).transpose(3, 2, 0, 1)],
+    )
+    parts = lambda x: np.split(x, len(names["qkv"]), -1)
+    joined = named.Turn(lambda *p: np.concatenate([x.T for x in p], -1), lambda x: [part.T for part in parts(x)])
+    found = {"token": (names["token"], named.FIRST), "positions": (names["positions"], named.FIRST)}
+    weights, biases = zip(*map(pair, names["qkv"]))
+    block = {"attention/qkv/kernel": (weights, joined), "attention/qkv/bias": (biases, joined)}
+    turns = {"embed": rows, "head": named.LINEAR, "norm": named.SAME, "norm1": named.SAME, "norm2": named.SAME}
+    turns |= dict.fromkeys(("attention/out", "expand", "contract"), named.LINEAR)
+    for ours, turn in turns.items():
+        weight, bias = pair(names[ours.removeprefix("attention/")])
+        place = found if ours in ("embed", "head", "norm") else block
+        place[f"{ours}/{'scale' if turn is named.SAME else 'kernel'}"] = [weight], turn
+        place[f"{ours}/bias"] = [bias], named.SAME
+    return found | _blocks(network.size.depth, names["block"], block)
+
+
+def _original(network):
+    """The layout of the original release; see `named`."""
+    patch, size = network.patch, network.size
+    # Heads are an axis of their own there.
+    heads = named.Turn(
+        lambda *p: np.concatenate([x.reshape(*x.shape[:-2], -1) for x in p], -1),
+        lambda x: [part.reshape(*part.shape[:-1], size.heads, -1) for part in np.split(x, 3, -1)],
+    )
+    rows = lambda *axes: named.Turn(
+        lambda x: x.reshape(-1, x.shape[-1]), lambda x: [x.reshape(*axes, -1, x.shape[-1])]
+    )
+    found = {
+        "token": ("cls", named.FIRST),
+        "positions": (ORIGINAL["positions"], named.FIRST),
+        "embed/kernel": ("embedding/kernel", rows(patch, patch)),
+        "embed/bias": ("embedding/bias", named.SAME),
+    }
+    attention, block = "MultiHeadDotProductAttention_1", {}
+    for part in ("kernel", "bias"):
+        block[f"attention/qkv/{part}"] = [f"{attention}/{n}/{part}" for n in ("query", "key", "value")], heads
+        turn = rows(size.heads) if part == "kernel" else named.SAME
+        block[f"attention/out/{part}"] = [f"{attention}/out/{part}"], turn
+        for ours, their in (("expand", "Dense_0"), ("contract", "Dense_1")):
+            block[f"{ours}/{part}"] = [f"MlpBlock_3/{their}/{part}"], named.SAME
+        found[f"head/{part}"] = f"head/{part}", named.SAME
+    for part in ("scale", "bias"):
+        for ours, their in (("norm1", "LayerNorm_0"), ("norm2", "LayerNorm_2")):
+            block[f"{ours}/{part}"] = [f"{their}/{part}"], named.SAME
+        found[f"norm/{part}"] = f"Transformer/encoder_norm/{part}", named.SAME
+    return found | _blocks(size.depth, "Transformer/encoderblock_{}/", block)
+
+
+def _blocks(depth, prefix, block):
+    """The layout of the stacked tensors of all blocks.
+
+    Args:
+      depth: blocks of the network.
+      prefix: of a block's names in the file, with {} for its number.
+      block: the layout of one block.
+    """
+    found = {}
+    for ours, (names, turn) in block.items():
+        count = len(names)
+        stack = named.Turn(
+            lambda *arrays, turn=turn, n=count: np.stack(
+                [turn.read(*arrays[i : i + n]) for i in range(0, len(arrays), n)]
+            ),
+            lambda x, turn=turn: [array for one in x for array in turn.write(one)],
+        )
+        found[f"blocks/{ours}"] = [prefix.format(i) + name for i in range(depth) for name in names], stack
+    return found
+
+
+def _state(release, network):
+    """{name: array} of a network as a release has it."""
+    names = TORCH.get(release, ORIGINAL)
+    if network.pool not in names["pools"]:
+        pools = " or ".join(map(repr, names["pools"]))
+        raise InputError(f"config.model.pool is {network.pool!r}; a ViT of {release} has {pools}")
+    state = named.written(network, _torch(names, network) if release in TORCH else _original(network))
+    if network.positions is None:
+        state[names["positions"]] = _fixed_positions(network)
+    return state
+
+
+def _write_original(path, network, about):
+    np.savez(path, **_state("original", network))
+
+
+def _write_torch(release, path, network, about):
+    torch_file.write(_state(release, network), path)
+
+
+def _write_transformers(path, network, about):
+    """Also what transformers' `from_pretrained` reads beside the weights: of the network, and how pictures are cut."""
+    torch_file.write(_state("transformers", network), path)
+    size, classes, side = network.size, network.head.kernel.shape[-1], network.grid * network.patch
+    names = about["classes"] if len(about["classes"]) == classes else [f"LABEL_{i}" for i in range(classes)]
+    config = dict(
+        architectures=["ViTForImageClassification"],
+        model_type="vit",
+        hidden_size=size.width,
+        intermediate_size=size.mlp,
+        num_attention_heads=size.heads,
+        num_hidden_layers=size.depth,
+        image_size=side,
+        patch_size=network.patch,
+        num_channels=3,
+        hidden_act="gelu",
+        layer_norm_eps=vit.EPSILON,
+        qkv_bias=True,
+        id2label=dict(enumerate(names)),
+        label2id={name: i for i, name in enumerate(names)},
+    )
+    # The middle of a picture, as `data.images.fit` has it; ViT's own processor squeezes pictures that are not square.
+    processor = dict(
+        image_processor_type="CLIPImageProcessor",
+        do_convert_rgb=True,
+        do_resize=True,
+        size=dict(shortest_edge=side),
+        resample=1,  # Lanczos.
+        do_center_crop=True,
+        crop_size=dict(height=side, width=side),
+        do_rescale=True,
+        rescale_factor=1 / 255,
+        do_normalize=True,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+    for name, record in (("config", config), ("preprocessor_config", processor)):
+        path.with_name(f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+_SUFFIXES = (".safetensors", ".pth", ".bin")
+WRITERS = {
+    "original": named.Writer("vit.npz", _write_original, (".npz",)),
+    "timm": named.Writer("model.safetensors", functools.partial(_write_torch, "timm"), _SUFFIXES),
+    "torchvision": named.Writer("vit.pth", functools.partial(_write_torch, "torchvision"), _SUFFIXES),
+    "transformers": named.Writer("model.safetensors", _write_transformers),
+}

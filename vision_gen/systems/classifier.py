@@ -53,6 +53,7 @@ class Classifier(System):
     players = ("network",)
     readers = {"network": pretrained.read}
     needs = {"colour": (None, None, 3), "label": ()}
+    writers = {"network": pretrained.WRITERS}
     columns = ("image", "attention")
     set_figures = ("worst_class_top1",)
     explained = {

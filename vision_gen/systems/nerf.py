@@ -249,6 +249,7 @@ class NeRF(RadianceField):
 
     Settings = Settings
     readers = {"field": pretrained.read}
+    writers = {"field": pretrained.WRITERS}
 
     def __init__(self, experiment, *, rngs):
         model = experiment.model

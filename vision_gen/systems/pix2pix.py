@@ -49,6 +49,7 @@ class Pix2Pix(System):
     players = ("discriminator", "generator")
     readers = {"generator": pretrained.read_generator, "discriminator": pretrained.read_discriminator}
     needs = {"colour": (None, None, 3)}
+    writers = {"generator": pretrained.GENERATOR_WRITERS, "discriminator": pretrained.DISCRIMINATOR_WRITERS}
     columns = ("sketch", "output", "truth")
     explained = {"psnr_sketch": "psnr of the sketch taken for the output"}
     legends = {"samples": "Held-out sketches, what is made of them, and the truth."}
