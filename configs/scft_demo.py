@@ -4,7 +4,7 @@ The same code as scft_openmoji.py; a map of 16 x 16 cells as in the paper, so th
 style terms, which at 64 px and in so few steps cost more than they bring (docs/results.md).
 """
 
-from configs import scft_openmoji
+from vision_gen.configs import scft_openmoji
 
 
 def get_config():
