@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from vision_gen.data import images as image_files
+from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import distances, report
 from vision_gen.errors import InputError
 from vision_gen.figures import page, sheets
@@ -101,15 +102,15 @@ def compare_runs(workdirs, output, split="test"):
       InputError: a run was not evaluated yet.
     """
     found, curves = {}, collections.defaultdict(dict)
-    for workdir in map(pathlib.Path, workdirs):
-        path = workdir / f"metrics{report.suffix(split)}.json"
+    for workdir in workdirs:
+        path = ckpt.results(workdir) / f"metrics{report.suffix(split)}.json"
         if not path.exists():
             command = f"eval.py --workdir={workdir}" + ("" if split == "test" else f" --split={split}")
             raise InputError(f"{path} is not there; run {command} first")
         record = json.loads(path.read_text())
         name = str(workdir)
         found[name] = {title: value["mean"] for title, value in record["metrics"].items()}
-        for title, lines in report.curves_of_run(workdir).items():
+        for title, lines in report.curves_of_run(ckpt.folder(workdir)).items():
             for points in lines.values():
                 curves[title][name] = points
     output = pathlib.Path(output)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from vision_gen import data
+from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import distances, facts, report, use
 from vision_gen.errors import InputError
 from vision_gen.figures import sheets
@@ -28,21 +29,23 @@ def evaluate_run(
     features="efficientnet-lite0",
     weights=None,
     resize="clean",
+    output=None,
     progress=report.no_progress,
 ):
     """Held-out figures of a run, its sample sheet, and a page that shows them.
 
     Writes `metrics.json`, `report.html`, `samples/SPLIT.png` and what `System.figures` draws into
-    `workdir`; of other splits than "test", all names end in the split's.
+    `output`; of other splits than "test", all names end in the split's.
 
     Args:
-      workdir: as given to `train.py`.
+      workdir: as given to `train.py`, or "zoo/NAME".
       checkpoint: "best", "last", or a step.
       split: "test", "val", "train" or a name in `config.evaluations`.
       metrics: names of `extract.DISTANCES`, of `PAIRED` and of what `System.evaluate` and `System.summarise`
         give; by default all of the last two.
       features, weights, resize: network of the distances, file of its weights (by default the published
         ones) and protocol; see `extract.Extractor`.
+      output: a folder; by default the run's, of an entry of the zoo `runs/zoo/NAME`.
       progress: function of a label that gives a function of (done, total).
 
     Returns:
@@ -77,7 +80,7 @@ def evaluate_run(
         entries |= {name: _mean(value) for name, value in found.items()}
         if between:
             entries |= distances.entries(between, truth, output, extractor)
-    folder = pathlib.Path(workdir)
+    folder = pathlib.Path(output or ckpt.results(workdir))
     pictures = {}
     if model.columns:
         pictures["samples"] = folder / "samples" / f"{split}.png"
@@ -87,7 +90,7 @@ def evaluate_run(
         sheets.save(pictures[name], image)
     title = f"{folder.name}: {model.config.system}"
     written = report.write(
-        folder, title, {**record, "metrics": entries}, pictures, report.curves_of_run(folder), split
+        folder, title, {**record, "metrics": entries}, pictures, report.curves_of_run(ckpt.folder(workdir)), split
     )
     return {name: entry["mean"] for name, entry in entries.items()}, [*written, *pictures.values()]
 

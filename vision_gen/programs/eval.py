@@ -8,6 +8,10 @@ python eval.py --workdir=runs/x --input=sketch.png --reference=ref.png --output=
 python eval.py --config=configs/x.py TOOL name=value ... --output=OUT
 python eval.py --reference=FOLDER --generated=FOLDER --metrics=fd,kid
 python eval.py --compare runs/a runs/b
+python eval.py --zoo
+python eval.py --workdir=runs/x --to_zoo=NAME
+
+zoo/NAME stands wherever runs/x does. Where the package is installed it is `vision-gen eval`.
 """
 
 from absl import flags
@@ -16,7 +20,7 @@ from vision_gen.engine import commands
 from vision_gen.errors import InputError
 
 _CONFIG = commands.define_config("config", "Instead of a run: an experiment with published weights.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run, or zoo/NAME.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", '"best", "last" or a step.')
 _SPLIT = flags.DEFINE_string("split", "test", '"test", "val", "train" or a name in config.evaluations.')
 _METRICS = flags.DEFINE_list("metrics", [], "Such as fd,kid,precision,recall,psnr; by default the system's own.")
@@ -30,9 +34,12 @@ _REFERENCE = flags.DEFINE_string(
     "reference", None, "With --generated a folder or an .npz of statistics; with --input the second image."
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "Where to write: a file or folder with a tool, otherwise a folder (runs/compared)."
+    "output", None, "Where to write: a file or folder with a tool, otherwise a folder (the run's, or runs/compared)."
 )
 _COMPARE = flags.DEFINE_bool("compare", False, "Compare the runs that follow.")
+_ZOO = flags.DEFINE_bool("zoo", False, "List the models that ship with the package.")
+_TO_ZOO = flags.DEFINE_string("to_zoo", None, "Make an entry of the zoo of the run.")
+_REPLACE = flags.DEFINE_bool("replace", False, "With --to_zoo: also where the entry of this name is as good.")
 
 
 def main(argv):
@@ -44,10 +51,15 @@ def main(argv):
         raise InputError("--config goes with a tool or --tools; a run is evaluated by --workdir")
     if _GENERATED.value and not _REFERENCE.value or _REFERENCE.value and not (_GENERATED.value or _INPUT.value):
         raise InputError("--reference goes with --generated, a folder or an .npz of statistics, or with --input")
-    if not (using or _WORKDIR.value or _GENERATED.value or runs):
-        raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR or --compare RUN RUN")
-    from vision_gen.engine import apply, comparison, evaluation, loop, use
+    if not (using or _WORKDIR.value or _GENERATED.value or runs or _ZOO.value):
+        raise InputError("give --workdir=RUN, --reference=DIR --generated=DIR, --compare RUN RUN or --zoo")
+    elsewhere = using or not _WORKDIR.value or any(flag.present for flag in (_SPLIT, _METRICS, _OUTPUT))
+    if _TO_ZOO.value and elsewhere or _REPLACE.value and not _TO_ZOO.value:
+        raise InputError("--to_zoo=NAME goes with --workdir=RUN, --checkpoint and --replace, nothing else")
+    from vision_gen.engine import apply, checkpoints, comparison, evaluation, loop, use, zoo
 
+    if _ZOO.value:
+        return print("\n".join(zoo.lines()))
     loop.use_compilation_cache()
     if using:
         named = use.Named(_WORKDIR.value, _CHECKPOINT.value, _CONFIG.value)
@@ -66,9 +78,15 @@ def main(argv):
         )
         print(commands.table(found))
         print(f"{folder}/metrics.json\n{folder}/report.html")
+    elif _TO_ZOO.value:
+        trained = commands.training_command(checkpoints.load_config(_WORKDIR.value))
+        how = dict(trained=trained, replace=_REPLACE.value, progress=commands.progress("evaluating"))
+        found, made = zoo.add(_WORKDIR.value, _TO_ZOO.value, _CHECKPOINT.value, **how)
+        print(commands.table(found))
+        print(made)
     else:
         found, paths = evaluation.evaluate_run(
-            _WORKDIR.value, _CHECKPOINT.value, _SPLIT.value, metrics=_METRICS.value, **settings
+            _WORKDIR.value, _CHECKPOINT.value, _SPLIT.value, metrics=_METRICS.value, output=_OUTPUT.value, **settings
         )
         print(commands.table(found))
         print(*paths, sep="\n")
