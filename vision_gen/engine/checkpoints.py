@@ -295,7 +295,7 @@ def write_tensors(path, tensors):
     host = {name: np.asarray(whole(_raw(x))) for name, x in tensors.items()}
     if jax.process_index() == 0:
         part = path.with_suffix(".part")
-        safetensors.numpy.save_file(host, part)
+        part.write_bytes(safetensors.numpy.save(host))  # `save_file` would let nobody else read it.
         part.replace(path)
 
 

@@ -74,12 +74,12 @@ def evaluate_run(
             of_set = {"mean": figures[name], "images": len(source)}
             entries[name] = _mean(values[name]) if name in values else of_set
     if between or paired:
-        found, truth, output = _outputs(
+        found, truth, made = _outputs(
             model, source, compare, extractor, record["fingerprint"], progress("comparing images")
         )
         entries |= {name: _mean(value) for name, value in found.items()}
         if between:
-            entries |= distances.entries(between, truth, output, extractor)
+            entries |= distances.entries(between, truth, made, extractor)
     folder = pathlib.Path(output or ckpt.results(workdir))
     pictures = {}
     if model.columns:
