@@ -38,7 +38,7 @@ def paper_configs():
     """{name: config module} of the configs that say what the paper's full size is."""
     found = {}
     for path in sorted((records.ROOT / "configs").glob("*.py")):
-        module = importlib.import_module(f"configs.{path.stem}")
+        module = importlib.import_module(f"vision_gen.configs.{path.stem}")
         if hasattr(module, "PAPER"):
             found[path.stem] = module
     return found

@@ -1,6 +1,6 @@
 """A hash-grid NeRF of a scene that the package renders itself: minutes on two CPU cores, no file."""
 
-from configs import nerf_hash
+from vision_gen.configs import nerf_hash
 
 
 def get_config():

@@ -4,7 +4,7 @@ For a capture with `transforms.json`: --config.data.name=transforms --config.mod
 --config.model.bound=2.0 --config.model.white_background=False.
 """
 
-from configs import nerf_blender
+from vision_gen.configs import nerf_blender
 from vision_gen.engine import defaults
 
 

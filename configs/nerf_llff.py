@@ -1,6 +1,6 @@
 """NeRF (Mildenhall et al. 2020) on a forward-facing capture: --config.data.dir=SCENE."""
 
-from configs import nerf_blender
+from vision_gen.configs import nerf_blender
 
 
 def get_config():

@@ -5,7 +5,7 @@ For a capture with one `transforms.json`: --config.data.name=transforms --config
 --config.model.bound=2.0 --config.model.white_background=False.
 """
 
-from configs import nerf_demo
+from vision_gen.configs import nerf_demo
 
 
 def get_config():

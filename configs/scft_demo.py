@@ -5,7 +5,7 @@ reference's pixels and the lines lie over what is painted, which is not the pape
 terms, which at 64 px and in so few steps cost more than they bring. docs/results.md has what each of these does.
 """
 
-from configs import scft_openmoji
+from vision_gen.configs import scft_openmoji
 
 
 def get_config():

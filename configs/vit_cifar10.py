@@ -1,6 +1,6 @@
 """ViT-Ti/4 on CIFAR-10, which TFDS downloads: 200 epochs."""
 
-from configs import vit_imagenet
+from vision_gen.configs import vit_imagenet
 
 
 def get_config():

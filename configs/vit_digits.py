@@ -1,6 +1,6 @@
 """A small ViT on scikit-learn's bundled digits: two minutes on two CPU cores."""
 
-from configs import vit_imagenet
+from vision_gen.configs import vit_imagenet
 
 
 def get_config():

@@ -4,7 +4,7 @@ Mean pooling and fixed positions learn faster from 3,800 drawings than a class t
 (Beyer, Zhai & Kolesnikov 2022, 'Better plain ViT baselines for ImageNet-1k').
 """
 
-from configs import vit_imagenet
+from vision_gen.configs import vit_imagenet
 
 
 def get_config():

@@ -13,7 +13,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))  # configs/ and benchmarks/ are no part of the installed package.
+sys.path.insert(0, str(ROOT))  # benchmarks/ and tests/ are no part of the installed package.
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,7 +45,7 @@ def tiny(name):
     """The experiment of `configs/name.py` in a size that compiles in seconds; the same code."""
     import importlib
 
-    config = importlib.import_module(f"configs.{name}").get_config()
+    config = importlib.import_module(f"vision_gen.configs.{name}").get_config()
     config.data.size = 32
     config.train.update(
         batch_size=8,

@@ -66,7 +66,7 @@ def ours(config, local):
 
 def pix2pix(size, batch):
     from benchmarks.peers.pix2pix import Trainer
-    from configs import pix2pix_openmoji
+    from vision_gen.configs import pix2pix_openmoji
 
     config = pix2pix_openmoji.get_config()
     config.data.size, config.train.batch_size = size, batch
@@ -83,7 +83,7 @@ def pix2pix(size, batch):
 
 def scft(size, batch):
     from benchmarks.peers.scft import Trainer
-    from configs import scft_demo
+    from vision_gen.configs import scft_demo
 
     config = scft_demo.get_config()
     config.data.size, config.train.batch_size = size, batch
@@ -104,7 +104,7 @@ def scft(size, batch):
 
 def vit_small(size, batch):
     from benchmarks.peers.vit import Trainer
-    from configs import vit_imagenet
+    from vision_gen.configs import vit_imagenet
 
     config = vit_imagenet.get_config()
     config.data.size, config.train.batch_size = size, batch
@@ -123,7 +123,7 @@ def vit_small(size, batch):
 def nerf(rays):
     """The batch whole in torch, as everybody runs it, and in the parts that ours is computed in."""
     from benchmarks.peers.nerf import Trainer
-    from configs import nerf_blender
+    from vision_gen.configs import nerf_blender
 
     config = nerf_blender.get_config()
     config.data.rays = PART

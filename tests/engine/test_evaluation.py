@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from configs import pix2pix_openmoji
+from vision_gen.configs import pix2pix_openmoji
 from tests.engine import toy
 from vision_gen import data
 from vision_gen.engine import checkpoints, comparison, evaluation, loop, report, use

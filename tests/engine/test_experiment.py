@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from configs import vit_digits
+from vision_gen.configs import vit_digits
 from tests.conftest import ROOT
 from tests.engine import toy
 from vision_gen.engine.experiment import Experiment

@@ -8,7 +8,7 @@ from PIL import Image
 import pytest
 
 import vision_gen
-from configs import vit_digits
+from vision_gen.configs import vit_digits
 from tests.conftest import ROOT
 from tests.engine import toy
 from vision_gen.engine.experiment import Experiment

@@ -11,7 +11,7 @@ import safetensors.numpy
 import sklearn.metrics
 from sklearn import linear_model
 
-from configs import vit_digits, vit_openmoji
+from vision_gen.configs import vit_digits, vit_openmoji
 from vision_gen import data
 from vision_gen.data import pipeline
 from vision_gen.engine import evaluation, loop, use

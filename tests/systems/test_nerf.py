@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import nerf_blender, nerf_demo
+from vision_gen.configs import nerf_blender, nerf_demo
 from vision_gen import data
 from vision_gen.data import analytic_scene
 from vision_gen.data.scene import Views

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 import pytest
 
-from configs import scft_openmoji
+from vision_gen.configs import scft_openmoji
 from tests.conftest import tiny
 from vision_gen import data
 from vision_gen.data import pipeline
@@ -191,7 +191,7 @@ def test_defaults_are_the_papers():
 
 def test_vgg19_is_the_perceptual_network_where_its_file_is(tmp_path, monkeypatch):
     monkeypatch.setenv("VISION_GEN_WEIGHTS", str(tmp_path))
-    from configs import scft_openmoji
+    from vision_gen.configs import scft_openmoji
     from vision_gen.pretrained import weights as published
 
     assert scft_openmoji.get_config().model.perceptual == "efficientnet-lite0"

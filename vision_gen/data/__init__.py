@@ -2,7 +2,8 @@
 
 A data set is one module here, or one of your own, with `FIELDS`, the fields of `Settings` that it reads besides `name`
 and `workers`; `shapes(settings)`, {name: ShapeDtype} of an example to train on, without reading any; and
-`open(settings, split)`, which gives a `Source`. See docs/data.md.
+`open(settings, split)`, which gives a `Source`; where everybody gets the same examples also `LICENCE`, whose they are
+and under which licence. See docs/data.md.
 """
 
 import dataclasses
@@ -44,6 +45,15 @@ def open(settings, split):
 def shapes(settings):
     """{name: ShapeDtype} of an example to train on, without reading any. Raises as `open`."""
     return _module(settings).shapes(settings)
+
+
+def licence(settings):
+    """Whose the examples are and under which licence, one line; "" where the data set does not say."""
+    if settings.parts:
+        found = [licence(reader.read(fields, settings.section)) for fields in settings.parts.values()]
+    else:
+        found = [getattr(_find(settings), "LICENCE", "")]
+    return "; ".join(dict.fromkeys(found)) if all(found) else ""
 
 
 def example(settings, rng=None, classes=1):

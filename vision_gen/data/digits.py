@@ -9,6 +9,7 @@ from vision_gen.data import source
 from vision_gen.errors import InputError
 
 FIELDS = ("size", "labels")
+LICENCE = "Scans: Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI, CC BY 4.0"
 
 
 def shapes(settings):

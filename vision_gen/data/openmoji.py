@@ -3,6 +3,7 @@
 from vision_gen.data import emoji, source
 
 FIELDS = ("dir", "size", "labels")
+LICENCE = "Drawings: OpenMoji (https://openmoji.org), CC BY-SA 4.0"
 
 
 def shapes(settings):

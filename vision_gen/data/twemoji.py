@@ -3,6 +3,7 @@
 from vision_gen.data import emoji, source
 
 FIELDS = ("dir", "size", "labels")
+LICENCE = "Drawings: Twemoji (https://github.com/jdecked/twemoji), CC BY 4.0"
 
 
 def shapes(settings):

@@ -17,7 +17,11 @@ import safetensors.numpy
 from vision_gen.engine import defaults, migrate
 from vision_gen.engine import state as states
 from vision_gen.errors import InputError
+from vision_gen.settings import nearest
 
+# Models that ship with the package, each a folder that is opened as a run is, and the file of its weights.
+ZOO = pathlib.Path(__file__).parent.parent / "zoo"
+PACKED = "weights.safetensors"
 # Fields that may change from one start of a run to the next, as patterns; the others make the experiment.
 FREE_FIELDS = (
     "train.*",
@@ -112,7 +116,7 @@ class Checkpoints:
         items = ocp.args.Composite(state=ocp.args.StandardSave(named(kept)))
         with self._explained():
             if frozen and not self._frozen_path.exists():
-                _write_tensors(self._frozen_path, states.flat(frozen))
+                write_tensors(self._frozen_path, states.flat(frozen))
             self._manager.save(step, args=items, metrics=metrics, force=True)
 
     def wait(self):
@@ -152,8 +156,8 @@ class Checkpoints:
             restored = {name: jax.device_put(raw[old], whole[name].sharding) for name, old in chosen.items()}
         if frozen and not old:
             restored |= self._read_frozen(frozen)
-        names = [states.path_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(named(state))[0]]
-        leaves = [_typed(restored[name], like) for name, like in zip(names, jax.tree.leaves(state), strict=True)]
+        names, likes = leaf_names(state), jax.tree.leaves(state)
+        leaves = [typed(restored[name], like) for name, like in zip(names, likes, strict=True)]
         return jax.tree.unflatten(jax.tree.structure(state), leaves)
 
     def raw(self, step):
@@ -250,6 +254,13 @@ def named(tree):
     return {jax.tree_util.keystr(path): _raw(leaf) for path, leaf in leaves}
 
 
+def leaf_names(tree):
+    """Names of a tree's leaves as they are on disk, in the order of `jax.tree.leaves`: "10" comes behind "9"."""
+    leaves, structure = jax.tree.flatten(tree)
+    found = states.flat(named(jax.tree.unflatten(structure, [np.int32(number) for number in range(len(leaves))])))
+    return sorted(found, key=found.get)
+
+
 def _raw(x):
     """A random key as the integers that it is of, an array or its shape."""
     if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
@@ -260,26 +271,39 @@ def _raw(x):
     return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=x.sharding)
 
 
-def _typed(x, like):
+def typed(x, like):
     """The inverse of `_raw`."""
     if not jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         return x
     return jax.random.wrap_key_data(x, impl=jax.random.key_impl(like))
 
 
-def _write_tensors(path, tensors):
+def write_tensors(path, tensors):
     """A safetensors file, by process 0, renamed when it is whole."""
     whole = lambda x: x if x.is_fully_addressable else multihost_utils.process_allgather(x, tiled=True)
     host = {name: np.asarray(whole(_raw(x))) for name, x in tensors.items()}
     if jax.process_index() == 0:
         part = path.with_suffix(".part")
-        safetensors.numpy.save_file(host, part)
+        part.write_bytes(safetensors.numpy.save(host))  # `save_file` would let nobody else read it.
         part.replace(path)
 
 
 def folder(workdir):
-    """The folder of a run as it was given."""
-    return pathlib.Path(workdir).expanduser()
+    """The folder of a run as it was given; of `zoo/NAME`, unless there is such a folder here, the zoo's entry."""
+    path = pathlib.Path(workdir).expanduser()
+    return ZOO / path.name if path.parent == pathlib.Path("zoo") and not path.exists() else path
+
+
+def is_packed(workdir):
+    """Is it an entry of the zoo, or a copy of one, which can be used but not trained on?"""
+    path = folder(workdir)
+    return path.resolve().parent == ZOO.resolve() or (path / PACKED).exists()
+
+
+def results(workdir):
+    """Where the evaluation of a run writes: its folder; of an entry of the zoo, `runs/zoo/NAME`."""
+    path = folder(workdir)
+    return pathlib.Path("runs", "zoo", path.name) if is_packed(workdir) else path
 
 
 def refuse_another(workdir, experiment):
@@ -293,6 +317,11 @@ def refuse_another(workdir, experiment):
       InputError: `workdir` holds another experiment; names the fields that differ.
     """
     workdir = pathlib.Path(workdir)
+    if is_packed(workdir):
+        raise InputError(
+            f"workdir {str(workdir)!r} is an entry of the zoo, which cannot be trained on; choose another --workdir, "
+            "and --config.init.NETWORK=zoo/NAME to begin with its weights"
+        )
     if (workdir / "config.json").exists():
         old = dict(fields(load_config(workdir)))
         new = dict(fields(experiment.config))
@@ -338,7 +367,7 @@ def claim(workdir, experiment, changed=(), step=0):
             if changed:
                 more = [{"step": step, "field": name, "was": was, "is": now} for name, (was, now) in changed.items()]
                 _write_json(workdir / CHANGES, [*changes(workdir), *more])
-            _write_json(workdir / "config.json", {"format": migrate.FORMAT, **json.loads(experiment.config.to_json())})
+            write_config(workdir, experiment.config)
     except OSError as error:
         raise InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})") from error
 
@@ -368,16 +397,25 @@ def examples_seen(workdir, experiment, step):
     return seen + (step - begun) * experiment.train.batch_size
 
 
+def write_config(folder, config):
+    """Writes a run's config.json."""
+    _write_json(folder / "config.json", {"format": migrate.FORMAT, **json.loads(config.to_json())})
+
+
 def load_config(workdir):
     """The resolved config of a run.
 
     Raises:
       InputError: `workdir` holds none.
     """
-    path = pathlib.Path(workdir) / "config.json"
+    path = folder(workdir) / "config.json"
     try:
         record = json.loads(path.read_text())
     except FileNotFoundError:
+        if path.parent.parent == ZOO:
+            known = [f"zoo/{entry.parent.name}" for entry in ZOO.glob(f"*/{path.name}")]
+            name = f"zoo/{path.parent.name}"
+            raise InputError(f"there is no {name!r}{nearest(name, known)}") from None
         raise InputError(
             f"workdir {str(workdir)!r} holds no run: there is no {path.name} in it"
         ) from None

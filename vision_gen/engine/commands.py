@@ -1,9 +1,11 @@
 """What the entry points share: flags, clear errors, progress bars, tables."""
 
 import ast
+import importlib
 import logging
 import os
 import pathlib
+import shlex
 import sys
 
 from absl import app, flags
@@ -13,6 +15,9 @@ import tqdm
 
 from vision_gen import settings
 from vision_gen.errors import InputError, LostProcessError, NonFiniteError
+from vision_gen.settings import nearest
+
+CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 
 _configs = []  # Names of the flags that name a config.
 # Flags that ask for help.
@@ -20,9 +25,43 @@ HELP = ("--help", "-help", "-h", "-?", "--helpshort", "--helpfull")
 
 
 def define_config(name, help_text):
-    """A flag for a config file whose fields can be overridden: --config.train.steps=100."""
+    """A flag for a config, a file or the name of one that ships, whose fields can be set: --config.train.steps=100."""
     _configs.append(name)
-    return config_flags.DEFINE_config_file(name, None, help_text, lock_config=True)
+    holder = config_flags.DEFINE_config_file(name, None, help_text, lock_config=True)
+    parser = flags.FLAGS[name].parser
+    parse = parser.parse
+    parser.parse = lambda given: parse(_config_file(given))
+    return holder
+
+
+def _config_file(given):
+    """The file of a config that is given by a path or, without folder and suffix, by the name of one that ships."""
+    if not given.isidentifier():
+        return given
+    known = _shipped()
+    if given not in known:
+        raise InputError(f"no config that ships is called so{nearest(given, known)} (a file is given by its path)")
+    return str(CONFIGS / f"{given}.py")
+
+
+def _shipped():
+    return sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
+
+
+def training_command(config):
+    """The command that trains a config: the nearest that ships, and what differs; "" if none is of its system."""
+    from vision_gen.engine import checkpoints as ckpt
+
+    ours = {name: value for name, value in ckpt.fields(config) if not name.startswith("origin.")}
+    found = []
+    for name in _shipped():
+        theirs = dict(ckpt.fields(importlib.import_module(f"vision_gen.configs.{name}").get_config()))
+        if ours["system"] == theirs["system"] and set(ours) == set(theirs):
+            found.append([f"--config={name}", f"--workdir=runs/{name}"])
+            different = [field for field in ours if ours[field] != theirs[field]]
+            values = (tuple(v) if isinstance(v := ours[field], list) else v for field in different)
+            found[-1] += [f"--config.{field}={value}" for field, value in zip(different, values)]
+    return shlex.join(["vision-gen", "train", *min(found, key=len)]) if found else ""
 
 
 def run(main):
@@ -83,10 +122,8 @@ def _help():
         if flag.value is not None:
             lines += ["", f"Fields, to be set as --{flag.name}.seed=1:", *_fields(flag.value, flag.name)]
             continue
-        folders = [folder / "configs" for folder in pathlib.Path(sys.argv[0]).resolve().parents[:2]]
-        files = sorted(file for folder in folders for file in folder.glob("*.py"))
-        lines += ["", f"Configs; --{flag.name}=FILE --help shows the fields of one:"]
-        lines += [f"  configs/{file.name:<24} {_first_line(file)}" for file in files]
+        lines += ["", f"Configs; --{flag.name}=NAME --help shows the fields of one:"]
+        lines += [f"  {name:<24} {_first_line(CONFIGS / f'{name}.py')}" for name in _shipped()]
     return lines
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from vision_gen.data import images as image_files
 from vision_gen.data import paired
+from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import distances, report
 from vision_gen.errors import InputError
 from vision_gen.figures import page, sheets
@@ -199,11 +200,11 @@ def compare_runs(workdirs, output, split="test"):
     """
     of, figures = {}, {}
     for workdir in map(str, workdirs):
-        evaluations = report.read(workdir)
+        evaluations = report.read(ckpt.results(workdir))
         found = [evaluation["of"] for evaluation in evaluations if evaluation["of"].get("split") == split]
         if not found:
             command = f"eval.py --workdir={workdir}" + ("" if split == "test" else f" --split={split}")
-            raise InputError(f"{workdir}/{report.NAME} has nothing of the split {split!r}; run {command} first")
+            raise InputError(f"{ckpt.results(workdir)}/{report.NAME} has nothing of the split {split!r}; run {command} first")
         of[workdir], figures[workdir] = found[-1], report.figures(evaluations, found[-1])
     output = pathlib.Path(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -228,7 +229,7 @@ def _samples_of_runs(runs, split):
     """A sheet of what the runs have made of the same examples, or None where there is nothing in common."""
     samples = []
     for run in runs:
-        path = pathlib.Path(run, "samples", f"{split}.npz")
+        path = ckpt.results(run) / "samples" / f"{split}.npz"
         if not path.exists():
             log.info("%s has no samples", run)
             return None
@@ -247,7 +248,7 @@ def _samples_of_runs(runs, split):
 
 def _curves_of_runs(runs):
     """The curves that all runs have, as of `figures.page.write`; a level that they share stands once."""
-    every = [report.curves_of_run(run) for run in runs]
+    every = [report.curves_of_run(ckpt.folder(run)) for run in runs]
     curves = collections.defaultdict(dict)
     for title in every[0]:
         if not all(title in found for found in every):

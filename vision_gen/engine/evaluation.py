@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from vision_gen import data
+from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import distances, facts, report, use
 from vision_gen.errors import InputError
 from vision_gen.figures import sheets
@@ -24,22 +25,24 @@ def evaluate_run(
     features="efficientnet-lite0",
     weights=None,
     resize="clean",
+    output=None,
     progress=report.no_progress,
 ):
     """Held-out figures of a run, its sample sheet, and a page that shows them.
 
     Adds to `metrics.json`, and writes `report.html`, `samples/SPLIT.png`, its pictures alone as
-    `samples/SPLIT.npz`, and what `System.figures` draws into `workdir`; of other splits than "test", the names of
+    `samples/SPLIT.npz`, and what `System.figures` draws into `output`; of other splits than "test", the names of
     pages and pictures have the split's.
 
     Args:
-      workdir: as given to `train.py`.
+      workdir: as given to `train.py`, or "zoo/NAME".
       checkpoint: "best", "last", or a step.
       split: "test", "val", "train" or a name in `config.evaluations`.
       metrics: names of `extract.DISTANCES`, of `distances.PAIRED` and of what `System.evaluate` and `System.summarise`
         give; by default all of the last two.
       features, weights, resize: network of the distances, file of its weights (by default the published
         ones) and protocol; see `extract.Extractor`.
+      output: a folder; by default the run's, of an entry of the zoo `runs/zoo/NAME`.
       progress: function of a label that gives a function of (done, total).
 
     Returns:
@@ -72,13 +75,13 @@ def evaluate_run(
             of_set = {"mean": figures[name], "what": what, "images": len(source)}
             entries[name] = distances.mean(values[name], what) if name in values else of_set
     if between or paired:
-        found, truth, output = _outputs(
+        found, truth, made = _outputs(
             model, source, compare, extractor, of["fingerprint"], progress("comparing images")
         )
         entries |= {name: distances.mean(value, phrases[name]) for name, value in found.items()}
         if between:
-            entries |= distances.entries(between, truth, output, extractor)
-    folder = pathlib.Path(workdir)
+            entries |= distances.entries(between, truth, made, extractor)
+    folder = pathlib.Path(output or ckpt.results(workdir))
     pictures = {}
     if model.columns:
         pictures["samples"] = folder / "samples" / f"{split}.png"
@@ -91,7 +94,7 @@ def evaluate_run(
         sheets.save(pictures[name], image)
     title = f"{folder.name}: {model.config.system}"
     shown = {name: (path, system.legends.get(name, "")) for name, path in pictures.items()}
-    written = report.write(folder, title, of, entries, shown, report.curves_of_run(folder), split)
+    written = report.write(folder, title, of, entries, shown, report.curves_of_run(ckpt.folder(workdir)), split)
     return {report.label(*item): item[1]["mean"] for item in entries.items()}, [*written, *pictures.values()]
 
 

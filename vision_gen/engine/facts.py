@@ -6,6 +6,7 @@ import pathlib
 import jax
 
 from vision_gen import data
+from vision_gen.engine import checkpoints as ckpt
 from vision_gen.errors import InputError
 
 NAME = "facts.json"
@@ -33,11 +34,15 @@ def check_classes(source, trained, section):
 
 def keep(workdir, source):
     """Writes the facts of a run's training source into its folder."""
-    if jax.process_index():
-        return
+    if not jax.process_index():
+        write(workdir, of_source(source))
+
+
+def write(workdir, facts):
+    """Writes facts into a folder."""
     path = pathlib.Path(workdir) / NAME
     part = path.with_name(f"{NAME}.part")
-    part.write_text(json.dumps(of_source(source), indent=1) + "\n")
+    part.write_text(json.dumps(facts, indent=1) + "\n")
     part.replace(path)
 
 
@@ -46,7 +51,7 @@ def load(workdir, experiment):
 
     Runs from before facts were kept have those of their data set, where it can be opened.
     """
-    path = pathlib.Path(workdir) / NAME
+    path = ckpt.folder(workdir) / NAME
     try:
         found = json.loads(path.read_text())
         return {"classes": tuple(found["classes"]), "cameras": found["cameras"]}

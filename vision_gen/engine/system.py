@@ -234,8 +234,12 @@ def load_class(name):
     )
 
 
-def build(experiment):
+def build(experiment, only=None):
     """The system of an experiment, with weights drawn from its seed.
+
+    Args:
+      experiment: an `experiment.Experiment`.
+      only: attributes; it is made without the others that have weights or statistics.
 
     Returns:
       (graphdef, params, rest): static structure and two nested dicts of arrays; `params` by
@@ -250,6 +254,9 @@ def build(experiment):
         raise
     except ValueError as error:
         raise InputError(f"config.model: {error}") from error
+    if only is not None:
+        for name in {path[0] for path, _ in nnx.to_flat_state(nnx.state(system))} - set(only):
+            delattr(system, name)
     graphdef, params, rest = nnx.split(system, nnx.Param, ...)
     return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
 

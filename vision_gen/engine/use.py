@@ -10,6 +10,7 @@ import jax
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import export as export_lib
 from vision_gen.engine import facts as facts_lib
+from vision_gen.engine import packed
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
 from vision_gen.engine import system as systems
@@ -31,7 +32,7 @@ class Model:
     Attributes:
       experiment: the `experiment.Experiment`, of `config`.
       step: of the checkpoint.
-      state: as checkpointed.
+      state: as checkpointed; of an entry of the zoo without optimizers, averages being its parameters.
       facts: what is known of its data; see `engine.facts`.
       tools: {name: `tools.Tool`}.
     """
@@ -76,9 +77,9 @@ class Model:
         """A method (batch, keys) of the system for `count` examples spread over a source."""
         return self._inference.spread(method, self.state, source, count)
 
-    def evaluate(self, source, progress=None):
-        """(figures, values) of a source; see `Inference.evaluate`."""
-        return self._inference.evaluate(self.state, source, progress=progress)
+    def evaluate(self, source, progress=None, limit=None):
+        """(figures, values) of a source, or of its first `limit` examples; see `Inference.evaluate`."""
+        return self._inference.evaluate(self.state, source, limit=limit, progress=progress)
 
     def each(self, method, source, progress=None):
         """A method (batch, keys) of the system for every example of a source, a batch at a time."""
@@ -153,7 +154,7 @@ def load(workdir, checkpoint="best"):
     """A trained system from a run's folder.
 
     Args:
-      workdir: as given to `train.py`.
+      workdir: as given to `train.py`, or "zoo/NAME".
       checkpoint: "best", "last", or the number of a step.
 
     Returns:
@@ -164,14 +165,20 @@ def load(workdir, checkpoint="best"):
     """
     workdir = ckpt.folder(workdir)
     experiment = _alone(ckpt.load_config(workdir))
-    if not (workdir / "checkpoints").is_dir():
-        raise InputError(f"{workdir} has no checkpoints yet")
-    manager = ckpt.Checkpoints(workdir, experiment, read_only=True)
-    step = manager.chosen(checkpoint)
     parallel = parallel_lib.Parallel(experiment)
-    graphdef, target = states.place_state(experiment, parallel, abstract=True)
-    state = manager.restore(step, target)
-    manager.close()
+    if ckpt.is_packed(workdir):
+        graphdef, state = packed.load(workdir, experiment, parallel)
+        step = int(state["step"])
+        if checkpoint not in ("best", "last", str(step), step):
+            raise InputError(f"{workdir} has one checkpoint, of step {step}; got {checkpoint!r}")
+    else:
+        if not (workdir / "checkpoints").is_dir():
+            raise InputError(f"{workdir} has no checkpoints yet")
+        manager = ckpt.Checkpoints(workdir, experiment, read_only=True)
+        step = manager.chosen(checkpoint)
+        graphdef, target = states.place_state(experiment, parallel, abstract=True)
+        state = manager.restore(step, target)
+        manager.close()
     facts = facts_lib.load(workdir, experiment)
     return Model(experiment, step, state, facts, Inference(experiment, graphdef, parallel))
 

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import experiment as experiments
+from vision_gen.engine import packed
 from vision_gen.errors import InputError
 from vision_gen.pretrained import named
 from vision_gen.pretrained import weights as published
@@ -81,14 +82,14 @@ def _run(source):
     """(folder of a run, network in it or "") where a source names a run, else None."""
     folder, _, attribute = source.partition(":")
     path = ckpt.folder(folder)
-    return (path, attribute) if (path / "config.json").is_file() else None
+    return (path, attribute) if (path / "config.json").is_file() or path.parent == ckpt.ZOO else None
 
 
 def _origin(name, source):
     path, attribute = _run(source)
     config = ckpt.load_config(path)
     return dict(
-        run=str(path),
+        run=source.partition(":")[0],
         attribute=attribute or name,
         system=config.system,
         model=config.model.to_dict(),
@@ -122,13 +123,17 @@ def _read(experiment, attribute, source, network):
 def _of_run(path, attribute, name):
     """A network of another run, as that run uses it."""
     attribute = attribute or name
-    other = experiments.Experiment(ckpt.load_config(path))
-    manager = ckpt.Checkpoints(path, other, read_only=True)
-    try:
-        step = manager.chosen("best")
-        raw = manager.raw(step)
-    finally:
-        manager.close()
+    config = ckpt.load_config(path)
+    if ckpt.is_packed(path):
+        raw = packed.read(path)
+        step = raw["step"]
+    else:
+        manager = ckpt.Checkpoints(path, experiments.Experiment(config), read_only=True)
+        try:
+            step = manager.chosen("best")
+            raw = manager.raw(step)
+        finally:
+            manager.close()
     tensors = {}
     for part in ("params", "rest", "ema"):  # Averages replace the parameters that they are of.
         for full, value in raw.items():

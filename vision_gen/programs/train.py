@@ -1,0 +1,21 @@
+"""Trains a system: python train.py --config=configs/scft_openmoji.py --workdir=runs/x.
+
+`vision-gen train --config=scft_openmoji --workdir=runs/x` is the same where the package is installed. Fields of the
+config are set as --config.train.steps=2000. The same command again goes on from the last checkpoint.
+"""
+
+from absl import app, flags
+
+from vision_gen.engine import commands
+
+_CONFIG = commands.define_config("config", "The experiment: a file, or the name of one in configs/.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}")
+    from vision_gen.engine import loop
+
+    loop.train(_CONFIG.value, _WORKDIR.value)
