@@ -32,4 +32,4 @@ def test_it_says_what_there_is(tmp_path):
         done = vision_gen(tmp_path, *arguments)
         assert done.returncode == 2 and done.stderr.startswith("usage: vision-gen train ... or vision-gen eval")
     done = vision_gen(tmp_path, "eval", "--help")
-    assert "Evaluates a run" in done.stdout and "--workdir: Folder of the run" in done.stdout
+    assert "Evaluates a run" in done.stdout and "--workdir          Folder of the run" in done.stdout

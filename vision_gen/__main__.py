@@ -24,15 +24,11 @@ def run(name, words=0):
       words: of the command line that come before the program's arguments.
     """
     memory.restart()  # Before anything long is imported.
-    from absl import flags
-
     from vision_gen.engine import commands
 
     program = importlib.import_module(f"vision_gen.programs.{name}")
     # What --help shows is of the main module.
     sys.modules["__main__"].__doc__ = program.__doc__
-    for flag in flags.FLAGS.get_key_flags_for_module(program):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     return commands.run(lambda argv: program.main([argv[0], *argv[1 + words :]]))
 
 

@@ -17,7 +17,7 @@ def train(*arguments):
 def test_help_lists_the_configs_and_the_fields_of_one():
     result = train("--help")
     assert result.returncode == 0 and not result.stderr
-    (line,) = [line for line in result.stdout.splitlines() if "configs/vit_digits.py" in line]
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("  vit_digits ")]
     assert line.endswith("A small ViT on scikit-learn's bundled digits: two minutes on two CPU cores.")
     assert "--workdir          Folder for everything that the run makes." in result.stdout
     result = train("--config=configs/vit_digits.py", "--config.train.steps=7", "--help")

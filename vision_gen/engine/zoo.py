@@ -24,7 +24,7 @@ MEGABYTE = 10**6
 # Of weights: of an entry, and of all.
 LARGEST, LARGEST_TOGETHER = 6 * MEGABYTE, 60 * MEGABYTE
 # Examples of the sheet, and the first so many of the test split whose figures are kept apart, to be checked quickly.
-SHEET, FIRST = 24, 8
+SHEET, FIRST = 6, 8
 
 
 def listing():
@@ -120,7 +120,7 @@ def _measured(model, progress):
         "figures": figures,
         "first": first_figures(model),
     }
-    return record, model.sheet(source, SHEET) if model.columns else None
+    return record, sheets.sheet(*model.samples(source, SHEET)) if model.columns else None
 
 
 def _weights(folder):
