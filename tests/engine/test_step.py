@@ -300,7 +300,35 @@ def test_averages_are_taken_after_all_turns_by_half_life_with_a_ramp():
         assert float(state["ema"]["critic"]["w"]) == pytest.approx(average, rel=1e-3)
     assert half_life == 40.0
     assert set(state["ema"]) == {"critic"}
-    assert float(states.ema_params(state)["critic"]["w"]) == pytest.approx(average, rel=1e-3)
+    assert float(states.averaged(state)[0]["critic"]["w"]) == pytest.approx(average, rel=1e-3)
+
+
+class NormalisedDuel(Duel):
+    """The maker keeps running statistics, among them an integer."""
+
+    def __init__(self, experiment, *, rngs):
+        super().__init__(experiment, rngs=rngs)
+        self.maker["mean"], self.maker["steps"] = nnx.BatchStat(jnp.zeros(())), nnx.BatchStat(jnp.zeros((), jnp.int32))
+
+    def forward(self, batch, now):
+        self.maker["mean"][...] = self.maker["w"][...]
+        self.maker["steps"][...] += 1
+        return super().forward(batch, now)
+
+
+def test_running_statistics_are_averaged_with_the_parameters_that_they_are_of():
+    """Those of the last step alone would not fit averaged parameters: outputs of batch norms would be off."""
+    _, state, step = duel(NormalisedDuel, players={"maker": dict(ema_half_life=40.0, ema_ramp=0.0)})
+    average, decay = 0.0, 0.5 ** (4 / 40)
+    for number in range(20):
+        seen = weights(state)["maker"]
+        state, _ = step(state, BATCH)
+        average += (1 - decay) * (seen - average)
+    assert float(state["rest"]["maker"]["mean"]) == pytest.approx(seen)
+    rest = states.averaged(state)[1]
+    assert float(rest["maker"]["mean"]) == pytest.approx(average, rel=1e-4) and abs(average - seen) > 0.1
+    assert int(rest["maker"]["steps"]) == 20
+    assert float(rest["frozen"]["seen"]) == float(state["rest"]["frozen"]["seen"])
 
 
 def test_without_a_ramp_the_half_life_counts_from_the_start():

@@ -36,8 +36,7 @@ class Inference:
                 compiler_options=self.compiler_options,
             )
         batch = self._parallel.inference_batch(batch)
-        params = states.ema_params(state)
-        return jax.device_get(self._functions[method](params, state["rest"], batch, keys_seed))
+        return jax.device_get(self._functions[method](*states.averaged(state), batch, keys_seed))
 
     def _function(self, method):
         def function(params, rest, batch, seed):
@@ -49,8 +48,7 @@ class Inference:
 
     def shapes(self, method, state, batch):
         """Shapes of `method`'s result, without computing it."""
-        params = states.ema_params(state)
-        return jax.eval_shape(self._function(method), params, state["rest"], batch, 0)
+        return jax.eval_shape(self._function(method), *states.averaged(state), batch, 0)
 
     def figure_names(self, state, source):
         """Names of the figures that `evaluate` gives, without computing them."""

@@ -51,6 +51,8 @@ def names(found, expected):
             chosen[name] = name
         elif part == "ema":  # Under the player's name first.
             chosen |= {name: old for old in found if old.startswith("ema/") and old.partition("/")[2].partition("/")[2] == rest}
+        elif part == "ema_rest":  # Running statistics had no averages.
+            chosen |= {name: old for old in [f"rest/{rest}"] if old in found}
         elif part == "optimizers":  # Inside a chain of optax.
             key, _, leaf = rest.partition("/")
             ending = [old for old in found if old.startswith(f"optimizers/{key}/") and old.endswith(leaf)]

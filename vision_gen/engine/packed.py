@@ -26,11 +26,8 @@ def write(folder, model):
     methods += [f"{name}{part}" for name in model.tools for part in ("", "_begin", "_advance", "_preview", "_finish")]
     read = mentioned(model.experiment.system, methods)
     kept = lambda tree: {name: value for name, value in tree.items() if name in read}
-    tree = {
-        "step": model.state["step"],
-        "params": kept(states.ema_params(model.state)),
-        "rest": kept(model.state["rest"]),
-    }
+    params, rest = states.averaged(model.state)
+    tree = {"step": model.state["step"], "params": kept(params), "rest": kept(rest)}
     packed = lambda x: x.astype(jnp.bfloat16) if jnp.issubdtype(x.dtype, jnp.floating) else x
     ckpt.write_tensors(folder / ckpt.PACKED, {name: packed(x) for name, x in states.flat(ckpt.named(tree)).items()})
 
@@ -106,4 +103,4 @@ def load(folder, experiment, parallel):
         ckpt.typed(jax.device_put(found[name].astype(expected[name].dtype), expected[name].sharding), leaf)
         for name, leaf in zip(ckpt.leaf_names(like), jax.tree.leaves(like), strict=True)
     ]
-    return graphdef, {**jax.tree.unflatten(jax.tree.structure(like), placed), "optimizers": {}, "ema": {}}
+    return graphdef, {**jax.tree.unflatten(jax.tree.structure(like), placed), **dict.fromkeys(("optimizers", "ema", "ema_rest"), {})}

@@ -17,7 +17,7 @@ def init_state(experiment, weights=None):
 
     Returns:
       (graphdef, state) with state's keys `step`, `params`, `rest` (running statistics), `optimizers`
-      (by `optimizers.key`) and `ema` (averages, by attribute).
+      (by `optimizers.key`), `ema` and `ema_rest` (averages of parameters and of running statistics, by attribute).
     """
     graphdef, params, rest = systems.build(experiment)
     for name, tensors in (weights or {}).items():
@@ -32,9 +32,14 @@ def init_state(experiment, weights=None):
         "params": params,
         "rest": rest,
         "optimizers": {key: transform.init(pick(params, modules)) for key, (modules, transform) in chosen.items()},
-        "ema": {name: jax.tree.map(jnp.copy, params[name]) for name in averaged_modules(experiment)},
+        "ema": _copies(params, averaged_modules(experiment)),
+        "ema_rest": _copies(rest, averaged_modules(experiment)),
     }
     return graphdef, state
+
+
+def _copies(tree, names):
+    return {name: jax.tree.map(jnp.copy, tree[name]) for name in names if name in tree}
 
 
 def place_state(experiment, parallel, weights=None, *, abstract=False):
@@ -92,9 +97,9 @@ def joined(state, apart):
     return {**state, "params": params, "rest": rest}
 
 
-def ema_params(state):
-    """Parameters for sampling: the moving average of a network where one is kept."""
-    return {**state["params"], **state["ema"]}
+def averaged(state):
+    """(parameters, running statistics) for sampling: the moving averages of a network where they are kept."""
+    return {**state["params"], **state["ema"]}, {**state["rest"], **state["ema_rest"]}
 
 
 def pick(params, modules):

@@ -240,25 +240,28 @@ class Step:
             rest, unequal = averaged(rest, self._axis)
         frozen = states.frozen(self._experiment, state["params"])
         rest = {**rest, **{name: begun["rest"][name] for name in frozen if name in rest}}
-        return {
-            **state,
-            "rest": rest,
-            "ema": self._averages(state),
-            "step": state["step"] + 1,
-        }, unequal
+        state = {**state, "rest": rest}
+        return {**state, **self._averages(state), "step": state["step"] + 1}, unequal
 
     def _averages(self, state):
-        """Moving averages of parameters by half-life in examples (Karras et al. 2020)."""
-        batch_size, averages = self._experiment.train.batch_size, dict(state["ema"])
+        """Moving averages of parameters by half-life in examples (Karras et al. 2020).
+
+        Running statistics are of the parameters as they are, so theirs go with them. What is no float stays as it is.
+        """
+        batch_size = self._experiment.train.batch_size
+        averages = {"ema": dict(state["ema"]), "ema_rest": dict(state["ema_rest"])}
         for module, settings in states.averaged_modules(self._experiment).items():
             half_life = settings.ema_half_life
             if settings.ema_ramp:  # Short at first, so that the start is forgotten.
                 seen = state["step"].astype(jnp.float32) * batch_size
                 half_life = jnp.minimum(half_life, settings.ema_ramp * seen)
             decay = 0.5 ** (batch_size / jnp.maximum(half_life, 1e-8))
-            averages[module] = jax.tree.map(
-                lambda old, new: old + (1 - decay) * (new - old), averages[module], state["params"][module]
+            moved = lambda old, new, decay=decay: (
+                old + (1 - decay) * (new - old) if jnp.issubdtype(new.dtype, jnp.floating) else new
             )
+            for average, of in (("ema", "params"), ("ema_rest", "rest")):
+                if module in averages[average]:
+                    averages[average][module] = jax.tree.map(moved, averages[average][module], state[of][module])
         return averages
 
 

@@ -54,10 +54,8 @@ class Model:
 
     @functools.cached_property
     def _runner(self):
-        params = states.ema_params(self.state)
-        return tools_lib.Runner(
-            self._inference.graphdef, params, self.state["rest"], self._inference.compiler_options
-        )
+        weights = states.averaged(self.state)
+        return tools_lib.Runner(self._inference.graphdef, *weights, self._inference.compiler_options)
 
     def __call__(self, *arguments, **named):
         """Calls the first of `tools`."""
@@ -67,7 +65,7 @@ class Model:
 
     def system(self):
         """The `System` as it is used: averaged parameters and running statistics."""
-        return nnx.merge(self._inference.graphdef, states.ema_params(self.state), self.state["rest"], copy=True)
+        return nnx.merge(self._inference.graphdef, *states.averaged(self.state), copy=True)
 
     def export(self, format, output):
         """Writes the networks in a published format; see `engine.export.write`."""

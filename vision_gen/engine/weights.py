@@ -135,7 +135,7 @@ def _of_run(path, attribute, name):
         finally:
             manager.close()
     tensors = {}
-    for part in ("params", "rest", "ema"):  # Averages replace the parameters that they are of.
+    for part in ("params", "rest", "ema", "ema_rest"):  # Averages replace what they are of.
         for full, value in raw.items():
             if full.startswith(f"{part}/{attribute}/"):
                 tensors[full.removeprefix(f"{part}/{attribute}/")] = value
