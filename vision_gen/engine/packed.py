@@ -103,4 +103,4 @@ def load(folder, experiment, parallel):
         ckpt.typed(jax.device_put(found[name].astype(expected[name].dtype), expected[name].sharding), leaf)
         for name, leaf in zip(ckpt.leaf_names(like), jax.tree.leaves(like), strict=True)
     ]
-    return graphdef, {**jax.tree.unflatten(jax.tree.structure(like), placed), **dict.fromkeys(("optimizers", "ema", "ema_rest"), {})}
+    return graphdef, {**jax.tree.unflatten(jax.tree.structure(like), placed), "optimizers": {}, "ema": {}}

@@ -17,7 +17,8 @@ def init_state(experiment, weights=None):
 
     Returns:
       (graphdef, state) with state's keys `step`, `params`, `rest` (running statistics), `optimizers`
-      (by `optimizers.key`), `ema` and `ema_rest` (averages of parameters and of running statistics, by attribute).
+      (by `optimizers.key`), `ema` and, if there are any, `ema_rest`
+      (averages of parameters and of running statistics, by attribute).
     """
     graphdef, params, rest = systems.build(experiment)
     for name, tensors in (weights or {}).items():
@@ -33,8 +34,9 @@ def init_state(experiment, weights=None):
         "rest": rest,
         "optimizers": {key: transform.init(pick(params, modules)) for key, (modules, transform) in chosen.items()},
         "ema": _copies(params, averaged_modules(experiment)),
-        "ema_rest": _copies(rest, averaged_modules(experiment)),
     }
+    if averages := _copies(rest, averaged_modules(experiment)):
+        state["ema_rest"] = averages  # Absent where there are none: checkpoints from before do not have it.
     return graphdef, state
 
 
@@ -99,7 +101,7 @@ def joined(state, apart):
 
 def averaged(state):
     """(parameters, running statistics) for sampling: the moving averages of a network where they are kept."""
-    return {**state["params"], **state["ema"]}, {**state["rest"], **state["ema_rest"]}
+    return {**state["params"], **state["ema"]}, {**state["rest"], **state.get("ema_rest", {})}
 
 
 def pick(params, modules):

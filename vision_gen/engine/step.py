@@ -249,7 +249,7 @@ class Step:
         Running statistics are of the parameters as they are, so theirs go with them. What is no float stays as it is.
         """
         batch_size = self._experiment.train.batch_size
-        averages = {"ema": dict(state["ema"]), "ema_rest": dict(state["ema_rest"])}
+        averages = {name: dict(state[name]) for name in ("ema", "ema_rest") if name in state}
         for module, settings in states.averaged_modules(self._experiment).items():
             half_life = settings.ema_half_life
             if settings.ema_ramp:  # Short at first, so that the start is forgotten.
@@ -260,7 +260,7 @@ class Step:
                 old + (1 - decay) * (new - old) if jnp.issubdtype(new.dtype, jnp.floating) else new
             )
             for average, of in (("ema", "params"), ("ema_rest", "rest")):
-                if module in averages[average]:
+                if module in averages.get(average, {}):
                     averages[average][module] = jax.tree.map(moved, averages[average][module], state[of][module])
         return averages
 
