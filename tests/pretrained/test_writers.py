@@ -1,4 +1,4 @@
-"""What is written in a published format is read back to the last bit, and computes the same in that format's own code."""
+"""What is written in a published format is read back to the last bit, and computes the same in torch."""
 
 import json
 
@@ -51,8 +51,8 @@ averaging = a_vit(pool="gap", positions="sincos")
         (a_vit(), of_vit.read, of_vit.WRITERS["original"], "vit.npz"),
         (averaging, of_vit.read, of_vit.WRITERS["timm"], "vit.safetensors"),
         (averaging, of_vit.read, of_vit.WRITERS["original"], "vit.npz"),
-        (a_unet, of_pix2pix.read_generator, of_pix2pix.GENERATOR_WRITERS["pytorch"], "latest_net_G.pth"),
-        (a_discriminator, of_pix2pix.read_discriminator, of_pix2pix.DISCRIMINATOR_WRITERS["pytorch"], "latest_net_D.pth"),
+        (a_unet, of_pix2pix.read_generator, of_pix2pix.GENERATOR_WRITERS["pytorch"], "G.pth"),
+        (a_discriminator, of_pix2pix.read_discriminator, of_pix2pix.DISCRIMINATOR_WRITERS["pytorch"], "D.pth"),
         (a_field, of_nerf.read, of_nerf.WRITERS["pytorch"], "000070.tar"),
         (a_field, of_nerf.read, of_nerf.WRITERS["jaxnerf"], "checkpoint_70"),
     ],

@@ -38,8 +38,8 @@ def write(model, format, output):
       Paths of the files.
 
     Raises:
-      InputError: there is no such format, or it cannot say what a network is (names the setting), or the output cannot be
-        written.
+      InputError: there is no such format, it cannot say what a network is (names the setting), or the output cannot
+        be written.
     """
     writers = _chosen(model.experiment, format, output)
     output = pathlib.Path(output)
