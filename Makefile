@@ -1,7 +1,7 @@
-# `make demo` trains SCFT on OpenMoji and shows the result; `make test` runs the tests.
-# Both make .venv first. Needs Python 3.11 or newer, git and make.
+# `make demo` trains SCFT on OpenMoji and shows the result; `make test` runs the tests, `make test-slow` those that take
+# minutes. All make .venv first. Needs Python 3.11 or newer, git and make.
 PYTHON ?= python3
-.PHONY: demo test clean
+.PHONY: demo test test-slow clean
 
 demo: .venv/installed
 	.venv/bin/python train.py --config=configs/scft_demo.py --workdir=runs/demo
@@ -9,6 +9,9 @@ demo: .venv/installed
 
 test: .venv/installed-test
 	.venv/bin/python -m pytest
+
+test-slow: .venv/installed-test
+	.venv/bin/python -m pytest -m slow
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vision_gen needs Python 3.11 or newer; set PYTHON=")'
