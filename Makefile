@@ -1,14 +1,17 @@
-# `make demo` trains SCFT on OpenMoji and shows the result; `make test` runs the tests.
+# `make demo` trains SCFT on OpenMoji and shows the result; `make test` runs the tests, `make test-slow` the long ones.
 # Both make .venv first. Needs Python 3.11 or newer, git and make.
 PYTHON ?= python3
-.PHONY: demo test clean
+.PHONY: demo test test-slow clean
 
 demo: .venv/installed
 	.venv/bin/python train.py --config=configs/scft_demo.py --workdir=runs/demo
 	.venv/bin/python eval.py --workdir=runs/demo --checkpoint=last
 
 test: .venv/installed-test
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist=loadfile
+
+test-slow: .venv/installed-test
+	.venv/bin/python -m pytest -m slow
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vision_gen needs Python 3.11 or newer; set PYTHON=")'

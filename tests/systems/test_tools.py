@@ -33,12 +33,10 @@ def direct(model, *arrays):
     names = ("sketch", "reference")
     inputs = {name: colour.from_uint8(jnp.asarray(a))[None] for name, a in zip(names, arrays)}
     inputs["sketch"] = colour.luma(inputs["sketch"])
-    method = lambda system: system.translate(**inputs)
-    from flax import nnx
-
-    state = model.state
-    system = nnx.merge(model._inference.graphdef, {**state["params"], **state["ema"]}, state["rest"], copy=True)
-    return np.asarray(colour.to_uint8(method(system)[0]))
+    found = model.system().translate(**inputs)
+    if model.config.model.colour_layer:
+        found = colour.multiply(found, inputs["sketch"])
+    return np.asarray(colour.to_uint8(found[0]))
 
 
 def test_pix2pix_translates_pictures_of_the_size_that_it_was_trained_at(pix2pix):
