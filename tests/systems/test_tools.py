@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import tiny
 from vision_gen import data
 from vision_gen.engine import system as systems
-from vision_gen.engine import use
+from vision_gen.engine import export, use
 from vision_gen.metrics.phrases import PHRASES
 from vision_gen.ops import colour
 
@@ -85,6 +85,15 @@ def test_systems_without_tools_say_so():
         pass
 
     assert Bare.tools(None, {}) == ()
+
+
+def test_a_generator_that_paints_a_layer_is_exported_with_a_word(tmp_path, caplog, monkeypatch):
+    config = tiny("pix2pix_openmoji")
+    config.model.colour_layer = True
+    monkeypatch.setattr(export.log, "propagate", True)
+    paths = use.untrained(config).export("pytorch", tmp_path)
+    assert [path.name for path in paths] == ["latest_net_D.pth", "latest_net_G.pth"]
+    assert "config.model.colour_layer: the generator paints a layer" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "scft"])
