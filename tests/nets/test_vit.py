@@ -110,8 +110,8 @@ def older(name):
 @pytest.mark.parametrize(
     "size, patch, image",
     [
-        ("Ti", 16, 224),
         ("S", 32, 224),
+        pytest.param("Ti", 16, 224, marks=pytest.mark.slow),
         pytest.param("B", 16, 224, marks=pytest.mark.slow),
         pytest.param("Ti", 16, 384, marks=pytest.mark.slow),
     ],

@@ -95,6 +95,7 @@ def test_fine_tuning_from_a_file_of_timms_names_beats_the_start_from_scratch(tmp
     assert found["top1"] > scratch["top1"] + 0.1, (found, scratch)
 
 
+@pytest.mark.slow
 def test_every_augmentation_together_gives_a_finite_loss():
     config = vit_openmoji.get_config()
     config.model.size = (32, 64, 2, 2)
