@@ -11,7 +11,7 @@ test: .venv/installed-test
 	.venv/bin/python -m pytest -n 2 --dist=loadfile
 
 test-slow: .venv/installed-test
-	.venv/bin/python -m pytest -m slow
+	.venv/bin/python -m pytest -m slow -n 2
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vision_gen needs Python 3.11 or newer; set PYTHON=")'
