@@ -1,5 +1,5 @@
-# `make demo` trains SCFT on OpenMoji and shows the result; `make test` runs the tests, `make test-slow` those that take
-# minutes. All make .venv first. Needs Python 3.11 or newer, git and make.
+# `make demo` trains SCFT on OpenMoji and shows the result; `make test` runs the tests, `make test-slow` the long ones.
+# Both make .venv first. Needs Python 3.11 or newer, git and make.
 PYTHON ?= python3
 .PHONY: demo test test-slow clean
 
@@ -8,10 +8,10 @@ demo: .venv/installed
 	.venv/bin/python eval.py --workdir=runs/demo --checkpoint=last
 
 test: .venv/installed-test
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist=loadfile
 
 test-slow: .venv/installed-test
-	.venv/bin/python -m pytest -m slow
+	.venv/bin/python -m pytest -m slow -n 2
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vision_gen needs Python 3.11 or newer; set PYTHON=")'

@@ -80,7 +80,7 @@ def test_different_drawings_do_not():
     assert glyphs.base_glyph("1F3FB") == "1F3FB"  # The swatch of a skin tone is a drawing.
 
 
-@pytest.mark.parametrize("name,count", [("openmoji", 4495), ("twemoji", 4009)])
+@pytest.mark.parametrize("name,count", [("openmoji", 4495), pytest.param("twemoji", 4009, marks=pytest.mark.slow)])
 def test_every_split_has_all_its_drawings_and_none_of_another(prepared, name, count):
     assert len(SUBJECTS[name]) == len(set(SUBJECTS[name])) == count
     for split in data.SPLITS:

@@ -74,11 +74,12 @@ def test_what_is_written_is_what_is_used(run, tmp_path):
     paths = model.export("both", folder)
     assert paths == [folder / "norm.npz", folder / "painter.npz"] == sorted(folder.iterdir())
     painter, norm = np.load(paths[1]), np.load(paths[0])
-    # Averaged parameters, which by now are others than the parameters; running statistics.
+    # Averages, which by now are others than what they are of.
     for name in ("kernel", "bias"):
         np.testing.assert_array_equal(painter[name], model.state["ema"]["painter"][name])
         assert not np.array_equal(painter[name], model.state["params"]["painter"][name])
-    np.testing.assert_array_equal(norm["mean"], model.state["rest"]["norm"]["mean"])
+    np.testing.assert_array_equal(norm["mean"], model.state["ema_rest"]["norm"]["mean"])
+    assert not np.array_equal(norm["mean"], model.state["rest"]["norm"]["mean"])
     assert np.abs(norm["mean"]).min() > 0 and painter["step"] == 3 and not len(painter["classes"])
 
 

@@ -353,6 +353,7 @@ def test_two_processes_train_save_and_resume(straight, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_other_and_the_run_comes_back_identical(straight, tmp_path):
     folder, _ = straight
     more = [f"--config.train.{f}" for f in ("steps=300", "log_every=100", "sample_every=0", "checkpoint_every=100")]

@@ -75,7 +75,11 @@ def assert_same(history, expected):
             assert got[name] == pytest.approx(want[name], rel=1e-5, abs=1e-5), name
 
 
-@pytest.mark.parametrize("style", parallel_lib.STYLES)
+# pmap, which is there to be compared with, last and long.
+STYLES = [pytest.param(style, marks=[pytest.mark.slow] * (style == "pmap")) for style in parallel_lib.STYLES]
+
+
+@pytest.mark.parametrize("style", STYLES)
 def test_eight_devices_in_every_style_equal_one(config, single, style):
     config = config.copy_and_resolve_references()
     config.parallel.style = style
@@ -92,7 +96,7 @@ def test_fsdp_gives_the_same_and_holds_a_quarter(config, single):
     assert held < single[1] * 0.27
 
 
-@pytest.mark.parametrize("style", ["shard_map", "pmap"])
+@pytest.mark.parametrize("style", STYLES[1:])
 def test_batch_normalisation_sees_the_global_batch(style):
     """Batch statistics as well: the first step's losses agree with one device's."""
     config = tiny("pix2pix_openmoji")

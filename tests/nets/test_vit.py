@@ -107,7 +107,15 @@ def older(name):
     return name
 
 
-@pytest.mark.parametrize("size, patch, image", [("Ti", 16, 224), ("S", 32, 224), ("B", 16, 224), ("Ti", 16, 384)])
+@pytest.mark.parametrize(
+    "size, patch, image",
+    [
+        ("S", 32, 224),
+        pytest.param("Ti", 16, 224, marks=pytest.mark.slow),
+        pytest.param("B", 16, 224, marks=pytest.mark.slow),
+        pytest.param("Ti", 16, 384, marks=pytest.mark.slow),
+    ],
+)
 def test_transformers_weights_give_its_logits_and_gradients(size, patch, image, tmp_path):
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")

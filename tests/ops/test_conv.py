@@ -80,7 +80,9 @@ def test_each_cpu_formulation_is_exact(monkeypatch, face, stride, kernel, paddin
 
 @pytest.mark.parametrize("cached", [10**9, 400_000], ids=["whole", "in parts"])
 @pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((0, 2), (1, 0))])
-@pytest.mark.parametrize("size", [(3, 3), (4, 4), (5, 5), (1, 7), (7, 1)], ids=str)
+@pytest.mark.parametrize(
+    "size", [(3, 3), (4, 4), (1, 7), *(pytest.param(size, marks=pytest.mark.slow) for size in ((5, 5), (7, 1)))], ids=str
+)
 def test_winograds_formulation_is_exact(monkeypatch, size, padding, cached):
     for name in ("GEMM_ROWS", "ADJOINT_GEMM_ROWS", "KERNEL_GEMM_ROWS"):
         monkeypatch.setattr(conv, name, 0)

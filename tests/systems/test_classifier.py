@@ -48,6 +48,7 @@ def test_digits_are_learned_beyond_the_commonest_class(tmp_path):
     assert means["worst_class_top1"] == pytest.approx(recalls.min()) and recalls.min() < means["top1"]
 
 
+@pytest.mark.slow
 def test_openmojis_groups_are_learned_beyond_regression_on_pixels(tmp_path):
     config = vit_openmoji.get_config()
     config.train.update(steps=600, log_every=100, eval_every=0, sample_every=0, checkpoint_every=600)
@@ -94,6 +95,7 @@ def test_fine_tuning_from_a_file_of_timms_names_beats_the_start_from_scratch(tmp
     assert found["top1"] > scratch["top1"] + 0.1, (found, scratch)
 
 
+@pytest.mark.slow
 def test_every_augmentation_together_gives_a_finite_loss():
     config = vit_openmoji.get_config()
     config.model.size = (32, 64, 2, 2)

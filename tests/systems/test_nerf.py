@@ -48,7 +48,7 @@ def field_of(path, config):
     return nnx.to_pure_dict(nnx.state(named.load(pretrained.read, path, field)))
 
 
-@pytest.mark.parametrize("encoding", ["hash", "positional"])
+@pytest.mark.parametrize("encoding", ["hash", pytest.param("positional", marks=pytest.mark.slow)])
 def test_held_out_views_are_learned(encoding, tmp_path):
     config = tiny(encoding)
     loop.train(config, tmp_path)

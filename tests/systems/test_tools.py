@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import tiny
 from vision_gen import data
 from vision_gen.engine import system as systems
-from vision_gen.engine import use
+from vision_gen.engine import export, use
 from vision_gen.metrics.phrases import PHRASES
 from vision_gen.ops import colour
 
@@ -33,12 +33,10 @@ def direct(model, *arrays):
     names = ("sketch", "reference")
     inputs = {name: colour.from_uint8(jnp.asarray(a))[None] for name, a in zip(names, arrays)}
     inputs["sketch"] = colour.luma(inputs["sketch"])
-    method = lambda system: system.translate(**inputs)
-    from flax import nnx
-
-    state = model.state
-    system = nnx.merge(model._inference.graphdef, {**state["params"], **state["ema"]}, state["rest"], copy=True)
-    return np.asarray(colour.to_uint8(method(system)[0]))
+    found = model.system().translate(**inputs)
+    if model.config.model.colour_layer:
+        found = colour.multiply(found, inputs["sketch"])
+    return np.asarray(colour.to_uint8(found[0]))
 
 
 def test_pix2pix_translates_pictures_of_the_size_that_it_was_trained_at(pix2pix):
@@ -87,6 +85,15 @@ def test_systems_without_tools_say_so():
         pass
 
     assert Bare.tools(None, {}) == ()
+
+
+def test_a_generator_that_paints_a_layer_is_exported_with_a_word(tmp_path, caplog, monkeypatch):
+    config = tiny("pix2pix_openmoji")
+    config.model.colour_layer = True
+    monkeypatch.setattr(export.log, "propagate", True)
+    paths = use.untrained(config).export("pytorch", tmp_path)
+    assert [path.name for path in paths] == ["latest_net_D.pth", "latest_net_G.pth"]
+    assert "config.model.colour_layer: the generator paints a layer" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "scft"])

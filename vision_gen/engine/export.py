@@ -1,5 +1,6 @@
 """Writes networks of a system in published formats, as they are used: averaged parameters and running statistics."""
 
+import logging
 import pathlib
 import re
 import tempfile
@@ -7,6 +8,8 @@ import tempfile
 from vision_gen.errors import InputError
 from vision_gen.settings import nearest
 from vision_gen.values import kind
+
+log = logging.getLogger("vision_gen")
 
 
 def lines(named, format, output, others):
@@ -42,6 +45,8 @@ def write(model, format, output):
         be written.
     """
     writers = _chosen(model.experiment, format, output)
+    for note in model.experiment.system.export_notes(model.experiment):
+        log.warning(note)
     output = pathlib.Path(output)
     single = _single(output)
     folder = output.parent if single else output
@@ -51,6 +56,9 @@ def write(model, format, output):
         with tempfile.TemporaryDirectory(dir=folder) as part:
             part = pathlib.Path(part)
             for attribute, writer in writers.items():
+                if not hasattr(system, attribute):  # Entries of the zoo hold what is needed to be used.
+                    log.warning("the %s is not in this entry of the zoo, so it is not written", attribute)
+                    continue
                 name = output.name if single else writer.file.format(step=model.step)
                 writer.write(part / name, getattr(system, attribute), about)
             return [path.replace(folder / path.name) for path in sorted(part.iterdir())]

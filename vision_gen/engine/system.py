@@ -126,6 +126,11 @@ class System(nnx.Module):
         """
 
     @classmethod
+    def export_notes(cls, experiment):
+        """What published formats of its networks leave to those who use them: lines for the log."""
+        return ()
+
+    @classmethod
     def migrate(cls, record):
         """The config of a run of version 0.1, a nested dict, in today's fields."""
         return record

@@ -68,6 +68,11 @@ class Pix2Pix(System):
             raise InputError("config.model.colour_layer is for line drawings; leave it False for pairs")
 
     @classmethod
+    def export_notes(cls, experiment):
+        layer = "config.model.colour_layer: the generator paints a layer; its output is to be multiplied by the drawing"
+        return [layer] if experiment.model.colour_layer else []
+
+    @classmethod
     def tools(cls, experiment, facts):
         # The U-Net's map is one pixel at the size that it was trained at.
         stride = 2 ** int(math.log2(min(experiment.data.resolution)))
