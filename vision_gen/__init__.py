@@ -10,6 +10,34 @@ def load(workdir, checkpoint="best"):
     return use.load(workdir, checkpoint)
 
 
+def train(config, workdir):
+    """Trains an experiment, going on from what is in the folder; see `vision_gen.engine.loop.train`."""
+    from vision_gen.engine import loop
+
+    return loop.train(config, workdir)
+
+
+def evaluate(workdir, checkpoint="best", split="test", **options):
+    """(figures by title, paths of what it has written) of a run; see `vision_gen.engine.evaluation.evaluate_run`."""
+    from vision_gen.engine import evaluation
+
+    return evaluation.evaluate_run(workdir, checkpoint, split, **options)
+
+
+def compare(workdirs, output, split="test"):
+    """{run: {title: figure}} of evaluated runs; see `vision_gen.engine.comparison.compare_runs`."""
+    from vision_gen.engine import comparison
+
+    return comparison.compare_runs(workdirs, output, split)
+
+
+def show_log():
+    """Prints what the package logs, training's progress among it; see `vision_gen.engine.commands.show_log`."""
+    from vision_gen.engine import commands
+
+    commands.show_log()
+
+
 def zoo():
     """The models that ship with the package, {"NAME": what its figures.json says}; `load("zoo/NAME")` opens one."""
     from vision_gen.engine import zoo as zoo_lib

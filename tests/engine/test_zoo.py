@@ -136,7 +136,7 @@ def test_a_network_begins_with_the_weights_of_an_entry(run, entry):
     found, notes = weights.load(weights.with_origins(Experiment(config), ckpt.folder("nowhere")))
     state = vision_gen.load(entry).state
     np.testing.assert_array_equal(found["painter"]["kernel"], state["params"]["painter"]["kernel"])
-    assert notes[0].startswith("painter: 2 tensors of painter of")
+    assert notes[0].startswith(f"painter: 2 tensors of painter of {entry} (checkpoint")
     config.init.painter = "zoo/tauht"
     with pytest.raises(InputError, match="there is no 'zoo/tauht'; did you mean 'zoo/taught'"):
         weights.load(Experiment(config))

@@ -64,6 +64,23 @@ def training_command(config):
     return shlex.join(["vision-gen", "train", *min(found, key=len)]) if found else ""
 
 
+def show_log():
+    """Prints what the package logs, from INFO on, on standard output; called again, it goes to what that is now.
+
+    Libraries that log by absl are silenced: they raise what goes wrong, and what they also log would bury it.
+    """
+    log = logging.getLogger("vision_gen")
+    for handler in [handler for handler in log.handlers if handler.name == "console"]:
+        log.removeHandler(handler)
+    console = logging.StreamHandler(sys.stdout)
+    console.name = "console"
+    console.setLevel(logging.INFO)
+    log.addHandler(console)
+    log.setLevel(logging.INFO)
+    log.propagate = False  # Libraries give the root logger handlers of their own.
+    absl_logging.set_verbosity(absl_logging.FATAL)
+
+
 def run(main):
     """Parses the flags and calls `main(argv)`.
 
@@ -71,14 +88,7 @@ def run(main):
       The exit status: what `main` returns, or 0; 2 where the user can mend it, with one line on stderr that says what;
       3 where training diverged; 4 where another process of the run was lost.
     """
-    console = logging.StreamHandler(sys.stdout)
-    console.setLevel(logging.INFO)
-    log = logging.getLogger("vision_gen")
-    log.addHandler(console)
-    log.setLevel(logging.INFO)
-    log.propagate = False  # Libraries give the root logger handlers of their own.
-    # Libraries raise what goes wrong; what they also log would bury the one line below.
-    absl_logging.set_verbosity(absl_logging.FATAL)
+    show_log()
     sys.unraisablehook = _report_unraisable
     flags.FLAGS.set_gnu_getopt(True)  # Flags may follow what is no flag.
     given = [argument for argument in sys.argv if argument not in HELP]

@@ -100,7 +100,7 @@ def _origin(name, source):
 def _read(experiment, attribute, source, network):
     """A `named.Named` of one source."""
     if _run(source):
-        return _of_run(*_run(source), attribute)
+        return _of_run(source, attribute)
     reader = experiment.system.readers.get(attribute)
     if source in published.FILES:
         path = published.find(source)
@@ -120,8 +120,9 @@ def _read(experiment, attribute, source, network):
     return found
 
 
-def _of_run(path, attribute, name):
+def _of_run(source, name):
     """A network of another run, as that run uses it."""
+    path, attribute = _run(source)
     attribute = attribute or name
     config = ckpt.load_config(path)
     if ckpt.is_packed(path):
@@ -142,4 +143,4 @@ def _of_run(path, attribute, name):
     if not tensors:
         known = sorted({full.split("/")[1] for full in raw if full.startswith("params/")})
         raise InputError(f"the run {str(path)!r} has no network {attribute!r}{nearest(attribute, known)}")
-    return named.Named(f"{attribute} of {path} (checkpoint of step {step})", tensors)
+    return named.Named(f"{attribute} of {source.partition(':')[0]} (checkpoint of step {step})", tensors)
