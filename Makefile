@@ -1,5 +1,5 @@
-# `make demo` trains SCFT on OpenMoji and shows the result; `make test` runs the tests, `make test-slow` the long ones.
-# Both make .venv first. Needs Python 3.11 or newer, git and make.
+# `make demo` trains SCFT on OpenMoji and shows the result; `make test` runs the tests, `make test-slow` those that take
+# minutes. All make .venv first. Needs Python 3.11 or newer, git and make.
 PYTHON ?= python3
 .PHONY: demo test test-slow clean
 
