@@ -293,17 +293,33 @@ def test_a_checkpoint_restores_onto_other_devices(tmp_path):
         assert x.sharding == y.sharding
 
 
-def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "mode,figures,steps,best",
+    [
+        ("max", [5.0, 9.0, 7.0, 6.0], [2, 4], 2),
+        ("min", [5.0, 9.0, 3.0, 6.0], [3, 4], 3),
+        ("max", [5.0, 9.0, NAN, 6.0], [2, 4], 2),
+        ("min", [NAN, 9.0, 3.0, NAN], [3, 4], 3),
+        ("max", [NAN, NAN, NAN, 6.0], [4], 4),
+        ("max", [NAN, NAN, NAN], [3], None),
+    ],
+)
+def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path, mode, figures, steps, best):
     config = toy.get_config()
-    config.train.keep = 1
+    config.train.update(keep=1, best_mode=mode)
     experiment = Experiment(config)
     _, state = states.init_state(experiment)
     manager = ckpt.Checkpoints(tmp_path, experiment)
-    for step, psnr in ((1, 5.0), (2, 9.0), (3, 7.0), (4, 6.0)):
+    for step, psnr in enumerate(figures, 1):
         manager.save(step, state, {"psnr": psnr})
         manager.wait()
-    assert manager.steps() == [2, 4]
-    assert manager.best() == 2
+    for found in (manager, ckpt.Checkpoints(tmp_path, experiment, read_only=True)):
+        assert found.steps() == steps
+        assert found.best() == best
+        assert found.chosen("best") == (best or steps[-1])
 
 
 def pair(folder, workdir, *more):

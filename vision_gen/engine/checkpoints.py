@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import math
 import pathlib
 
 from etils import epath
@@ -54,7 +55,13 @@ class Checkpoints:
     def __init__(self, workdir, experiment, *, read_only=False):
         self._experiment = experiment
         train = experiment.train
-        figure = lambda metrics: metrics[train.best_metric]
+        self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        worst = math.inf if train.best_mode == "min" else -math.inf
+
+        def figure(metrics):
+            value = self._figure(metrics)
+            return worst if math.isnan(value) else value
+
         keep = policies.AnyPreservationPolicy(
             [
                 policies.LatestN(max(train.keep, 1)),
@@ -66,7 +73,6 @@ class Checkpoints:
                 ),
             ]
         )
-        self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
         self._frozen_path = pathlib.Path(workdir) / "frozen.safetensors"
         self._manager = ocp.CheckpointManager(
             epath.Path(self.folder),
@@ -86,8 +92,12 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def best(self):
-        """The step whose validation figure is best, or None without any."""
-        return self._manager.best_step()
+        """The step whose validation figure is best, or None without any; one that is not a number never is."""
+        best = self._manager.best_step()
+        return None if best is None or math.isnan(self._figure(self._manager.metrics(best))) else best
+
+    def _figure(self, metrics):
+        return metrics.get(self._experiment.train.best_metric, math.nan)
 
     def chosen(self, which):
         """The step of a checkpoint called "best", "last" or by its number.
