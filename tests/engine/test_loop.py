@@ -191,6 +191,21 @@ def test_resuming_is_bit_identical(straight, tmp_path):
     assert_identical(state_of(tmp_path / "run", 6), state_of(workdir, 6))
 
 
+def test_a_run_goes_on_from_the_whole_checkpoint_before_a_damaged_one(straight, tmp_path):
+    folder, workdir = straight
+    run = shutil.copytree(workdir, tmp_path / "run")
+    (victim,) = (run / "checkpoints" / "6" / "state" / "d").iterdir()
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+    loop.train(config_of(folder), run)
+    (line,) = [line for line in (run / "train.log").read_text().splitlines() if "damaged" in line]
+    assert f"step 6 is damaged (state/d/{victim.name} is not what was written)" in line
+    assert line.endswith(f"lies in {run}/damaged/6 now; going on from step 3")
+    assert (run / "damaged" / "6" / "state" / "d" / victim.name).read_bytes() == data
+    assert_identical(state_of(run, 6), state_of(workdir, 6))
+
+
 def test_sigterm_saves_and_kill_loses_nothing_finished(straight, tmp_path):
     folder, workdir = straight
     run = tmp_path / "run"

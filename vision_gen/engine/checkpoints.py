@@ -1,9 +1,13 @@
 """Checkpoints: everything a run needs to go on exactly where it was, written in the background."""
 
+import contextlib
 import fnmatch
+import hashlib
 import json
+import logging
 import math
 import pathlib
+import shutil
 
 from etils import epath
 import jax
@@ -16,10 +20,12 @@ from orbax.checkpoint import checkpoint_managers as policies
 import safetensors.numpy
 
 from vision_gen.engine import defaults, migrate
+from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
 from vision_gen.errors import InputError
 from vision_gen.settings import nearest
 
+log = logging.getLogger("vision_gen")
 # Models that ship with the package, each a folder that is opened as a run is, and the file of its weights.
 ZOO = pathlib.Path(__file__).parent.parent / "zoo"
 PACKED = "weights.safetensors"
@@ -37,6 +43,10 @@ FREE_FIELDS = (
     ),
 )
 CHANGES = "changes.json"  # What of them has changed, and at which step.
+# Checksums of the files of a checkpoint, and of frozen networks, as `sha256sum` writes and checks them.
+SUMS = "sha256sums"
+FROZEN_SUMS = "frozen.sha256sums"
+_STATE, _FIGURES = "state", "metrics"  # The folders of a checkpoint that hold them.
 
 
 class Checkpoints:
@@ -44,8 +54,9 @@ class Checkpoints:
 
     Each holds the state (step, parameters, running statistics, averages, optimizer states) and the validation figures
     of that step; which examples come next follows from the step (`examples_seen`).
-    Written to a temporary name and renamed when complete, so that a checkpoint that can be seen
-    is whole. What no player moves is not in them: it is written once, to `frozen.safetensors`.
+    Written to a temporary name with checksums and renamed when complete, so that a checkpoint that can be seen
+    is whole; `damage` says whether it still is. What no player moves is not in them: it is written once, to
+    `frozen.safetensors`.
 
     Args:
       workdir: the run's folder.
@@ -73,7 +84,9 @@ class Checkpoints:
                 ),
             ]
         )
-        self._frozen_path = pathlib.Path(workdir) / "frozen.safetensors"
+        self._frozen_path, self._frozen_sums = self.folder.parent / "frozen.safetensors", self.folder.parent / FROZEN_SUMS
+        # All processes must answer alike, before one of them writes.
+        self._frozen_there = bool(finished(self.folder)) and self._frozen_path.exists() and self._frozen_sums.exists()
         self._manager = ocp.CheckpointManager(
             epath.Path(self.folder),
             options=ocp.CheckpointManagerOptions(
@@ -83,8 +96,10 @@ class Checkpoints:
                 create=not read_only,
                 read_only=read_only,
                 cleanup_tmp_directories=not read_only,
+                lightweight_initialize=read_only,  # Figures that cannot be read are no error before they are needed.
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._write_sums),
             ),
-            item_handlers={"state": ocp.StandardCheckpointHandler()},
+            item_handlers={_STATE: ocp.StandardCheckpointHandler()},
         )
 
     def steps(self):
@@ -93,8 +108,13 @@ class Checkpoints:
 
     def best(self):
         """The step whose validation figure is best, or None without any; one that is not a number never is."""
-        best = self._manager.best_step()
-        return None if best is None or math.isnan(self._figure(self._manager.metrics(best))) else best
+        return next(iter(self._ranked()), None)
+
+    def _ranked(self):
+        """Steps with a validation figure, the best first; of equal ones the later."""
+        figures = {step: self._figure(_figures(self.folder / str(step))) for step in self.steps()}
+        sign = 1 if self._experiment.train.best_mode == "min" else -1
+        return sorted((s for s, value in figures.items() if not math.isnan(value)), key=lambda s: (sign * figures[s], -s))
 
     def _figure(self, metrics):
         return metrics.get(self._experiment.train.best_metric, math.nan)
@@ -102,18 +122,29 @@ class Checkpoints:
     def chosen(self, which):
         """The step of a checkpoint called "best", "last" or by its number.
 
+        Where the best or last is damaged, that is logged, and the next best, or the one before, taken.
+
         Raises:
-          InputError: there is none, or not this one.
+          InputError: there is none, or not this one, or it is damaged.
         """
         steps = self.steps()
         if not steps:
             raise InputError(f"{self.folder.parent} has no finished checkpoint yet")
         if which in ("last", "best"):
-            best = self.best() if which == "best" else None
-            return steps[-1] if best is None else best
-        if str(which).isdigit() and int(which) in steps:
-            return int(which)
-        raise InputError(f'checkpoint must be "best", "last" or one of the steps {steps}, got {which!r}')
+            first = self._ranked() if which == "best" else []
+            steps = [*first, *(step for step in reversed(steps) if step not in first)]
+        elif str(which).isdigit() and int(which) in steps:
+            steps = [int(which)]
+        else:
+            raise InputError(f'checkpoint must be "best", "last" or one of the steps {steps}, got {which!r}')
+        damaged = {}
+        for step in steps:
+            if not (why := damage(self.folder / str(step))):
+                for other, found in damaged.items():
+                    log.warning("checkpoint %s is damaged (%s); that of step %d is taken", self.folder / str(other), found, step)
+                return step
+            damaged[step] = why
+        raise _none_whole(self.folder, damaged)
 
     def save(self, step, state, metrics=None):
         """Starts to write a checkpoint; returns when the state has been copied out.
@@ -125,8 +156,11 @@ class Checkpoints:
         kept, frozen = states.split(self._experiment, state)
         items = ocp.args.Composite(state=ocp.args.StandardSave(named(kept)))
         with self._explained():
-            if frozen and not self._frozen_path.exists():
+            if frozen and not self._frozen_there:
                 write_tensors(self._frozen_path, states.flat(frozen))
+                if jax.process_index() == 0:
+                    _write_sums(self._frozen_sums, [self._frozen_path])
+                self._frozen_there = True
             self._manager.save(step, args=items, metrics=metrics, force=True)
 
     def wait(self):
@@ -156,7 +190,7 @@ class Checkpoints:
         if not old and found == {name: tuple(x.shape) for name, x in whole.items()}:
             abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), target)
             items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-            restored = states.flat(self._manager.restore(step, args=items)["state"])
+            restored = states.flat(self._restored(step, items))
         else:
             chosen = migrate.names(found, whole)
             there = {name: found[old] for name, old in chosen.items()}
@@ -176,9 +210,9 @@ class Checkpoints:
         metadata = self._metadata(step)
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), metadata)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        found = states.flat(jax.device_get(self._manager.restore(step, args=args)["state"]))
+        found = states.flat(jax.device_get(self._restored(step, args)))
         if self._frozen_path.exists():
-            for name, value in safetensors.numpy.load_file(self._frozen_path).items():
+            for name, value in self._saved_frozen().items():
                 attribute, _, rest = name.partition("/")
                 part, _, rest = rest.partition("/")
                 found[f"{part}/{attribute}/{rest}"] = value
@@ -186,8 +220,7 @@ class Checkpoints:
 
     def _read_frozen(self, frozen):
         """{name in the state: array} of the frozen networks, where `frozen` says that they lie."""
-        saved = safetensors.numpy.load_file(self._frozen_path)
-        found = {}
+        saved, found = self._saved_frozen(), {}
         for name, like in states.flat(frozen).items():
             attribute, part, rest = name.split("/", 2)
             if name not in saved or saved[name].shape != _raw(like).shape:
@@ -195,13 +228,48 @@ class Checkpoints:
             found[f"{part}/{attribute}/{rest}"] = jax.device_put(saved[name], like.sharding)
         return found
 
+    def _saved_frozen(self):
+        """What `frozen.safetensors` holds."""
+        try:
+            why = _differing(self._frozen_sums)
+            saved = safetensors.numpy.load_file(self._frozen_path)
+        except (OSError, ValueError, safetensors.SafetensorError) as error:
+            why = str(error)
+        if why:
+            raise InputError(f"the frozen networks of {self.folder.parent} are damaged ({why}); put back a copy")
+        return saved
+
     def close(self):
         with self._explained():
             self._manager.close()
 
+    def _write_sums(self):
+        """Called by Orbax when everything of a checkpoint has been written, before it is renamed."""
+        if jax.process_index() == 0:
+            for folder in self.folder.glob("*.orbax-checkpoint-tmp*"):
+                _write_sums(folder / SUMS, sorted(path for path in folder.glob("*/**/*") if path.is_file()))
+
+    def _restored(self, step, items):
+        with self._readable(step):
+            return self._manager.restore(step, args=items)[_STATE]
+
     def _metadata(self, step):
-        metadata = self._manager.item_metadata(step)["state"]
-        return getattr(metadata, "tree", metadata)
+        with self._readable(step):
+            metadata = self._manager.item_metadata(step)[_STATE]
+            return metadata.tree if hasattr(metadata, "tree") else dict(metadata)
+
+    @contextlib.contextmanager
+    def _readable(self, step):
+        """One error for whatever a damaged checkpoint without checksums makes Orbax raise."""
+        try:
+            yield
+        except jax.errors.JaxRuntimeError:  # Of memory, or of another process.
+            raise
+        except Exception as error:
+            raise InputError(
+                f"checkpoint {self.folder / str(step)} cannot be read ({_root_cause(error)}); without that folder the run "
+                "goes on from the one before"
+            ) from error
 
     def _shapes(self, step):
         return {name: tuple(x.shape) for name, x in states.flat(self._metadata(step)).items()}
@@ -246,6 +314,89 @@ class _Explained:
 def finished(folder):
     """Steps of the finished checkpoints in a folder, ascending; it need not be there."""
     return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+
+
+def whole(workdir):
+    """Finished checkpoints of a run, in search of damaged ones; the states of old ones are not looked at.
+
+    Returns:
+      (steps that are whole, ascending, {step: what is wrong} of the others).
+
+    Raises:
+      InputError: there are some, but none is whole.
+    """
+    folder, found, damaged = pathlib.Path(workdir).absolute() / "checkpoints", [], {}
+    for step in reversed(finished(folder)):
+        why = damage(folder / str(step), (_FIGURES,) if found else (_STATE, _FIGURES))
+        damaged |= {step: why} if why else {}
+        found += [] if why else [step]
+    if damaged and not found:
+        raise _none_whole(folder, damaged)
+    return found[::-1], damaged
+
+
+def _none_whole(folder, damaged):
+    (step, why), *more = damaged.items()
+    others = f"; nor are those of the steps {sorted(step for step, _ in more)}" if more else ""
+    return InputError(f"checkpoint {folder / str(step)} is damaged ({why}){others}")
+
+
+def set_apart(workdir, damaged):
+    """Moves damaged checkpoints of a run, {step: what is wrong}, to its folder `damaged`; returns lines that say so."""
+    parallel_lib.barrier("damaged")  # All have looked.
+    lines = []
+    for step, why in damaged.items():
+        target = pathlib.Path(workdir, "damaged", str(step))
+        lines.append(f"the checkpoint of step {step} is damaged ({why}) and lies in {target} now")
+        if jax.process_index() == 0:
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(exist_ok=True)
+            pathlib.Path(workdir, "checkpoints", str(step)).rename(target)
+    parallel_lib.barrier("set apart")
+    return lines
+
+
+def damage(checkpoint, parts=(_STATE, _FIGURES)):
+    """What is wrong with a finished checkpoint, or None.
+
+    Args:
+      checkpoint: its folder.
+      parts: its folders whose checksums are compared; a checkpoint from before there were any has none.
+    """
+    try:
+        for name in ("_CHECKPOINT_METADATA", f"{_FIGURES}/metrics"):
+            if (checkpoint / name).exists() and not isinstance(json.loads((checkpoint / name).read_bytes()), dict):
+                return f"{name} is no record"
+        return _differing(checkpoint / SUMS, parts)
+    except (OSError, ValueError) as error:
+        return str(error)
+
+
+def _figures(checkpoint):
+    """The validation figures of a checkpoint; {} without any."""
+    path = checkpoint / _FIGURES / "metrics"
+    return json.loads(path.read_text()) if path.exists() and not damage(checkpoint, (_FIGURES,)) else {}
+
+
+def _write_sums(path, files):
+    path.write_text("".join(f"{_sum(file)}  {file.relative_to(path.parent)}\n" for file in files))
+
+
+def _differing(sums, parts=None):
+    """What is wrong with the files whose checksums stand in a file, of these folders beside it; or None."""
+    for line in sums.read_text().splitlines() if sums.exists() else ():
+        digest, _, name = line.partition("  ")
+        if parts is None or name.split("/")[0] in parts:
+            file = sums.parent / name
+            if not file.is_file():
+                return f"{name} is missing"
+            if _sum(file) != digest:
+                return f"{name} is not what was written"
+
+
+def _sum(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _root_cause(error):

@@ -70,7 +70,7 @@ def train(config, workdir):
     parallel = parallel_lib.Parallel(experiment)
     experiment = weights_lib.with_origins(experiment, workdir)
     changed = ckpt.refuse_another(workdir, experiment)
-    begun = ckpt.finished(workdir / "checkpoints")
+    begun, damaged = ckpt.whole(workdir)
     source, held_out = _opened(experiment)
     if begun:
         facts.check_classes(source, facts.load(workdir, experiment)["classes"], "config.data")
@@ -85,6 +85,8 @@ def train(config, workdir):
     facts.keep(workdir, source)
     parallel_lib.barrier("workdir")
     with _log_to(workdir, jax.process_index()):
+        for note in ckpt.set_apart(workdir, damaged) if damaged else ():
+            log.warning("%s; going on from step %d", note, begun[-1])
         for note in (*notes, *_differences(experiment, changed, begun[-1] if begun else 0)):
             log.info(note)
         run = _Run(experiment, workdir, parallel, source, held_out, graphdef, state, inference)
