@@ -10,7 +10,7 @@ from tests.engine import toy
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import state as states
 from vision_gen.engine.experiment import Experiment
-from vision_gen.errors import InputError
+from vision_gen.errors import InputError, NonFiniteError
 
 
 def test_names_come_in_the_order_of_the_leaves():
@@ -79,6 +79,15 @@ def test_sums_are_those_of_sha256sum(two):
     subprocess.run(["sha256sum", "--check", "--strict", ckpt.SUMS], cwd=folder, check=True, capture_output=True)
     listed = {line.split("  ")[1] for line in (folder / ckpt.SUMS).read_text().splitlines()}
     assert {str(name) for name in files_of(workdir, 6)} <= listed
+
+
+@pytest.mark.parametrize("part,attribute", [("params", "painter"), ("ema", "painter"), ("rest", "count")])
+def test_what_is_not_finite_is_not_written(two, tmp_path, part, attribute):
+    _, experiment, state = two
+    bad = {**state, part: {**state[part], attribute: {"kernel": jax.numpy.array([1, float("nan")])}}}
+    with pytest.raises(NonFiniteError, match=f"^step 7: {part}/{attribute}/kernel is not finite, so that it was not saved"):
+        ckpt.Checkpoints(tmp_path, experiment).save(7, bad)
+    assert not ckpt.finished(tmp_path / "checkpoints")
 
 
 def test_old_damage_is_found_where_it_would_stop_the_run(two, tmp_path):

@@ -254,6 +254,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_by_name(straight, tmp_path):
     assert_identical(state_of(tmp_path / "run", 3), before)
 
 
+def test_weights_that_are_not_finite_are_never_saved(straight, tmp_path):
+    folder, _ = straight
+    loop.train(config_of(folder, steps=3), tmp_path / "run")
+    config = config_of(folder, steps=9, checkpoint_every=1, sample_every=0)
+    config.players.painter.learning_rate = 1e39  # The loss is finite once more, at step 4, before the step is taken.
+    with pytest.raises(NonFiniteError, match=r"step 4: (params|ema)/[\w/]+ is not finite \(nor are \d more\), so that it was not"):
+        loop.train(config, tmp_path / "run")
+    assert [int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()] == [3]
+
+
 def test_a_full_disk_is_one_error_and_harms_no_checkpoint(straight, tmp_path):
     folder, _ = straight
     size = "--config.model.ballast=2000000"  # 8 MB.

@@ -22,7 +22,7 @@ import safetensors.numpy
 from vision_gen.engine import defaults, migrate
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
-from vision_gen.errors import InputError
+from vision_gen.errors import InputError, NonFiniteError
 from vision_gen.settings import nearest
 
 log = logging.getLogger("vision_gen")
@@ -152,8 +152,10 @@ class Checkpoints:
         Raises:
           InputError: this or the one before could not be written (a full disk, say); finished
             checkpoints are as they were.
+          NonFiniteError: a parameter, running statistic or average is not finite; nothing is written.
         """
         kept, frozen = states.split(self._experiment, state)
+        _check_finite(step, kept)
         items = ocp.args.Composite(state=ocp.args.StandardSave(named(kept)))
         with self._explained():
             if frozen and not self._frozen_there:
@@ -289,6 +291,23 @@ class Checkpoints:
 
     def _explained(self):
         return _Explained(self.folder)
+
+
+def _check_finite(step, state):
+    """Raises NonFiniteError, with its name, where a network in a state has diverged."""
+    networks = {part: value for part, value in state.items() if part not in ("step", "optimizers")}
+    floats = {name: x for name, x in states.flat(named(networks)).items() if jnp.issubdtype(x.dtype, jnp.inexact)}
+    bad = [name for name, finite in jax.device_get(_finite(floats)).items() if not finite]
+    if bad:
+        raise NonFiniteError(
+            f"step {step}: {bad[0]} is not finite" + f" (nor are {len(bad) - 1} more)" * (len(bad) > 1) + ", so that it "
+            "was not saved. The checkpoints before are intact; a lower learning rate or a clip of the player often helps"
+        )
+
+
+@jax.jit
+def _finite(tensors):
+    return {name: jnp.isfinite(x).all() for name, x in tensors.items()}
 
 
 class _Explained:
