@@ -115,6 +115,65 @@ def test_a_run_that_fails_leaves_no_log_file_open(straight, tmp_path, monkeypatc
     assert not set(opened) & set(loop.log.handlers)
 
 
+def records(workdir):
+    return {path.name: path.read_bytes() for path in workdir.glob("*.json")}
+
+
+@pytest.mark.parametrize("steps", [3, 6, 9])
+def test_a_start_that_fails_leaves_the_record_of_a_run_as_it_was(straight, tmp_path, monkeypatch, steps):
+    """Whatever fails, up to the compiler; nor does one with nothing to do write."""
+    folder, workdir = straight
+    run = shutil.copytree(workdir, tmp_path / "run")
+    config = config_of(folder, steps=steps, batch_size=16)
+    if steps > 6:
+        monkeypatch.setattr(parallel_lib.Parallel, "compile", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            loop.train(config, run)
+    else:
+        assert loop.train(config, run) == {}
+        assert f"nothing to do: step 6 of {steps}" in (run / "train.log").read_text()
+    assert records(run) == records(workdir)
+
+
+def test_a_first_start_with_a_typo_blocks_nothing(straight, tmp_path, monkeypatch):
+    folder, workdir = straight
+    run = tmp_path / "run"
+    wrong = config_of(folder)
+    wrong.model.ballast = 9
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Run, "_advance", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            loop.train(wrong, run)
+    assert ckpt.load_config(run).model.ballast == 9
+    (run / ckpt.CHANGES).write_text('[{"step": 0, "field": "train.batch_size", "was": 2, "is": 8}]')
+    (run / "frozen.safetensors").write_text("of the first start")
+    loop.train(config_of(folder), run)
+    assert ckpt.load_config(run).model.ballast == 8 and not (run / ckpt.CHANGES).exists()
+    assert_identical(state_of(run, 6), state_of(workdir, 6))
+
+
+def test_two_runs_cannot_be_in_one_workdir(straight, tmp_path):
+    folder, _ = straight
+    run = tmp_path / "run"
+    with ckpt.locked(run):
+        before = sorted(run.iterdir())
+        with pytest.raises(InputError, match=rf"run' is in use by another run \(process {os.getpid()} on .+\); choose"):
+            loop.train(config_of(folder), run)
+        assert sorted(run.iterdir()) == before
+    assert not run.exists()
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import time; from vision_gen.engine import checkpoints as c\nwith c.locked({str(run)!r}): print(1, flush=True); time.sleep(99)"],
+        cwd=ROOT, env=environment(), stdout=subprocess.PIPE,
+    )  # fmt: skip
+    process.stdout.readline()
+    with pytest.raises(InputError, match=rf"in use by another run \(process {process.pid} "), ckpt.locked(run):
+        pass
+    process.kill()
+    process.wait()
+    with ckpt.locked(run):
+        pass
+
+
 def test_what_may_change_is_said_and_recorded_with_its_step(straight, tmp_path):
     folder, _ = straight
     run, moved = tmp_path / "run", shutil.copytree(folder, tmp_path / "moved")

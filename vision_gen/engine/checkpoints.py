@@ -1,13 +1,16 @@
 """Checkpoints: everything a run needs to go on exactly where it was, written in the background."""
 
 import contextlib
+import fcntl
 import fnmatch
 import hashlib
 import json
 import logging
 import math
+import os
 import pathlib
 import shutil
+import socket
 
 from etils import epath
 import jax
@@ -46,6 +49,7 @@ CHANGES = "changes.json"  # What of them has changed, and at which step.
 # Checksums of the files of a checkpoint, and of frozen networks, as `sha256sum` writes and checks them.
 SUMS = "sha256sums"
 FROZEN_SUMS = "frozen.sha256sums"
+LOCK = "lock"  # Of a workdir that a run is in; it says which.
 _STATE, _FIGURES = "state", "metrics"  # The folders of a checkpoint that hold them.
 
 
@@ -489,6 +493,8 @@ def results(workdir):
 def refuse_another(workdir, experiment):
     """Refuses a folder that holds another experiment; changes nothing.
 
+    A start that finished no checkpoint leaves nothing that another experiment could spoil.
+
     Returns:
       What differs from the run's last start and may: {field: (what it was, what it is)}, "absent" for what was or is
       not there; {} of a new run.
@@ -502,40 +508,77 @@ def refuse_another(workdir, experiment):
             f"workdir {str(workdir)!r} is an entry of the zoo, which cannot be trained on; choose another --workdir, "
             "and --config.init.NETWORK=zoo/NAME to begin with its weights"
         )
-    if (workdir / "config.json").exists():
-        old = dict(fields(load_config(workdir)))
-        new = dict(fields(experiment.config))
-        different = {
-            name: (old.get(name, "absent"), new.get(name, "absent"))
-            for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name)
-        }
-        refused = [
-            f"config.{name} is {was!r} there and {now!r} here"
-            for name, (was, now) in different.items()
-            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in FREE_FIELDS)
-        ]
-        if refused:
-            raise InputError(
-                f"workdir {str(workdir)!r} holds another experiment: {'; '.join(refused[:5])}. "
-                "Choose another --workdir"
-            )
-        return different
     if workdir.exists() and not workdir.is_dir():
         raise InputError(f"workdir {str(workdir)!r} is a file; it must be a folder")
-    if (workdir / "checkpoints").exists():
+    if not finished(workdir / "checkpoints"):
+        return {}
+    if not (workdir / "config.json").exists():
+        raise InputError(f"workdir {str(workdir)!r} has checkpoints but no config.json; choose another --workdir")
+    old = dict(fields(load_config(workdir)))
+    new = dict(fields(experiment.config))
+    different = {
+        name: (old.get(name, "absent"), new.get(name, "absent"))
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    }
+    refused = [
+        f"config.{name} is {was!r} there and {now!r} here"
+        for name, (was, now) in different.items()
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in FREE_FIELDS)
+    ]
+    if refused:
         raise InputError(
-            f"workdir {str(workdir)!r} has checkpoints but no config.json; choose another --workdir"
+            f"workdir {str(workdir)!r} holds another experiment: {'; '.join(refused[:5])}. "
+            "Choose another --workdir"
         )
-    return {}
+    return different
+
+
+@contextlib.contextmanager
+def locked(workdir):
+    """Keeps other runs out of a workdir, also where this process is killed; one that was made for nothing is removed.
+
+    Raises:
+      InputError: another run is in it, or it cannot be written.
+    """
+    workdir = pathlib.Path(workdir)
+    if jax.process_index():
+        yield
+        return
+    new = not workdir.exists()
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = open(workdir / LOCK, "a+")
+    except OSError as error:
+        raise InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"workdir {str(workdir)!r} is in use by another run ({file.read()}); choose another --workdir, or wait"
+            ) from None
+        except OSError as error:
+            log.warning("%s cannot be locked (%s); no other run must use it at the same time", workdir, error.strerror)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            if new and os.listdir(workdir) == [LOCK]:
+                shutil.rmtree(workdir)
 
 
 def claim(workdir, experiment, changed=(), step=0):
     """Makes `workdir` this experiment's: writes its config.json and, if something has changed, its changes.json.
 
+    To be called when nothing can fail any more that may be wrong with what was given.
+
     Args:
       changed: what `refuse_another` returned.
-      step: of the checkpoint from which the run goes on.
+      step: of the checkpoint from which the run goes on; 0 of a new run.
 
     Raises:
       InputError: it cannot be written.
@@ -545,11 +588,16 @@ def claim(workdir, experiment, changed=(), step=0):
         workdir.mkdir(parents=True, exist_ok=True)
         if jax.process_index() == 0:
             if changed:
-                more = [{"step": step, "field": name, "was": was, "is": now} for name, (was, now) in changed.items()]
-                _write_json(workdir / CHANGES, [*changes(workdir), *more])
+                _write_json(workdir / CHANGES, [*changes(workdir), *_records(changed, step)])
+            if not step:
+                (workdir / CHANGES).unlink(missing_ok=True)  # Of a start that finished no checkpoint.
             write_config(workdir, experiment.config)
     except OSError as error:
         raise InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})") from error
+
+
+def _records(changed, step):
+    return [{"step": step, "field": name, "was": was, "is": now} for name, (was, now) in dict(changed).items()]
 
 
 def _write_json(path, record):
@@ -567,10 +615,13 @@ def changes(workdir):
         raise InputError(f"{path} is not JSON ({error})") from error
 
 
-def examples_seen(workdir, experiment, step):
-    """How many examples a run has trained on by a step, whatever its batch size was on the way."""
+def examples_seen(workdir, experiment, step, changed=()):
+    """How many examples a run has trained on by a step, whatever its batch size was on the way.
+
+    `changed`, from `refuse_another`, is what has changed at that step and is not recorded yet.
+    """
     seen = begun = 0
-    for change in changes(workdir):
+    for change in [*changes(workdir), *_records(changed, step)] if step else ():
         if change["field"] == "train.batch_size":
             until = max(begun, min(change["step"], step))
             seen, begun = seen + (until - begun) * change["was"], until

@@ -53,7 +53,7 @@ def train(config, workdir):
 
     Returns:
       The last validation figures, or {} if training was interrupted by SIGTERM (the state is
-      saved).
+      saved) or nothing was left to do.
 
     Raises:
       InputError: something given is wrong or cannot be written.
@@ -70,28 +70,29 @@ def train(config, workdir):
     parallel = parallel_lib.Parallel(experiment)
     experiment = weights_lib.with_origins(experiment, workdir)
     changed = ckpt.refuse_another(workdir, experiment)
-    begun, damaged = ckpt.whole(workdir)
-    source, held_out = _opened(experiment)
-    if begun:
-        facts.check_classes(source, facts.load(workdir, experiment)["classes"], "config.data")
-    weights, notes = ({}, ()) if begun else weights_lib.load(experiment)
-    graphdef, state = states.place_state(experiment, parallel, weights)
-    inference = inference_lib.Inference(experiment, graphdef, parallel)
-    known, best = inference.figure_names(parallel.unstack(state), held_out["val"]), experiment.train.best_metric
-    if best not in known:
-        raise InputError(f"config.train.best_metric is {best!r}; {config.system} evaluates {', '.join(known)}")
-    # Whatever can be wrong with what was given has been found by now.
-    ckpt.claim(workdir, experiment, changed, begun[-1] if begun else 0)
-    facts.keep(workdir, source)
-    parallel_lib.barrier("workdir")
-    with _log_to(workdir, jax.process_index()):
-        for note in ckpt.set_apart(workdir, damaged) if damaged else ():
-            log.warning("%s; going on from step %d", note, begun[-1])
-        for note in (*notes, *_differences(experiment, changed, begun[-1] if begun else 0)):
-            log.info(note)
-        run = _Run(experiment, workdir, parallel, source, held_out, graphdef, state, inference)
-        log.info("ready after %.1f s", time.time() - started)
-        return run.go()
+    with ckpt.locked(workdir):
+        begun, damaged = ckpt.whole(workdir)
+        source, held_out = _opened(experiment)
+        if begun:
+            facts.check_classes(source, facts.load(workdir, experiment)["classes"], "config.data")
+        weights, notes = ({}, ()) if begun else weights_lib.load(experiment)
+        graphdef, state = states.place_state(experiment, parallel, weights)
+        inference = inference_lib.Inference(experiment, graphdef, parallel)
+        known, best = inference.figure_names(parallel.unstack(state), held_out["val"]), experiment.train.best_metric
+        if best not in known:
+            raise InputError(f"config.train.best_metric is {best!r}; {config.system} evaluates {', '.join(known)}")
+        parallel_lib.barrier("workdir")  # It is there.
+        with _log_to(workdir, jax.process_index()):
+            for note in ckpt.set_apart(workdir, damaged) if damaged else ():
+                log.warning("%s; going on from step %d", note, begun[-1])
+            if begun and begun[-1] >= experiment.train.steps:
+                log.info("nothing to do: step %d of %d is reached", begun[-1], experiment.train.steps)
+                return {}
+            for note in (*notes, *_differences(experiment, changed, begun[-1] if begun else 0)):
+                log.info(note)
+            run = _Run(experiment, workdir, parallel, source, held_out, graphdef, state, inference, changed)
+            log.info("ready after %.1f s", time.time() - started)
+            return run.go()
 
 
 def _opened(experiment):
@@ -131,15 +132,16 @@ class _Run:
 
     Args:
       experiment: an `experiment.Experiment`.
-      workdir: the run's folder, claimed.
+      workdir: the run's folder, locked; it is claimed when all is ready.
       parallel: a `parallel.Parallel`.
       source: examples to train on.
       held_out: {name: examples to evaluate}; figures of "val" choose the best checkpoint.
       graphdef, state: from `state.place_state`.
       inference: an `inference.Inference`.
+      changed: from `checkpoints.refuse_another`.
     """
 
-    def __init__(self, experiment, workdir, parallel, source, held_out, graphdef, state, inference):
+    def __init__(self, experiment, workdir, parallel, source, held_out, graphdef, state, inference, changed):
         self._experiment, self._workdir, self._parallel = experiment, workdir, parallel
         self._held_out, self._settings = held_out, experiment.train
         for s in (source, *held_out.values()):
@@ -153,8 +155,6 @@ class _Run:
         if steps:
             log.info("going on from the checkpoint of step %d", self._number)
             state = parallel.stack(self._manager.restore(self._number, parallel.unstack(state)))
-        if self._number >= self._settings.steps:
-            log.info("nothing to do: step %d of %d is reached", self._number, self._settings.steps)
         self._batches = pipeline.training_batches(
             source,
             batch_size=experiment.train.batch_size,
@@ -162,7 +162,7 @@ class _Run:
             workers=experiment.data.workers,
             process=jax.process_index(),
             processes=jax.process_count(),
-            seen=ckpt.examples_seen(workdir, experiment, self._number),
+            seen=ckpt.examples_seen(workdir, experiment, self._number, changed),
         )
         self._state, self._inference = state, inference
         self._stop = _StopRequest()
@@ -171,6 +171,8 @@ class _Run:
         example = parallel.batch(_peek(source, experiment.train.batch_size))
         self._step = parallel.compile(lambda axis: step_lib.make_step(experiment, graphdef, axis), state, example)
         self._writer = events.Writer(workdir)
+        facts.keep(workdir, source)
+        ckpt.claim(workdir, experiment, changed, self._number)
         self._writer.write_hparams(dict(ckpt.fields(experiment.config)))
         self._profile = _Profile(workdir, self._settings.profile_at)
         self._pending = collections.deque()
