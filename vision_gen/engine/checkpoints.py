@@ -39,6 +39,8 @@ FREE_FIELDS = (
     "evaluations.*",
     "data.dir",
     "data.parts.*.dir",
+    "data.skip_unreadable",
+    "data.parts.*.skip_unreadable",
     "data.workers",
     *(
         f"players.*.{field}"
@@ -48,7 +50,7 @@ FREE_FIELDS = (
 CHANGES = "changes.json"  # What of them has changed, and at which step.
 # Checksums of the files of a checkpoint, and of frozen networks, as `sha256sum` writes and checks them.
 SUMS = "sha256sums"
-FROZEN_SUMS = "frozen.sha256sums"
+FROZEN, FROZEN_SUMS = "frozen.safetensors", "frozen.sha256sums"
 LOCK = "lock"  # Of a workdir that a run is in; it says which.
 _STATE, _FIGURES = "state", "metrics"  # The folders of a checkpoint that hold them.
 
@@ -88,7 +90,7 @@ class Checkpoints:
                 ),
             ]
         )
-        self._frozen_path, self._frozen_sums = self.folder.parent / "frozen.safetensors", self.folder.parent / FROZEN_SUMS
+        self._frozen_path, self._frozen_sums = self.folder.parent / FROZEN, self.folder.parent / FROZEN_SUMS
         # All processes must answer alike, before one of them writes.
         self._frozen_there = bool(finished(self.folder)) and self._frozen_path.exists() and self._frozen_sums.exists()
         self._manager = ocp.CheckpointManager(
@@ -118,7 +120,7 @@ class Checkpoints:
         """Steps with a validation figure, the best first; of equal ones the later."""
         figures = {step: self._figure(_figures(self.folder / str(step))) for step in self.steps()}
         sign = 1 if self._experiment.train.best_mode == "min" else -1
-        return sorted((s for s, value in figures.items() if not math.isnan(value)), key=lambda s: (sign * figures[s], -s))
+        return sorted((s for s in figures if not math.isnan(figures[s])), key=lambda s: (sign * figures[s], -s))
 
     def _figure(self, metrics):
         return metrics.get(self._experiment.train.best_metric, math.nan)
@@ -145,7 +147,8 @@ class Checkpoints:
         for step in steps:
             if not (why := damage(self.folder / str(step))):
                 for other, found in damaged.items():
-                    log.warning("checkpoint %s is damaged (%s); that of step %d is taken", self.folder / str(other), found, step)
+                    path = self.folder / str(other)
+                    log.warning("checkpoint %s is damaged (%s); that of step %d is taken", path, found, step)
                 return step
             damaged[step] = why
         raise _none_whole(self.folder, damaged)
@@ -273,8 +276,8 @@ class Checkpoints:
             raise
         except Exception as error:
             raise InputError(
-                f"checkpoint {self.folder / str(step)} cannot be read ({_root_cause(error)}); without that folder the run "
-                "goes on from the one before"
+                f"checkpoint {self.folder / str(step)} cannot be read ({_root_cause(error)}); without that folder the "
+                "run goes on from the one before"
             ) from error
 
     def _shapes(self, step):
@@ -303,15 +306,20 @@ def _check_finite(step, state):
     floats = {name: x for name, x in states.flat(named(networks)).items() if jnp.issubdtype(x.dtype, jnp.inexact)}
     bad = [name for name, finite in jax.device_get(_finite(floats)).items() if not finite]
     if bad:
+        more = f" (nor are {len(bad) - 1} more)" if len(bad) > 1 else ""
         raise NonFiniteError(
-            f"step {step}: {bad[0]} is not finite" + f" (nor are {len(bad) - 1} more)" * (len(bad) > 1) + ", so that it "
-            "was not saved. The checkpoints before are intact; a lower learning rate or a clip of the player often helps"
+            f"step {step}: {bad[0]} is not finite{more}, so that it was not saved. The checkpoints before are intact; "
+            "a lower learning rate or a clip of the player often helps"
         )
 
 
 @jax.jit
 def _finite(tensors):
     return {name: jnp.isfinite(x).all() for name, x in tensors.items()}
+
+
+class SaveError(InputError):
+    """A checkpoint could not be written."""
 
 
 class _Explained:
@@ -327,7 +335,7 @@ class _Explained:
         if error is None or isinstance(error, (InputError, KeyboardInterrupt, SystemExit)):
             return False
         steps = finished(self._folder)
-        raise InputError(
+        raise SaveError(
             f"could not write a checkpoint below {self._folder} ({_root_cause(error)}); finished "
             f"checkpoints are intact: steps {steps or 'none'}. When that is mended, start again to "
             "go on from the last"
@@ -473,7 +481,13 @@ def write_tensors(path, tensors):
 
 
 def folder(workdir):
-    """The folder of a run as it was given; of `zoo/NAME`, unless there is such a folder here, the zoo's entry."""
+    """The folder of a run as it was given; of `zoo/NAME`, unless there is such a folder here, the zoo's entry.
+
+    Raises:
+      InputError: what was given is empty.
+    """
+    if not str(workdir):
+        raise InputError("--workdir is empty; it must be a folder")
     path = pathlib.Path(workdir).expanduser()
     return ZOO / path.name if path.parent == pathlib.Path("zoo") and not path.exists() else path
 
@@ -546,24 +560,28 @@ def locked(workdir):
         yield
         return
     new = not workdir.exists()
+    cannot = lambda error: InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        file = open(workdir / LOCK, "a+")
+        file = open(workdir / LOCK, "ab+", buffering=0)
     except OSError as error:
-        raise InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})") from error
+        raise cannot(error) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
+            other = file.read().decode()
             raise InputError(
-                f"workdir {str(workdir)!r} is in use by another run ({file.read()}); choose another --workdir, or wait"
+                f"workdir {str(workdir)!r} is in use by another run ({other}); choose another --workdir, or wait"
             ) from None
         except OSError as error:
             log.warning("%s cannot be locked (%s); no other run must use it at the same time", workdir, error.strerror)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        try:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except OSError as error:
+            raise cannot(error) from error
         try:
             yield
         finally:
@@ -589,8 +607,8 @@ def claim(workdir, experiment, changed=(), step=0):
         if jax.process_index() == 0:
             if changed:
                 _write_json(workdir / CHANGES, [*changes(workdir), *_records(changed, step)])
-            if not step:
-                (workdir / CHANGES).unlink(missing_ok=True)  # Of a start that finished no checkpoint.
+            for name in () if step else (CHANGES, FROZEN, FROZEN_SUMS):
+                (workdir / name).unlink(missing_ok=True)  # Of a start that finished no checkpoint.
             write_config(workdir, experiment.config)
     except OSError as error:
         raise InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})") from error
