@@ -6,7 +6,7 @@ class InputError(ValueError):
 
 
 class NonFiniteError(RuntimeError):
-    """A loss or gradient became infinite or not a number; names step, player and terms."""
+    """A loss, gradient or parameter became infinite or not a number; names step, and player and terms or parameter."""
 
 
 class LostProcessError(RuntimeError):

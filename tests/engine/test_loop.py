@@ -115,6 +115,65 @@ def test_a_run_that_fails_leaves_no_log_file_open(straight, tmp_path, monkeypatc
     assert not set(opened) & set(loop.log.handlers)
 
 
+def records(workdir):
+    return {path.name: path.read_bytes() for path in workdir.glob("*.json")}
+
+
+@pytest.mark.parametrize("steps", [3, 6, 9])
+def test_a_start_that_fails_leaves_the_record_of_a_run_as_it_was(straight, tmp_path, monkeypatch, steps):
+    """Whatever fails, up to the compiler; nor does one with nothing to do write."""
+    folder, workdir = straight
+    run = shutil.copytree(workdir, tmp_path / "run")
+    config = config_of(folder, steps=steps, batch_size=16)
+    if steps > 6:
+        monkeypatch.setattr(parallel_lib.Parallel, "compile", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            loop.train(config, run)
+    else:
+        assert loop.train(config, run) == {}
+        assert f"nothing to do: step 6 of {steps}" in (run / "train.log").read_text()
+    assert records(run) == records(workdir)
+
+
+def test_a_first_start_with_a_typo_blocks_nothing(straight, tmp_path, monkeypatch):
+    folder, workdir = straight
+    run = tmp_path / "run"
+    wrong = config_of(folder)
+    wrong.model.ballast = 9
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Run, "_advance", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            loop.train(wrong, run)
+    assert ckpt.load_config(run).model.ballast == 9
+    (run / ckpt.CHANGES).write_text('[{"step": 0, "field": "train.batch_size", "was": 2, "is": 8}]')
+    (run / ckpt.FROZEN).write_text("of the first start")
+    loop.train(config_of(folder), run)
+    assert ckpt.load_config(run).model.ballast == 8
+    assert not (run / ckpt.CHANGES).exists() and not (run / ckpt.FROZEN).exists()
+    assert_identical(state_of(run, 6), state_of(workdir, 6))
+
+
+def test_two_runs_cannot_be_in_one_workdir(straight, tmp_path):
+    folder, _ = straight
+    run = tmp_path / "run"
+    with ckpt.locked(run):
+        before = sorted(run.iterdir())
+        with pytest.raises(InputError, match=rf"run' is in use by another run \(process {os.getpid()} on .+\); choose"):
+            loop.train(config_of(folder), run)
+        assert sorted(run.iterdir()) == before
+    assert not run.exists()
+    code = "import time; from vision_gen.engine import checkpoints\n"
+    code += f"with checkpoints.locked({str(run)!r}): print(1, flush=True); time.sleep(99)"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment(), stdout=subprocess.PIPE)
+    process.stdout.readline()
+    with pytest.raises(InputError, match=rf"in use by another run \(process {process.pid} "), ckpt.locked(run):
+        pass
+    process.kill()
+    process.wait()
+    with ckpt.locked(run):
+        pass
+
+
 def test_what_may_change_is_said_and_recorded_with_its_step(straight, tmp_path):
     folder, _ = straight
     run, moved = tmp_path / "run", shutil.copytree(folder, tmp_path / "moved")
@@ -191,6 +250,21 @@ def test_resuming_is_bit_identical(straight, tmp_path):
     assert_identical(state_of(tmp_path / "run", 6), state_of(workdir, 6))
 
 
+def test_a_run_goes_on_from_the_whole_checkpoint_before_a_damaged_one(straight, tmp_path):
+    folder, workdir = straight
+    run = shutil.copytree(workdir, tmp_path / "run")
+    (victim,) = (run / "checkpoints" / "6" / "state" / "d").iterdir()
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+    loop.train(config_of(folder), run)
+    (line,) = [line for line in (run / "train.log").read_text().splitlines() if "damaged" in line]
+    assert f"step 6 is damaged (state/d/{victim.name} is not what was written)" in line
+    assert line.endswith(f"lies in {run}/damaged/6 now; going on from step 3")
+    assert (run / "damaged" / "6" / "state" / "d" / victim.name).read_bytes() == data
+    assert_identical(state_of(run, 6), state_of(workdir, 6))
+
+
 def test_sigterm_saves_and_kill_loses_nothing_finished(straight, tmp_path):
     folder, workdir = straight
     run = tmp_path / "run"
@@ -227,6 +301,124 @@ def test_sigterm_saves_and_kill_loses_nothing_finished(straight, tmp_path):
     assert f"going on from the checkpoint of step {last}" in result.stdout
 
 
+def after(monkeypatch, number, act):
+    """Calls `act` with a run when it has taken so many steps."""
+    advance = loop._Run._advance
+
+    def advanced(self):
+        found = advance(self)
+        if self._number == number:
+            act(self)
+        return found
+
+    monkeypatch.setattr(loop._Run, "_advance", advanced)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_saves_the_step_that_it_came_at(straight, tmp_path, monkeypatch, name):
+    folder, workdir = straight
+    run, number = tmp_path / "run", getattr(signal, name)
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        after(patch, 4, lambda _: os.kill(os.getpid(), number))
+        assert loop.train(config_of(folder, checkpoint_every=1000), run) == {}
+    assert signal.getsignal(number) is before
+    assert f"stopped by {name} at step 4; the same command goes on" in (run / "train.log").read_text()
+    assert ckpt.finished(run / "checkpoints") == [4]
+    loop.train(config_of(folder, checkpoint_every=1000), run)
+    assert_identical(state_of(run, 6), state_of(workdir, 6))
+
+
+def test_a_signal_that_is_ignored_stays_so(straight, tmp_path, monkeypatch):
+    """As nohup has it."""
+    folder, _ = straight
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        after(monkeypatch, 2, lambda _: os.kill(os.getpid(), signal.SIGHUP))
+        assert loop.train(config_of(folder, steps=3), tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_ctrl_c_reaches_the_processes_that_read_and_saves(straight, tmp_path, workers):
+    folder, _ = straight
+    run = tmp_path / "run"
+    fields = ("train.steps=1000000", "train.checkpoint_every=1000000", f"data.workers={workers}")
+    more = [f"--config.{field}" for field in fields]
+    process = subprocess.Popen(
+        command(folder, run, "--config.train.sample_every=0", *more),
+        cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("step 5/"):
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    stopped = int(re.search(r"stopped by SIGINT at step (\d+)", output)[1])
+    assert ckpt.finished(run / "checkpoints") == [stopped] and stopped >= 5
+
+
+def spoiled(folder):
+    for path in folder.iterdir():
+        path.write_bytes(b"no image")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_is_damaged_on_the_way_ends_a_run_saved(straight, tmp_path, monkeypatch, workers):
+    copy = shutil.copytree(straight[0], tmp_path / "pictures")
+    run = tmp_path / "run"
+    config = config_of(copy, steps=100_000, checkpoint_every=100_000, sample_every=0, log_every=1000)
+    config.data.workers = workers
+    after(monkeypatch, 2, lambda _: spoiled(copy))
+    message = r"^\S+pictures/\d+.png: not a readable image[^\n]*\. Step \d+ is saved; [^\n]*$"
+    with pytest.raises(InputError, match=message) as found:
+        loop.train(config, run)
+    assert ckpt.finished(run / "checkpoints") == [int(re.search(r"Step (\d+) is saved", str(found.value))[1])]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize(
+    "under,message",
+    [
+        ("samples", r"cannot write \S+/samples/0000003.png"),
+        ("events", r"cannot write TensorBoard events to \S+"),
+        ("log", r"cannot write \S+/train.log"),
+    ],
+)
+def test_a_full_disk_under_logs_or_samples_ends_a_run_saved(straight, tmp_path, monkeypatch, under, message):
+    folder, _ = straight
+    run = tmp_path / "run"
+    if under == "samples":
+        (run / "samples").mkdir(parents=True)
+        (run / "samples" / "0000003.png").symlink_to("/dev/full")
+    elif under == "events":
+        after(monkeypatch, 2, lambda r: setattr(r._writer, "_records", events.RecordWriter(open("/dev/full", "wb"))))
+    else:
+        handlers = lambda: [h for h in loop.log.handlers if isinstance(h, loop._LogFile)]
+        after(monkeypatch, 2, lambda _: handlers()[0].setStream(open("/dev/full", "w")))
+    message = rf"^{message} \(No space left on device\).* Step \d is saved; when it is mended"
+    with pytest.raises(InputError, match=message) as found:
+        loop.train(config_of(folder, checkpoint_every=1000), run)
+    assert "\n" not in str(found.value)
+    (step,) = ckpt.finished(run / "checkpoints")
+    assert f"Step {step} is saved" in str(found.value) and step < 6
+
+
+def test_a_run_may_leave_out_broken_images_from_now_on(straight, tmp_path):
+    folder = shutil.copytree(straight[0], tmp_path / "pictures")
+    loop.train(config_of(folder, steps=1), tmp_path / "run")
+    (folder / "3.png").write_bytes(b"no image")
+    config = config_of(folder, steps=2)
+    with pytest.raises(InputError, match="3.png: .*; config.data.skip_unreadable=True leaves such files out"):
+        loop.train(config, tmp_path / "run")
+    config.data.skip_unreadable = True
+    loop.train(config, tmp_path / "run")
+    lines = (tmp_path / "run" / "train.log").read_text()
+    assert "config.data.skip_unreadable is now True, was False" in lines and "left out 1 unreadable image(s)" in lines
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_by_name(straight, tmp_path):
     folder, _ = straight
     loop.train(config_of(folder, steps=3), tmp_path / "run")
@@ -237,6 +429,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_by_name(straight, tmp_path):
         loop.train(config, tmp_path / "run")
     assert [int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()] == [3]
     assert_identical(state_of(tmp_path / "run", 3), before)
+
+
+def test_weights_that_are_not_finite_are_never_saved(straight, tmp_path):
+    folder, _ = straight
+    loop.train(config_of(folder, steps=3), tmp_path / "run")
+    config = config_of(folder, steps=9, checkpoint_every=1, sample_every=0)
+    config.players.painter.learning_rate = 1e39  # The loss is finite once more, at step 4, before the step is taken.
+    message = r"step 4: (params|ema)/[\w/]+ is not finite \(nor are \d more\), so that it was not"
+    with pytest.raises(NonFiniteError, match=message):
+        loop.train(config, tmp_path / "run")
+    assert [int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()] == [3]
 
 
 def test_a_full_disk_is_one_error_and_harms_no_checkpoint(straight, tmp_path):
@@ -293,17 +496,33 @@ def test_a_checkpoint_restores_onto_other_devices(tmp_path):
         assert x.sharding == y.sharding
 
 
-def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path):
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "mode,figures,steps,best",
+    [
+        ("max", [5.0, 9.0, 7.0, 6.0], [2, 4], 2),
+        ("min", [5.0, 9.0, 3.0, 6.0], [3, 4], 3),
+        ("max", [5.0, 9.0, NAN, 6.0], [2, 4], 2),
+        ("min", [NAN, 9.0, 3.0, NAN], [3, 4], 3),
+        ("max", [NAN, NAN, NAN, 6.0], [4], 4),
+        ("max", [NAN, NAN, NAN], [3], None),
+    ],
+)
+def test_the_best_checkpoint_is_kept_beside_the_last(tmp_path, mode, figures, steps, best):
     config = toy.get_config()
-    config.train.keep = 1
+    config.train.update(keep=1, best_mode=mode)
     experiment = Experiment(config)
     _, state = states.init_state(experiment)
     manager = ckpt.Checkpoints(tmp_path, experiment)
-    for step, psnr in ((1, 5.0), (2, 9.0), (3, 7.0), (4, 6.0)):
+    for step, psnr in enumerate(figures, 1):
         manager.save(step, state, {"psnr": psnr})
         manager.wait()
-    assert manager.steps() == [2, 4]
-    assert manager.best() == 2
+    for found in (manager, ckpt.Checkpoints(tmp_path, experiment, read_only=True)):
+        assert found.steps() == steps
+        assert found.best() == best
+        assert found.chosen("best") == (best or steps[-1])
 
 
 def pair(folder, workdir, *more):
@@ -391,6 +610,7 @@ def test_a_killed_process_ends_the_other_and_the_run_comes_back_identical(straig
         ("--config.players.painter.schedule=wild", "schedule must be"),
         ("--config.system=toy.Nothing", "config.system is 'toy.Nothing'"),
         ("--config.train.best_metric=beauty", "config.train.best_metric is 'beauty'"),
+        ("--workdir=", "--workdir is empty; it must be a folder"),
     ],
 )
 def test_bad_settings_are_one_line(straight, tmp_path, argument, message):

@@ -102,6 +102,8 @@ def test_a_frozen_network_of_another_run_is_kept_when_that_run_is_gone(folder, t
         "norm/params/bias", "norm/params/scale", "norm/rest/mean", "norm/rest/var",
         "teacher/params/bias", "teacher/params/kernel",
     ]  # fmt: skip
+    listed = (tmp_path / "run" / ckpt.FROZEN_SUMS).read_text()
+    assert listed == f"{ckpt._sum(tmp_path / 'run' / 'frozen.safetensors')}  frozen.safetensors\n"
     config.train.steps = 6
     loop.train(config, tmp_path / "run")
     state = use.load(tmp_path / "run", 6).state

@@ -1,8 +1,16 @@
 """Checkpoints: everything a run needs to go on exactly where it was, written in the background."""
 
+import contextlib
+import fcntl
 import fnmatch
+import hashlib
 import json
+import logging
+import math
+import os
 import pathlib
+import shutil
+import socket
 
 from etils import epath
 import jax
@@ -15,10 +23,12 @@ from orbax.checkpoint import checkpoint_managers as policies
 import safetensors.numpy
 
 from vision_gen.engine import defaults, migrate
+from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
-from vision_gen.errors import InputError
+from vision_gen.errors import InputError, NonFiniteError
 from vision_gen.settings import nearest
 
+log = logging.getLogger("vision_gen")
 # Models that ship with the package, each a folder that is opened as a run is, and the file of its weights.
 ZOO = pathlib.Path(__file__).parent.parent / "zoo"
 PACKED = "weights.safetensors"
@@ -29,6 +39,8 @@ FREE_FIELDS = (
     "evaluations.*",
     "data.dir",
     "data.parts.*.dir",
+    "data.skip_unreadable",
+    "data.parts.*.skip_unreadable",
     "data.workers",
     *(
         f"players.*.{field}"
@@ -36,6 +48,11 @@ FREE_FIELDS = (
     ),
 )
 CHANGES = "changes.json"  # What of them has changed, and at which step.
+# Checksums of the files of a checkpoint, and of frozen networks, as `sha256sum` writes and checks them.
+SUMS = "sha256sums"
+FROZEN, FROZEN_SUMS = "frozen.safetensors", "frozen.sha256sums"
+LOCK = "lock"  # Of a workdir that a run is in; it says which.
+_STATE, _FIGURES = "state", "metrics"  # The folders of a checkpoint that hold them.
 
 
 class Checkpoints:
@@ -43,8 +60,9 @@ class Checkpoints:
 
     Each holds the state (step, parameters, running statistics, averages, optimizer states) and the validation figures
     of that step; which examples come next follows from the step (`examples_seen`).
-    Written to a temporary name and renamed when complete, so that a checkpoint that can be seen
-    is whole. What no player moves is not in them: it is written once, to `frozen.safetensors`.
+    Written to a temporary name with checksums and renamed when complete, so that a checkpoint that can be seen
+    is whole; `damage` says whether it still is. What no player moves is not in them: it is written once, to
+    `frozen.safetensors`.
 
     Args:
       workdir: the run's folder.
@@ -54,7 +72,13 @@ class Checkpoints:
     def __init__(self, workdir, experiment, *, read_only=False):
         self._experiment = experiment
         train = experiment.train
-        figure = lambda metrics: metrics[train.best_metric]
+        self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        worst = math.inf if train.best_mode == "min" else -math.inf
+
+        def figure(metrics):
+            value = self._figure(metrics)
+            return worst if math.isnan(value) else value
+
         keep = policies.AnyPreservationPolicy(
             [
                 policies.LatestN(max(train.keep, 1)),
@@ -66,8 +90,9 @@ class Checkpoints:
                 ),
             ]
         )
-        self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
-        self._frozen_path = pathlib.Path(workdir) / "frozen.safetensors"
+        self._frozen_path, self._frozen_sums = self.folder.parent / FROZEN, self.folder.parent / FROZEN_SUMS
+        # All processes must answer alike, before one of them writes.
+        self._frozen_there = bool(finished(self.folder)) and self._frozen_path.exists() and self._frozen_sums.exists()
         self._manager = ocp.CheckpointManager(
             epath.Path(self.folder),
             options=ocp.CheckpointManagerOptions(
@@ -77,8 +102,10 @@ class Checkpoints:
                 create=not read_only,
                 read_only=read_only,
                 cleanup_tmp_directories=not read_only,
+                lightweight_initialize=read_only,  # Figures that cannot be read are no error before they are needed.
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._write_sums),
             ),
-            item_handlers={"state": ocp.StandardCheckpointHandler()},
+            item_handlers={_STATE: ocp.StandardCheckpointHandler()},
         )
 
     def steps(self):
@@ -86,24 +113,45 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def best(self):
-        """The step whose validation figure is best, or None without any."""
-        return self._manager.best_step()
+        """The step whose validation figure is best, or None without any; one that is not a number never is."""
+        return next(iter(self._ranked()), None)
+
+    def _ranked(self):
+        """Steps with a validation figure, the best first; of equal ones the later."""
+        figures = {step: self._figure(_figures(self.folder / str(step))) for step in self.steps()}
+        sign = 1 if self._experiment.train.best_mode == "min" else -1
+        return sorted((s for s in figures if not math.isnan(figures[s])), key=lambda s: (sign * figures[s], -s))
+
+    def _figure(self, metrics):
+        return metrics.get(self._experiment.train.best_metric, math.nan)
 
     def chosen(self, which):
         """The step of a checkpoint called "best", "last" or by its number.
 
+        Where the best or last is damaged, that is logged, and the next best, or the one before, taken.
+
         Raises:
-          InputError: there is none, or not this one.
+          InputError: there is none, or not this one, or it is damaged.
         """
         steps = self.steps()
         if not steps:
             raise InputError(f"{self.folder.parent} has no finished checkpoint yet")
         if which in ("last", "best"):
-            best = self.best() if which == "best" else None
-            return steps[-1] if best is None else best
-        if str(which).isdigit() and int(which) in steps:
-            return int(which)
-        raise InputError(f'checkpoint must be "best", "last" or one of the steps {steps}, got {which!r}')
+            first = self._ranked() if which == "best" else []
+            steps = [*first, *(step for step in reversed(steps) if step not in first)]
+        elif str(which).isdigit() and int(which) in steps:
+            steps = [int(which)]
+        else:
+            raise InputError(f'checkpoint must be "best", "last" or one of the steps {steps}, got {which!r}')
+        damaged = {}
+        for step in steps:
+            if not (why := damage(self.folder / str(step))):
+                for other, found in damaged.items():
+                    path = self.folder / str(other)
+                    log.warning("checkpoint %s is damaged (%s); that of step %d is taken", path, found, step)
+                return step
+            damaged[step] = why
+        raise _none_whole(self.folder, damaged)
 
     def save(self, step, state, metrics=None):
         """Starts to write a checkpoint; returns when the state has been copied out.
@@ -111,12 +159,17 @@ class Checkpoints:
         Raises:
           InputError: this or the one before could not be written (a full disk, say); finished
             checkpoints are as they were.
+          NonFiniteError: a parameter, running statistic or average is not finite; nothing is written.
         """
         kept, frozen = states.split(self._experiment, state)
+        _check_finite(step, kept)
         items = ocp.args.Composite(state=ocp.args.StandardSave(named(kept)))
         with self._explained():
-            if frozen and not self._frozen_path.exists():
+            if frozen and not self._frozen_there:
                 write_tensors(self._frozen_path, states.flat(frozen))
+                if jax.process_index() == 0:
+                    _write_sums(self._frozen_sums, [self._frozen_path])
+                self._frozen_there = True
             self._manager.save(step, args=items, metrics=metrics, force=True)
 
     def wait(self):
@@ -146,7 +199,7 @@ class Checkpoints:
         if not old and found == {name: tuple(x.shape) for name, x in whole.items()}:
             abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), target)
             items = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-            restored = states.flat(self._manager.restore(step, args=items)["state"])
+            restored = states.flat(self._restored(step, items))
         else:
             chosen = migrate.names(found, whole)
             there = {name: found[old] for name, old in chosen.items()}
@@ -166,9 +219,9 @@ class Checkpoints:
         metadata = self._metadata(step)
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), metadata)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        found = states.flat(jax.device_get(self._manager.restore(step, args=args)["state"]))
+        found = states.flat(jax.device_get(self._restored(step, args)))
         if self._frozen_path.exists():
-            for name, value in safetensors.numpy.load_file(self._frozen_path).items():
+            for name, value in self._saved_frozen().items():
                 attribute, _, rest = name.partition("/")
                 part, _, rest = rest.partition("/")
                 found[f"{part}/{attribute}/{rest}"] = value
@@ -176,8 +229,7 @@ class Checkpoints:
 
     def _read_frozen(self, frozen):
         """{name in the state: array} of the frozen networks, where `frozen` says that they lie."""
-        saved = safetensors.numpy.load_file(self._frozen_path)
-        found = {}
+        saved, found = self._saved_frozen(), {}
         for name, like in states.flat(frozen).items():
             attribute, part, rest = name.split("/", 2)
             if name not in saved or saved[name].shape != _raw(like).shape:
@@ -185,13 +237,48 @@ class Checkpoints:
             found[f"{part}/{attribute}/{rest}"] = jax.device_put(saved[name], like.sharding)
         return found
 
+    def _saved_frozen(self):
+        """What `frozen.safetensors` holds."""
+        try:
+            why = _differing(self._frozen_sums)
+            saved = safetensors.numpy.load_file(self._frozen_path)
+        except (OSError, ValueError, safetensors.SafetensorError) as error:
+            why = str(error)
+        if why:
+            raise InputError(f"the frozen networks of {self.folder.parent} are damaged ({why}); put back a copy")
+        return saved
+
     def close(self):
         with self._explained():
             self._manager.close()
 
+    def _write_sums(self):
+        """Called by Orbax when everything of a checkpoint has been written, before it is renamed."""
+        if jax.process_index() == 0:
+            for folder in self.folder.glob("*.orbax-checkpoint-tmp*"):
+                _write_sums(folder / SUMS, sorted(path for path in folder.glob("*/**/*") if path.is_file()))
+
+    def _restored(self, step, items):
+        with self._readable(step):
+            return self._manager.restore(step, args=items)[_STATE]
+
     def _metadata(self, step):
-        metadata = self._manager.item_metadata(step)["state"]
-        return getattr(metadata, "tree", metadata)
+        with self._readable(step):
+            metadata = self._manager.item_metadata(step)[_STATE]
+            return metadata.tree if hasattr(metadata, "tree") else dict(metadata)
+
+    @contextlib.contextmanager
+    def _readable(self, step):
+        """One error for whatever a damaged checkpoint without checksums makes Orbax raise."""
+        try:
+            yield
+        except jax.errors.JaxRuntimeError:  # Of memory, or of another process.
+            raise
+        except Exception as error:
+            raise InputError(
+                f"checkpoint {self.folder / str(step)} cannot be read ({_root_cause(error)}); without that folder the "
+                "run goes on from the one before"
+            ) from error
 
     def _shapes(self, step):
         return {name: tuple(x.shape) for name, x in states.flat(self._metadata(step)).items()}
@@ -213,6 +300,28 @@ class Checkpoints:
         return _Explained(self.folder)
 
 
+def _check_finite(step, state):
+    """Raises NonFiniteError, with its name, where a network in a state has diverged."""
+    networks = {part: value for part, value in state.items() if part not in ("step", "optimizers")}
+    floats = {name: x for name, x in states.flat(named(networks)).items() if jnp.issubdtype(x.dtype, jnp.inexact)}
+    bad = [name for name, finite in jax.device_get(_finite(floats)).items() if not finite]
+    if bad:
+        more = f" (nor are {len(bad) - 1} more)" if len(bad) > 1 else ""
+        raise NonFiniteError(
+            f"step {step}: {bad[0]} is not finite{more}, so that it was not saved. The checkpoints before are intact; "
+            "a lower learning rate or a clip of the player often helps"
+        )
+
+
+@jax.jit
+def _finite(tensors):
+    return {name: jnp.isfinite(x).all() for name, x in tensors.items()}
+
+
+class SaveError(InputError):
+    """A checkpoint could not be written."""
+
+
 class _Explained:
     """Turns a failure to write into one clear error."""
 
@@ -226,7 +335,7 @@ class _Explained:
         if error is None or isinstance(error, (InputError, KeyboardInterrupt, SystemExit)):
             return False
         steps = finished(self._folder)
-        raise InputError(
+        raise SaveError(
             f"could not write a checkpoint below {self._folder} ({_root_cause(error)}); finished "
             f"checkpoints are intact: steps {steps or 'none'}. When that is mended, start again to "
             "go on from the last"
@@ -236,6 +345,89 @@ class _Explained:
 def finished(folder):
     """Steps of the finished checkpoints in a folder, ascending; it need not be there."""
     return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+
+
+def whole(workdir):
+    """Finished checkpoints of a run, in search of damaged ones; the states of old ones are not looked at.
+
+    Returns:
+      (steps that are whole, ascending, {step: what is wrong} of the others).
+
+    Raises:
+      InputError: there are some, but none is whole.
+    """
+    folder, found, damaged = pathlib.Path(workdir).absolute() / "checkpoints", [], {}
+    for step in reversed(finished(folder)):
+        why = damage(folder / str(step), (_FIGURES,) if found else (_STATE, _FIGURES))
+        damaged |= {step: why} if why else {}
+        found += [] if why else [step]
+    if damaged and not found:
+        raise _none_whole(folder, damaged)
+    return found[::-1], damaged
+
+
+def _none_whole(folder, damaged):
+    (step, why), *more = damaged.items()
+    others = f"; nor are those of the steps {sorted(step for step, _ in more)}" if more else ""
+    return InputError(f"checkpoint {folder / str(step)} is damaged ({why}){others}")
+
+
+def set_apart(workdir, damaged):
+    """Moves damaged checkpoints of a run, {step: what is wrong}, to its folder `damaged`; returns lines that say so."""
+    parallel_lib.barrier("damaged")  # All have looked.
+    lines = []
+    for step, why in damaged.items():
+        target = pathlib.Path(workdir, "damaged", str(step))
+        lines.append(f"the checkpoint of step {step} is damaged ({why}) and lies in {target} now")
+        if jax.process_index() == 0:
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(exist_ok=True)
+            pathlib.Path(workdir, "checkpoints", str(step)).rename(target)
+    parallel_lib.barrier("set apart")
+    return lines
+
+
+def damage(checkpoint, parts=(_STATE, _FIGURES)):
+    """What is wrong with a finished checkpoint, or None.
+
+    Args:
+      checkpoint: its folder.
+      parts: its folders whose checksums are compared; a checkpoint from before there were any has none.
+    """
+    try:
+        for name in ("_CHECKPOINT_METADATA", f"{_FIGURES}/metrics"):
+            if (checkpoint / name).exists() and not isinstance(json.loads((checkpoint / name).read_bytes()), dict):
+                return f"{name} is no record"
+        return _differing(checkpoint / SUMS, parts)
+    except (OSError, ValueError) as error:
+        return str(error)
+
+
+def _figures(checkpoint):
+    """The validation figures of a checkpoint; {} without any."""
+    path = checkpoint / _FIGURES / "metrics"
+    return json.loads(path.read_text()) if path.exists() and not damage(checkpoint, (_FIGURES,)) else {}
+
+
+def _write_sums(path, files):
+    path.write_text("".join(f"{_sum(file)}  {file.relative_to(path.parent)}\n" for file in files))
+
+
+def _differing(sums, parts=None):
+    """What is wrong with the files whose checksums stand in a file, of these folders beside it; or None."""
+    for line in sums.read_text().splitlines() if sums.exists() else ():
+        digest, _, name = line.partition("  ")
+        if parts is None or name.split("/")[0] in parts:
+            file = sums.parent / name
+            if not file.is_file():
+                return f"{name} is missing"
+            if _sum(file) != digest:
+                return f"{name} is not what was written"
+
+
+def _sum(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _root_cause(error):
@@ -289,7 +481,13 @@ def write_tensors(path, tensors):
 
 
 def folder(workdir):
-    """The folder of a run as it was given; of `zoo/NAME`, unless there is such a folder here, the zoo's entry."""
+    """The folder of a run as it was given; of `zoo/NAME`, unless there is such a folder here, the zoo's entry.
+
+    Raises:
+      InputError: what was given is empty.
+    """
+    if not str(workdir):
+        raise InputError("--workdir is empty; it must be a folder")
     path = pathlib.Path(workdir).expanduser()
     return ZOO / path.name if path.parent == pathlib.Path("zoo") and not path.exists() else path
 
@@ -309,6 +507,8 @@ def results(workdir):
 def refuse_another(workdir, experiment):
     """Refuses a folder that holds another experiment; changes nothing.
 
+    A start that finished no checkpoint leaves nothing that another experiment could spoil.
+
     Returns:
       What differs from the run's last start and may: {field: (what it was, what it is)}, "absent" for what was or is
       not there; {} of a new run.
@@ -322,40 +522,81 @@ def refuse_another(workdir, experiment):
             f"workdir {str(workdir)!r} is an entry of the zoo, which cannot be trained on; choose another --workdir, "
             "and --config.init.NETWORK=zoo/NAME to begin with its weights"
         )
-    if (workdir / "config.json").exists():
-        old = dict(fields(load_config(workdir)))
-        new = dict(fields(experiment.config))
-        different = {
-            name: (old.get(name, "absent"), new.get(name, "absent"))
-            for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name)
-        }
-        refused = [
-            f"config.{name} is {was!r} there and {now!r} here"
-            for name, (was, now) in different.items()
-            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in FREE_FIELDS)
-        ]
-        if refused:
-            raise InputError(
-                f"workdir {str(workdir)!r} holds another experiment: {'; '.join(refused[:5])}. "
-                "Choose another --workdir"
-            )
-        return different
     if workdir.exists() and not workdir.is_dir():
         raise InputError(f"workdir {str(workdir)!r} is a file; it must be a folder")
-    if (workdir / "checkpoints").exists():
+    if not finished(workdir / "checkpoints"):
+        return {}
+    if not (workdir / "config.json").exists():
+        raise InputError(f"workdir {str(workdir)!r} has checkpoints but no config.json; choose another --workdir")
+    old = dict(fields(load_config(workdir)))
+    new = dict(fields(experiment.config))
+    different = {
+        name: (old.get(name, "absent"), new.get(name, "absent"))
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    }
+    refused = [
+        f"config.{name} is {was!r} there and {now!r} here"
+        for name, (was, now) in different.items()
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in FREE_FIELDS)
+    ]
+    if refused:
         raise InputError(
-            f"workdir {str(workdir)!r} has checkpoints but no config.json; choose another --workdir"
+            f"workdir {str(workdir)!r} holds another experiment: {'; '.join(refused[:5])}. "
+            "Choose another --workdir"
         )
-    return {}
+    return different
+
+
+@contextlib.contextmanager
+def locked(workdir):
+    """Keeps other runs out of a workdir, also where this process is killed; one that was made for nothing is removed.
+
+    Raises:
+      InputError: another run is in it, or it cannot be written.
+    """
+    workdir = pathlib.Path(workdir)
+    if jax.process_index():
+        yield
+        return
+    new = not workdir.exists()
+    cannot = lambda error: InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = open(workdir / LOCK, "ab+", buffering=0)
+    except OSError as error:
+        raise cannot(error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            other = file.read().decode()
+            raise InputError(
+                f"workdir {str(workdir)!r} is in use by another run ({other}); choose another --workdir, or wait"
+            ) from None
+        except OSError as error:
+            log.warning("%s cannot be locked (%s); no other run must use it at the same time", workdir, error.strerror)
+        try:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except OSError as error:
+            raise cannot(error) from error
+        try:
+            yield
+        finally:
+            if new and os.listdir(workdir) == [LOCK]:
+                shutil.rmtree(workdir)
 
 
 def claim(workdir, experiment, changed=(), step=0):
     """Makes `workdir` this experiment's: writes its config.json and, if something has changed, its changes.json.
 
+    To be called when nothing can fail any more that may be wrong with what was given.
+
     Args:
       changed: what `refuse_another` returned.
-      step: of the checkpoint from which the run goes on.
+      step: of the checkpoint from which the run goes on; 0 of a new run.
 
     Raises:
       InputError: it cannot be written.
@@ -365,11 +606,16 @@ def claim(workdir, experiment, changed=(), step=0):
         workdir.mkdir(parents=True, exist_ok=True)
         if jax.process_index() == 0:
             if changed:
-                more = [{"step": step, "field": name, "was": was, "is": now} for name, (was, now) in changed.items()]
-                _write_json(workdir / CHANGES, [*changes(workdir), *more])
+                _write_json(workdir / CHANGES, [*changes(workdir), *_records(changed, step)])
+            for name in () if step else (CHANGES, FROZEN, FROZEN_SUMS):
+                (workdir / name).unlink(missing_ok=True)  # Of a start that finished no checkpoint.
             write_config(workdir, experiment.config)
     except OSError as error:
         raise InputError(f"cannot write to workdir {str(workdir)!r} ({error.strerror})") from error
+
+
+def _records(changed, step):
+    return [{"step": step, "field": name, "was": was, "is": now} for name, (was, now) in dict(changed).items()]
 
 
 def _write_json(path, record):
@@ -387,10 +633,13 @@ def changes(workdir):
         raise InputError(f"{path} is not JSON ({error})") from error
 
 
-def examples_seen(workdir, experiment, step):
-    """How many examples a run has trained on by a step, whatever its batch size was on the way."""
+def examples_seen(workdir, experiment, step, changed=()):
+    """How many examples a run has trained on by a step, whatever its batch size was on the way.
+
+    `changed`, from `refuse_another`, is what has changed at that step and is not recorded yet.
+    """
     seen = begun = 0
-    for change in changes(workdir):
+    for change in [*changes(workdir), *_records(changed, step)] if step else ():
         if change["field"] == "train.batch_size":
             until = max(begun, min(change["step"], step))
             seen, begun = seen + (until - begun) * change["was"], until

@@ -39,11 +39,18 @@ def keep(workdir, source):
 
 
 def write(workdir, facts):
-    """Writes facts into a folder."""
+    """Writes facts into a folder.
+
+    Raises:
+      InputError: that is not possible.
+    """
     path = pathlib.Path(workdir) / NAME
     part = path.with_name(f"{NAME}.part")
-    part.write_text(json.dumps(facts, indent=1) + "\n")
-    part.replace(path)
+    try:
+        part.write_text(json.dumps(facts, indent=1) + "\n")
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror})") from error
 
 
 def load(workdir, experiment):

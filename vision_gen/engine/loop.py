@@ -52,11 +52,11 @@ def train(config, workdir):
       workdir: folder for checkpoints, samples, logs and TensorBoard events.
 
     Returns:
-      The last validation figures, or {} if training was interrupted by SIGTERM (the state is
-      saved).
+      The last validation figures, or {} if training was interrupted by SIGTERM, SIGHUP or Ctrl-C (the state is
+      saved) or nothing was left to do.
 
     Raises:
-      InputError: something given is wrong or cannot be written.
+      InputError: something given is wrong or cannot be written; if it is found while training, the state is saved.
       NonFiniteError: a loss or gradient was not finite.
       LostProcessError: another process is gone.
     """
@@ -70,26 +70,29 @@ def train(config, workdir):
     parallel = parallel_lib.Parallel(experiment)
     experiment = weights_lib.with_origins(experiment, workdir)
     changed = ckpt.refuse_another(workdir, experiment)
-    begun = ckpt.finished(workdir / "checkpoints")
-    source, held_out = _opened(experiment)
-    if begun:
-        facts.check_classes(source, facts.load(workdir, experiment)["classes"], "config.data")
-    weights, notes = ({}, ()) if begun else weights_lib.load(experiment)
-    graphdef, state = states.place_state(experiment, parallel, weights)
-    inference = inference_lib.Inference(experiment, graphdef, parallel)
-    known, best = inference.figure_names(parallel.unstack(state), held_out["val"]), experiment.train.best_metric
-    if best not in known:
-        raise InputError(f"config.train.best_metric is {best!r}; {config.system} evaluates {', '.join(known)}")
-    # Whatever can be wrong with what was given has been found by now.
-    ckpt.claim(workdir, experiment, changed, begun[-1] if begun else 0)
-    facts.keep(workdir, source)
-    parallel_lib.barrier("workdir")
-    with _log_to(workdir, jax.process_index()):
-        for note in (*notes, *_differences(experiment, changed, begun[-1] if begun else 0)):
-            log.info(note)
-        run = _Run(experiment, workdir, parallel, source, held_out, graphdef, state, inference)
-        log.info("ready after %.1f s", time.time() - started)
-        return run.go()
+    with ckpt.locked(workdir):
+        begun, damaged = ckpt.whole(workdir)
+        source, held_out = _opened(experiment)
+        if begun:
+            facts.check_classes(source, facts.load(workdir, experiment)["classes"], "config.data")
+        weights, notes = ({}, ()) if begun else weights_lib.load(experiment)
+        graphdef, state = states.place_state(experiment, parallel, weights)
+        inference = inference_lib.Inference(experiment, graphdef, parallel)
+        known, best = inference.figure_names(parallel.unstack(state), held_out["val"]), experiment.train.best_metric
+        if best not in known:
+            raise InputError(f"config.train.best_metric is {best!r}; {config.system} evaluates {', '.join(known)}")
+        parallel_lib.barrier("workdir")  # It is there.
+        with _log_to(workdir, jax.process_index()):
+            for note in ckpt.set_apart(workdir, damaged) if damaged else ():
+                log.warning("%s; going on from step %d", note, begun[-1])
+            if begun and begun[-1] >= experiment.train.steps:
+                log.info("nothing to do: step %d of %d is reached", begun[-1], experiment.train.steps)
+                return {}
+            for note in (*notes, *_differences(experiment, changed, begun[-1] if begun else 0)):
+                log.info(note)
+            run = _Run(experiment, workdir, parallel, source, held_out, graphdef, state, inference, changed)
+            log.info("ready after %.1f s", time.time() - started)
+            return run.go()
 
 
 def _opened(experiment):
@@ -129,15 +132,16 @@ class _Run:
 
     Args:
       experiment: an `experiment.Experiment`.
-      workdir: the run's folder, claimed.
+      workdir: the run's folder, locked; it is claimed when all is ready.
       parallel: a `parallel.Parallel`.
       source: examples to train on.
       held_out: {name: examples to evaluate}; figures of "val" choose the best checkpoint.
       graphdef, state: from `state.place_state`.
       inference: an `inference.Inference`.
+      changed: from `checkpoints.refuse_another`.
     """
 
-    def __init__(self, experiment, workdir, parallel, source, held_out, graphdef, state, inference):
+    def __init__(self, experiment, workdir, parallel, source, held_out, graphdef, state, inference, changed):
         self._experiment, self._workdir, self._parallel = experiment, workdir, parallel
         self._held_out, self._settings = held_out, experiment.train
         for s in (source, *held_out.values()):
@@ -151,8 +155,6 @@ class _Run:
         if steps:
             log.info("going on from the checkpoint of step %d", self._number)
             state = parallel.stack(self._manager.restore(self._number, parallel.unstack(state)))
-        if self._number >= self._settings.steps:
-            log.info("nothing to do: step %d of %d is reached", self._number, self._settings.steps)
         self._batches = pipeline.training_batches(
             source,
             batch_size=experiment.train.batch_size,
@@ -160,15 +162,16 @@ class _Run:
             workers=experiment.data.workers,
             process=jax.process_index(),
             processes=jax.process_count(),
-            seen=ckpt.examples_seen(workdir, experiment, self._number),
+            seen=ckpt.examples_seen(workdir, experiment, self._number, changed),
         )
         self._state, self._inference = state, inference
-        self._stop = _StopRequest()
         log.debug("%s", parameter_overview.get_parameter_overview(ckpt.named(state["params"]), include_stats=False))
         log.info("compiling (once for each config and machine)")
         example = parallel.batch(_peek(source, experiment.train.batch_size))
         self._step = parallel.compile(lambda axis: step_lib.make_step(experiment, graphdef, axis), state, example)
         self._writer = events.Writer(workdir)
+        facts.keep(workdir, source)
+        ckpt.claim(workdir, experiment, changed, self._number)
         self._writer.write_hparams(dict(ckpt.fields(experiment.config)))
         self._profile = _Profile(workdir, self._settings.profile_at)
         self._pending = collections.deque()
@@ -178,21 +181,23 @@ class _Run:
     def go(self):
         """Trains until the last step or until it is told to stop; returns the last validation's figures."""
         figures, settings = {}, self._settings
+        self._stop = _StopRequest()
         try:
             while self._number < settings.steps:
-                self._advance()
-                pause = time.perf_counter()
-                if self._due(settings.sample_every) and settings.sample_images and self._experiment.system.columns:
-                    self._sample()
-                if self._due(settings.eval_every) or self._due(settings.checkpoint_every):
-                    figures = self._validate()
-                if self._due(settings.checkpoint_every):
-                    self._save(figures)
-                self._window.paused += time.perf_counter() - pause
+                if self._advance():
+                    pause = time.perf_counter()
+                    if self._due(settings.sample_every) and settings.sample_images and self._experiment.system.columns:
+                        self._sample()
+                    if self._due(settings.eval_every) or self._due(settings.checkpoint_every):
+                        figures = self._validate()
+                    if self._due(settings.checkpoint_every):
+                        self._save(figures)
+                    self._window.paused += time.perf_counter() - pause
                 if self._stop.requested(self._number) and self._number < settings.steps:
                     if self._saved != self._number:
                         self._save()
-                    log.info("stopped by SIGTERM at step %d; the same command goes on from here", self._number)
+                    stopped = self._stop.by, self._number
+                    log.info("stopped by %s at step %d; the same command goes on from here", *stopped)
                     figures = {}
                     break
             _drain(self._pending, self._window, 0)
@@ -203,23 +208,53 @@ class _Run:
             if jax.process_count() == 1:
                 raise
             self._lost(error)
+        except ckpt.SaveError:
+            raise
+        except (InputError, OSError) as error:
+            raise self._saved_before(error) from error
         finally:
             self._stop.restore()
-            if not isinstance(sys.exception(), LostProcessError):  # Closing would wait for the lost one.
-                with contextlib.ExitStack() as closing:  # All are closed, even where one cannot write.
-                    closing.callback(self._writer.close)
-                    closing.callback(self._profile.close)
-                    closing.callback(self._manager.close)
+            failed = sys.exception()
+            if not isinstance(failed, LostProcessError):  # Closing would wait for the lost one.
+                try:
+                    with contextlib.ExitStack() as closing:  # All are closed, even where one cannot write.
+                        closing.callback(self._writer.close)
+                        closing.callback(self._profile.close)
+                        closing.callback(self._manager.close)
+                except InputError:
+                    if failed is None:  # Otherwise it has the same cause.
+                        raise
         return figures
+
+    def _saved_before(self, error):
+        """Saves the state when the data cannot be read or a log not be written; returns the error that says so."""
+        what = str(error)
+        if isinstance(error, OSError):
+            what = f"{error.filename or self._workdir}: {error.strerror or error}"
+        if jax.process_count() > 1:  # The others know nothing of it.
+            return InputError(what)
+        try:
+            if self._saved != self._number:
+                self._save()
+            self._manager.wait()
+        except InputError as second:
+            return InputError(f"{what}; nor could step {self._number} be saved: {second}")
+        return InputError(f"{what}. Step {self._number} is saved; when it is mended, the same command goes on")
 
     def _due(self, every):
         return every and (self._number % every == 0 or self._number == self._settings.steps)
 
     def _advance(self):
-        """One step, and what has come back of those before."""
+        """One step, and what has come back of those before; False where there is none, as the run is to stop."""
         self._profile.before(self._number + 1, self._state)
         waited = time.perf_counter()
-        batch = self._parallel.batch(next(self._batches))
+        try:
+            batch = self._parallel.batch(next(self._batches))
+        except Exception:
+            # Ctrl-C and SIGHUP go to the processes that read, too, and end them.
+            if self._stop.by and jax.process_count() == 1:
+                return False
+            raise
         dispatched = time.perf_counter()
         self._state, metrics = self._step(self._state, batch)
         self._number += 1
@@ -233,6 +268,7 @@ class _Run:
             line, scalars = self._window.report(self._number)
             log.info(line)
             self._writer.write_scalars(self._number, scalars)
+        return True
 
     def _say_days(self):
         """One word, as soon as it can be known, where the run will take more than a day."""
@@ -268,7 +304,11 @@ class _Run:
         state, source = self._parallel.unstack(self._state), self._held_out["val"]
         image = self._inference.sheet(state, source, self._settings.sample_images)
         if jax.process_index() == 0:
-            sheets.save(self._workdir / "samples" / f"{self._number:07d}.png", image)
+            path = self._workdir / "samples" / f"{self._number:07d}.png"
+            try:
+                sheets.save(path, image)
+            except OSError as error:
+                raise InputError(f"cannot write {path} ({error.strerror or error})") from error
         self._writer.write_images(self._number, {"samples": image[None]})
 
     def _lost(self, error):
@@ -291,7 +331,11 @@ def _peek(source, batch_size):
 @contextlib.contextmanager
 def _log_to(workdir, process):
     """Repeats the log, with times, in a file of the workdir, one a process."""
-    handler = logging.FileHandler(workdir / f"train{f'-{process}' if process else ''}.log")
+    path = workdir / f"train{f'-{process}' if process else ''}.log"
+    try:
+        handler = _LogFile(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror})") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)
@@ -299,7 +343,16 @@ def _log_to(workdir, process):
         yield
     finally:
         log.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # Has been raised.
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log whose failure ends the run, instead of a traceback a line."""
+
+    def handleError(self, record):
+        error = sys.exception()
+        raise InputError(f"cannot write {self.baseFilename} ({getattr(error, 'strerror', None) or error})") from error
 
 
 class _Profile:
@@ -431,25 +484,43 @@ class _Window:
 
 
 class _StopRequest:
-    """SIGTERM asks the loop to save and end. With several processes all agree on the step."""
+    """SIGTERM, SIGHUP and Ctrl-C ask the loop to save and end; Ctrl-C twice ends at once.
+
+    With several processes all agree on the step, by what JAX makes of SIGTERM.
+
+    Attributes:
+      by: the signal that came, or "".
+    """
 
     def __init__(self):
-        self._asked = threading.Event()
-        self._previous = None
+        self.by = ""
+        self._previous = {}
         self._alone = jax.process_count() == 1
-        if self._alone and threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGTERM, lambda *_: self._asked.set())
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGHUP, *([signal.SIGTERM] if self._alone else [])):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # As nohup has it.
+                    self._previous[number] = signal.signal(number, self._ask)
+
+    def _ask(self, number, _):
+        self.by = signal.Signals(number).name
+        if not self._alone:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if number == signal.SIGINT:
+            signal.signal(number, self._previous[number])
 
     def requested(self, number):
         if self._alone:
-            return self._asked.is_set()
+            return bool(self.by)
         from jax.experimental import multihost_utils
 
-        return multihost_utils.reached_preemption_sync_point(number)
+        if multihost_utils.reached_preemption_sync_point(number):
+            self.by = self.by or signal.SIGTERM.name
+            return True
+        return False
 
     def restore(self):
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
 
 def _duration(seconds):

@@ -29,12 +29,12 @@ def with_origins(experiment, workdir):
 
     Args:
       experiment: an `experiment.Experiment`.
-      workdir: of the run; where it exists already, it has them.
+      workdir: of the run; where it has a checkpoint already, it has them.
 
     Raises:
       InputError: a run that is named cannot be read.
     """
-    if (workdir / "config.json").exists():
+    if ckpt.finished(workdir / "checkpoints"):
         found = ckpt.load_config(workdir).get("origin", {})
     else:
         found = {name: _origin(name, source) for name, source in experiment.init.items() if _run(source)}

@@ -5,7 +5,6 @@ tensors and plain containers are let through; a pickle that names anything else 
 `.safetensors` files, which hold nothing else, are read and written too.
 """
 
-import collections
 import io
 import math
 import pathlib
@@ -72,10 +71,11 @@ def read_state_dict(path, entry=None):
     state = read(path)
     if entry is not None:
         if not isinstance(state, dict) or entry not in state:
-            found = sorted(state) if isinstance(state, dict) else type(state).__name__
+            found = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
             raise InputError(f"{path}: has no entry {entry!r}, found {found}")
         state = state[entry]
-    if not isinstance(state, dict) or not all(isinstance(v, np.ndarray) for v in state.values()):
+    fits = lambda name, value: isinstance(name, str) and isinstance(value, np.ndarray)
+    if not isinstance(state, dict) or not all(fits(*item) for item in state.items()):
         raise InputError(f"{path}: expected a state dict (names to tensors), found {type(state).__name__}")
     if state and all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
@@ -130,64 +130,121 @@ def _name(module, name):
 class _Storage:
     """A typed buffer that may be filled after the tensors that view it were made."""
 
-    def __init__(self, dtype, values=None):
-        self.dtype, self.values = np.dtype(dtype), values
+    def __init__(self, kind):
+        if not isinstance(kind, str) or kind not in _STORAGES:
+            raise InputError(f"a storage has no type, or one that is not read; known are {', '.join(_STORAGES)}")
+        self.dtype, self.values = np.dtype(_STORAGES[kind]), None
 
 
 class _Tensor:
     """A view of a storage, turned into an array when everything has been read."""
 
-    def __init__(self, storage, offset, shape, stride):
+    def __init__(self, storage, offset, shape, stride, *_):
         self.storage, self.offset, self.shape, self.stride = storage, offset, shape, stride
 
     def array(self):
-        values, size = self.storage.values, self.storage.dtype.itemsize
-        span = 1 + sum((n - 1) * s for n, s in zip(self.shape, self.stride))
-        if math.prod(self.shape) and self.offset + span > values.size:
+        """A read-only view, so that a value repeated by a stride of 0 takes no memory.
+
+        Raises:
+          InputError: it is no view of what its storage holds.
+        """
+        shape, stride = self.shape, self.stride
+        if not isinstance(self.storage, _Storage) or self.storage.values is None:
+            raise InputError("a tensor has no storage")
+        if not isinstance(shape, tuple) or not isinstance(stride, tuple) or len(shape) != len(stride):
+            raise InputError("a tensor's shape and stride do not agree")
+        if not all(type(n) is int and 0 <= n < 2**63 for n in (self.offset, *shape, *stride)):
+            raise InputError("a tensor's offset, shape or stride is no number from 0 on")
+        values, count = self.storage.values, math.prod(shape)
+        if not count:
+            return np.zeros(shape, values.dtype)
+        if count >= 2**63 or self.offset + sum((n - 1) * s for n, s in zip(shape, stride)) >= values.size:
             raise InputError("a tensor reaches beyond its storage")
-        view = np.lib.stride_tricks.as_strided(
-            values[self.offset :], self.shape, [s * size for s in self.stride]
-        )
-        return view.copy()
+        steps = [s * values.itemsize if n > 1 else 0 for n, s in zip(shape, stride)]
+        return np.lib.stride_tricks.as_strided(values[self.offset :], shape, steps, writeable=False)
 
 
-def _rebuild_tensor(storage, offset, shape, stride, *_):
-    return _Tensor(storage, offset, shape, stride)
+def _rebuild_parameter(tensor, *_):
+    return tensor
 
 
-class _Unpickler(pickle.Unpickler):
+class _Dict(dict):
+    """A dict that takes names and numbers as keys only: to hash what is nested deeply would overflow the stack."""
+
+    def __init__(self, items=()):
+        super().__init__()
+        for key, value in items:
+            self[key] = value
+
+    def __setitem__(self, key, value):
+        if not isinstance(key, (str, int)):
+            raise InputError(f"refused: a key is of the type {type(key).__name__}")
+        super().__setitem__(key, value)
+
+
+# All that a pickle may name; a type of storage stays the text that it is.
+_ALLOWED = {
+    ("collections", "OrderedDict"): _Dict,
+    ("torch._utils", "_rebuild_tensor"): _Tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    **{("torch", name): name for name in _STORAGES},
+}
+_OPCODES = """
+    PROTO FRAME STOP MARK POP POP_MARK DUP MEMOIZE PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET
+    NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
+    STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES
+    EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS
+    GLOBAL STACK_GLOBAL REDUCE BUILD BINPERSID
+""".split()
+
+
+class _Unpickler(pickle._Unpickler):
+    """Python's own unpickler, with the opcodes and names above only.
+
+    The one in C cannot be kept from setting attributes of anything, nor from taking memory for any index of its memo.
+    """
+
+    dispatch = {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _OPCODES}
+
     def __init__(self, file, storage):
         super().__init__(file, encoding="latin1")
         self._storage = storage
 
     def find_class(self, module, name):
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) in (
-            ("torch._utils", "_rebuild_tensor"),
-            ("torch._utils", "_rebuild_tensor_v2"),
-        ):
-            return _rebuild_tensor
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return lambda tensor, *_: tensor
-        if module == "torch" and name in _STORAGES:
-            return _STORAGES[name]
-        raise InputError(
-            f"refused: it names {module}.{name}; only tensors and plain containers are read"
-        )
+        if (module, name) not in _ALLOWED:
+            raise InputError(f"refused: it names {module}.{name}; only tensors and plain containers are read")
+        return _ALLOWED[module, name]
 
     def persistent_load(self, saved):
-        if saved[0] != "storage":
-            raise InputError(f"refused: unknown persistent object {saved[0]!r}")
+        if not isinstance(saved, tuple) or len(saved) < 5 or saved[0] != "storage" or not isinstance(saved[2], str):
+            raise InputError("refused: an unknown persistent object")
         return self._storage(saved)
 
+    def _make_dict(self):
+        self.append(_Dict())
 
-def _arrays(value):
-    if isinstance(value, _Tensor):
-        return value.array()
-    if isinstance(value, dict):
-        return {k: _arrays(v) for k, v in value.items()}
-    return value
+    def _set_attributes(self):
+        self.stack.pop()  # Torch's versions of modules.
+        if not isinstance(self.stack[-1], _Dict):
+            raise InputError("refused: it sets attributes of what is no OrderedDict")
+
+    dispatch |= {pickle.EMPTY_DICT[0]: _make_dict, pickle.BUILD[0]: _set_attributes}
+
+
+def _arrays(value, done):
+    """A value with arrays in place of its tensors; `done`, by id, has what was met before."""
+    if id(value) not in done:
+        if isinstance(value, _Tensor):
+            found = value.array()
+        elif isinstance(value, dict):
+            found = {k: _arrays(v, done) for k, v in value.items()}
+        elif isinstance(value, (list, tuple)):
+            found = type(value)(_arrays(v, done) for v in value)
+        else:
+            found = value
+        done[id(value)] = found
+    return done[id(value)]
 
 
 def _read_zip(data):
@@ -199,11 +256,11 @@ def _read_zip(data):
         def storage(saved):
             _, dtype, key, _, _ = saved
             if key not in storages:
-                raw = archive.read(f"{folder}data/{key}")
-                storages[key] = _Storage(dtype, np.frombuffer(raw, dtype))
+                storages[key] = _Storage(dtype)
+                storages[key].values = np.frombuffer(archive.read(f"{folder}data/{key}"), storages[key].dtype)
             return storages[key]
 
-        return _arrays(_Unpickler(io.BytesIO(archive.read(index)), storage).load())
+        return _arrays(_Unpickler(io.BytesIO(archive.read(index)), storage).load(), {})
 
 
 def _read_legacy(file):
@@ -224,8 +281,8 @@ def _read_legacy(file):
     for key in load():
         (count,) = np.frombuffer(file.read(8), np.int64)
         found = storages[key]
-        raw = file.read(int(count) * found.dtype.itemsize)
+        raw = file.read(max(0, int(count)) * found.dtype.itemsize)
         found.values = np.frombuffer(raw, found.dtype)
         if found.values.size != count:
             raise InputError("the file ends early")
-    return _arrays(result)
+    return _arrays(result, {})
