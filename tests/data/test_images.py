@@ -35,6 +35,29 @@ def test_exif_orientation_alpha_grey_and_16_bit(tmp_path):
     np.testing.assert_array_equal(images.read(tmp_path / "x.webp"), picture)
 
 
+def test_metrics_and_posed_views_have_pixels_as_they_are_stored(tmp_path):
+    picture = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(images.read_rgba(tmp_path / "turned.png", upright=False)[..., :3], picture)
+    # As pytorch-fid and clean-fid open it.
+    (found,) = images.in_order([tmp_path / "turned.png"], upright=False)
+    np.testing.assert_array_equal(found, np.asarray(Image.open(tmp_path / "turned.png").convert("RGB")))
+    np.testing.assert_array_equal(found, picture)
+
+
+def test_numbers_whose_white_is_not_known_are_refused(tmp_path):
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(InputError, match="float.tif: an image of floats; it must have 8 or 16 bits a channel"):
+        images.read(tmp_path / "float.tif")
+    Image.fromarray(np.full((4, 4), 70_000, np.int32)).save(tmp_path / "deep.tif")
+    with pytest.raises(InputError, match="deep.tif: an image of numbers up to 70000; it must"):
+        images.read(tmp_path / "deep.tif")
+    Image.fromarray(np.full((4, 4), 257 * 9, np.uint16)).save(tmp_path / "grey.tif")
+    assert (images.read(tmp_path / "grey.tif") == 9).all()
+
+
 def test_a_missing_or_broken_file_is_named(tmp_path):
     with pytest.raises(InputError, match="nothing.png: no such file"):
         images.read(tmp_path / "nothing.png")

@@ -9,7 +9,7 @@ from PIL import Image
 import pytest
 
 from vision_gen import data
-from vision_gen.data import analytic_scene, llff, nerf_synthetic, transforms
+from vision_gen.data import analytic_scene, cameras, llff, nerf_synthetic, transforms
 from vision_gen.errors import InputError
 from vision_gen.ops import rays
 from vision_gen.values.cameras import Rig
@@ -130,7 +130,7 @@ def test_transforms_holds_every_eighth_out_and_fits_cameras_into_the_unit_cube(c
 
 def test_a_lens_is_read_alike_from_every_layout(synthetic, captured, truth, caplog):
     """One whose angles differ, its middle off the image's, and without the size that the numbers are for."""
-    more = {"camera_angle_y": 0.5, "cx": 7.0, "k2": 0.02, "is_fisheye": False, "k4": 0.0, "mask_path": "m.png"}
+    more = {"camera_angle_y": 0.5, "cx": 7.0, "k2": 0.02, "is_fisheye": False, "k4": 0.0, "depth_unit": 1.0}
     edit(synthetic / "transforms_train.json", lambda r: r.update(more))
 
     def lacking(record):
@@ -144,7 +144,7 @@ def test_a_lens_is_read_alike_from_every_layout(synthetic, captured, truth, capl
     for scene in (nerf_synthetic.read(synthetic, "train"), transforms.read(captured, "train")):
         expected = [truth.intrinsics[0, 0], focal, 7, SIZE / 2, 0, 0.02, 0, 0]
         np.testing.assert_allclose(scene.intrinsics[0], expected, rtol=1e-5)
-    assert [r.getMessage().partition(": ")[2] for r in caplog.records] == ["not read: mask_path"] * 2
+    assert [r.getMessage().partition(": ")[2] for r in caplog.records] == ["not read: depth_unit"] * 2
 
 
 def test_llff_axes_focal_length_and_recentring(tmp_path):
@@ -166,6 +166,190 @@ def test_llff_axes_focal_length_and_recentring(tmp_path):
     everything = np.concatenate([scene.pose, llff.read(tmp_path, "test", 1).pose])
     np.testing.assert_allclose(everything[:, :, 3].mean(0), 0, atol=1e-6)
     assert all(view.pose[2, 2] > 0.9 for view in Rig.kept(scene.cameras).spiral(5))
+
+
+def capture(folder, suffix="JPG"):
+    """As LLFF writes it: nine cameras in a plane that look along -z, of views 30 x 20."""
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for i in range(9):
+        axes = np.stack([[0, -1, 0], [1, 0, 0], [0, 0, 1], [i / 9, 0, 0]], -1)
+        rows.append([*np.concatenate([axes, [[40], [60], [50.0]]], 1).ravel(), 2.0, 9.0])
+        exif = Image.Exif()
+        exif[0x0112] = 6  # Shown a quarter turned.
+        Image.fromarray(np.full((20, 30, 3), 9 * i, np.uint8)).save(folder / "images" / f"{i}.{suffix}", exif=exif)
+    np.save(folder / "poses_bounds.npy", np.array(rows))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize(
+    "bounds,message",
+    [
+        ((-0.5, 9), "3.JPG sees from -0.5 to 9, the median view from 2; bounds must be above 0"),
+        ((0, 9), "3.JPG sees from 0 to 9"),
+        ((1e-10, 9), "3.JPG sees from 1e-10 to 9"),
+        ((9, 2), "3.JPG sees from 9 to 2"),
+        ((np.nan, 9), "the row of 3.JPG must be finite"),
+    ],
+)
+def test_bounds_of_llff_that_no_camera_has_are_refused(tmp_path, bounds, message):
+    rows = capture(tmp_path)
+    rows[3, 15:] = bounds
+    np.save(tmp_path / "poses_bounds.npy", rows)
+    with pytest.raises(InputError, match=message):
+        llff.read(tmp_path, "test", 1)
+
+
+def test_posed_views_are_not_turned(tmp_path, captured, truth):
+    rows = capture(tmp_path)
+    scene = llff.read(tmp_path, "train", 1)
+    assert scene.colour.shape == (7, 20, 30, 4)
+    np.testing.assert_allclose(scene.intrinsics[0, :4], [25, 25, 15, 10])
+    rows[:, [4, 9]] = 60, 40  # Width and height of the turned image.
+    np.save(tmp_path / "poses_bounds.npy", rows)
+    with pytest.raises(InputError, match="width and height are 40 x 60, but 0.JPG has 30 x 20 pixels as it is stored"):
+        llff.read(tmp_path, "test", 1)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # Upside down.
+    for i, view in enumerate(truth.colour):
+        Image.fromarray(view).save(captured / f"{i:03d}.png", exif=exif)
+    np.testing.assert_array_equal(transforms.read(captured, "test").colour, truth.colour[::8])
+
+
+def test_the_focal_length_of_either_axis_will_do_and_a_frames_own_comes_first(captured):
+    path = captured / "transforms.json"
+
+    def lens(fields, **own):
+        def change(record):
+            for name in ("fl_x", "fl_y", "w", "h", "cx", "cy", "camera_angle_x", "camera_angle_y"):
+                record.pop(name, None)
+                record["frames"][0].pop(name, None)
+            record.update(fields)
+            record["frames"][0].update(own)
+
+        edit(path, change)
+        return [list(transforms.read(captured, "test").intrinsics[i, :2]) for i in (0, 1)]
+
+    of = lambda angle: pytest.approx(SIZE / 2 / np.tan(angle / 2), rel=1e-6)
+    assert lens({"camera_angle_y": 0.5}) == [[of(0.5), of(0.5)]] * 2
+    assert lens({"camera_angle_x": 0.7, "camera_angle_y": 0.5}) == [[of(0.7), of(0.5)]] * 2
+    assert lens({"fl_x": 30.0}, camera_angle_x=0.5) == [[of(0.5), of(0.5)], [30, 30]]
+    assert lens({"fl_x": 30.0, "fl_y": 31.0}, fl_x=20.0, fl_y=21.0) == [[20, 21], [30, 31]]
+    with pytest.raises(InputError, match="000.png has a focal length or angle of x, the file one of y; give both"):
+        lens({"fl_x": 30.0, "fl_y": 30.0}, camera_angle_x=0.5)
+
+
+@pytest.mark.parametrize("form", ["./{}", "{}.JPG", "..\\captured\\{}", "..\\captured\\{}.JPG"])
+def test_images_are_found_however_they_are_named(captured, form):
+    for file in captured.glob("*.png"):
+        Image.open(file).convert("RGB").save(file.with_suffix(".JPG"))
+        file.unlink()
+    text = (captured / "transforms.json").read_text()
+    record = json.loads(text)
+    for i, frame in enumerate(record["frames"]):
+        frame["file_path"] = form.format(f"{i:03d}")
+    (captured / "transforms.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(record).encode())  # Marked as UTF-8.
+    assert transforms.read(captured, "test").names == ("000.JPG", "008.JPG")
+
+
+def test_the_split_that_a_file_declares_is_used(captured, caplog):
+    path = captured / "transforms.json"
+    lists = {"train_filenames": ["000.png", "./003.png"], "val_filenames": ["004.png"]}
+    lists["test_filenames"] = ["008.png", "007.png"]
+    edit(path, lambda r: r.update(lists))
+    found = {split: transforms.read(captured, split).names for split in data.SPLITS}
+    assert found == {"train": ("000.png", "003.png"), "val": ("004.png",), "test": ("007.png", "008.png")}
+    edit(path, lambda r: r.pop("val_filenames"))
+    assert transforms.read(captured, "val").names == ("007.png", "008.png")
+    edit(path, lambda r: r.update(test_filenames=["000.png", "001.png"]))
+    transforms.read(captured, "test")
+    assert caplog.messages[-1].endswith("of 2 views of 'test' it has 1 trained on")
+    edit(path, lambda r: r.update(test_filenames=["gone.png"]))
+    with pytest.raises(InputError, match="`test_filenames` has 'gone.png', which is the `file_path` of no frame"):
+        transforms.read(captured, "train")
+    edit(path, lambda r: r.update(test_filenames="008.png"))
+    with pytest.raises(InputError, match="`test_filenames` must be a list of names of files, got 008.png"):
+        transforms.read(captured, "train")
+    edit(path, lambda r: r.pop("train_filenames"))
+    with pytest.raises(InputError, match="has `test_filenames`, but none of 'train'"):
+        transforms.read(captured, "train")
+
+
+def test_masked_pixels_take_no_part(captured, truth):
+    """The left half of a view, all of another."""
+    half, nothing = np.full((SIZE, SIZE), 255, np.uint8), np.zeros((SIZE, SIZE), np.uint8)
+    half[:, : SIZE // 2] = 0
+    for name, mask, view in (("half", half, 1), ("half", half, 8), ("nothing", nothing, 2)):
+        Image.fromarray(mask).save(captured / f"{name}.png")
+        edit(captured / "transforms.json", lambda r: r["frames"][view].update(mask_path=f"{name}.png"))
+    pixels = SIZE * SIZE
+    settings = data.Settings(name="transforms", dir=str(captured), rays=pixels // 2)
+    train = data.open(settings, "train")
+    assert len(train) == 2 * len(train.cameras["pose"]) - 1 == 2 * 13 - 1
+    poses, pixel = (np.concatenate([train[i][name] for i in range(len(train))]) for name in ("pose", "pixel"))
+    assert len(np.unique(poses, axis=0)) == 13
+    x = pixel[(np.abs(poses - train.cameras["pose"][0]) < 1e-6).all((1, 2)), 0]
+    assert len(x) == pixels // 2 and x.min() == SIZE // 2 + 0.5
+    held = data.open(settings, "test")
+    assert held[0]["mask"].all() and held[1]["mask"].shape == (SIZE, SIZE, 1)
+    np.testing.assert_array_equal(held[1]["mask"][..., 0], half > 0)
+    # Reduced, a pixel counts where all that it is made of does.
+    half[:, SIZE // 2] = 0
+    Image.fromarray(half).save(captured / "half.png")
+    reduced = transforms.read(captured, "test", 2).pictures.mask[1]
+    assert not reduced[:, : SIZE // 4 + 1].any() and reduced[:, SIZE // 4 + 1 :].all()
+    Image.fromarray(half[:8]).save(captured / "half.png")
+    with pytest.raises(InputError, match="half.png: 16 x 8 pixels, but its image 008.png has 16 x 16"):
+        transforms.read(captured, "test")
+    Image.fromarray(nothing).save(captured / "half.png")
+    assert transforms.read(captured, "test").names == ("000.png",)
+    edit(captured / "transforms.json", lambda r: [frame.update(mask_path="nothing.png") for frame in r["frames"]])
+    with pytest.raises(InputError, match="masks leave no pixel of any view; what is black in a mask takes no part"):
+        transforms.read(captured, "test")
+    edit(captured / "transforms.json", lambda r: r["frames"][0].update(mask_path="gone.png"))
+    with pytest.raises(InputError, match="the mask gone.png of 000.png is missing"):
+        transforms.read(captured, "test")
+
+
+def test_views_may_be_of_several_sizes(synthetic, truth):
+    """Some are cut to half their height, with a lens of their own."""
+    for i in (0, 5):
+        Image.fromarray(truth.colour[i, : SIZE // 2]).save(synthetic / "train" / f"r_{i}.png")
+        Image.fromarray(truth.colour[i, : SIZE // 2]).save(synthetic / "test" / f"r_{i}.png")
+    scene = nerf_synthetic.read(synthetic, "train")
+    assert scene.cameras["size"] == (SIZE // 2, SIZE)
+    np.testing.assert_allclose(scene.intrinsics[0, :4], truth.intrinsics[0, :4] - [0, 0, 0, SIZE // 4], rtol=1e-5)
+    np.testing.assert_allclose(scene.intrinsics[1], truth.intrinsics[1], rtol=1e-5)
+    rays = opened("nerf_synthetic", synthetic, "train")
+    seen = set()
+    for bundle in (rays[i] for i in range(len(rays))):
+        view = [np.abs(truth.pose - p).sum((1, 2)).argmin() for p in bundle["pose"]]
+        x, y = np.floor(bundle["pixel"]).astype(int).T
+        np.testing.assert_array_equal(bundle["colour"], truth.colour[view, y, x])
+        seen |= set(zip(view, y.tolist(), x.tolist()))
+    assert len(seen) == 15 * SIZE * SIZE
+    assert max(y for view, y, x in seen if view in (0, 5)) == SIZE // 2 - 1
+    held = opened("nerf_synthetic", synthetic, "test")
+    assert held[0]["mask"].sum() == SIZE * SIZE // 2 and held[1]["mask"].all()
+
+
+def test_cameras_in_a_room_may_look_outward(captured, caplog):
+    """All do, or each somewhere else; around a thing none does."""
+    path = captured / "transforms.json"
+    rng = np.random.default_rng(0)
+
+    def room(record):
+        for i, frame in enumerate(record["frames"]):
+            angle = i * np.pi / 8
+            ahead = np.array([np.cos(angle), np.sin(angle), 0])
+            place = 0.3 * ahead if outward else rng.uniform(-1, 1, 3)
+            frame["transform_matrix"] = matrix(cameras.look_at(place, place + ahead, np.array([0.0, 0.0, 1.0])))
+
+    for outward in (True, False):
+        edit(path, room)
+        assert len(transforms.read(captured, "train").names) == 14
+        assert "of 16 cameras look away from the scene, the first: " in caplog.messages[-1]
+        assert caplog.messages[-1].endswith("around a thing, cameras must look along -z with y up (OpenGL)")
 
 
 def test_the_orbit_looks_at_the_middle_from_the_cameras_distance(truth):
@@ -191,6 +375,21 @@ def test_bad_scenes_are_named(synthetic, captured, tmp_path):
 
     refused(lambda r: r.update(frames=[]), "lists no images")
     refused(lambda r: r.pop("camera_angle_x"), "there is neither `fl_x` nor `camera_angle_x`")
+    refused(lambda r: r.update(camera_angle_x="0.7"), "`camera_angle_x` must be a number above 0 and .*, got '0.7'")
+    refused(lambda r: r.update(camera_angle_x=4.0), "`camera_angle_x` must be a number above 0 and below 3.14")
+    refused(lambda r: r.update(fl_x=0), "`fl_x` must be a number above 0, got 0")
+    refused(lambda r: r.update(fl_x=10**400), "`fl_x` must be a number above 0, got 1000")
+    refused(lambda r: r.update(w=0, h=0), "`h` must be a number above 0, got 0")
+    refused(lambda r: r.update(w=16, h=24), "`w` and `h` are 16 x 24, but ./train/r_0 has 16 x 16 pixels as")
+    refused(lambda r: r.update(camera_model="OPENCV_FISHEYE"), "`camera_model` is 'OPENCV_FISHEYE'; it must be one of")
+    refused(lambda r: r.update(distortion_params=[0.1, 0]), "`distortion_params` is .*, of a lens that is not modelled")
+    refused(lambda r: r["frames"].insert(1, 7), "frame 1 needs `file_path` and `transform_matrix`")
+    refused(lambda r: r["frames"][1].update(file_path=7), "`file_path` of frame 1 must be the name of a file, got 7")
+    ragged = lambda value: lambda r: r["frames"][3]["transform_matrix"][1].__setitem__(slice(2, None), value)
+    refused(ragged([]), "transform_matrix of ./train/r_3 is no matrix of numbers")
+    refused(ragged([{}, 0]), "transform_matrix of ./train/r_3 is no matrix of numbers")
+    transposed = lambda frame: frame.update(transform_matrix=np.transpose(frame["transform_matrix"]).tolist())
+    refused(lambda r: transposed(r["frames"][3]), "transform_matrix of ./train/r_3 has the last row .*; it must be")
     refused(lambda r: r.update(k3=0.1), "transforms_train.json: `k3` is 0.1, of a lens that is not modelled")
 
     def poison(record):
@@ -204,7 +403,8 @@ def test_bad_scenes_are_named(synthetic, captured, tmp_path):
 
     refused(turn, "1 of 16 cameras look away from the scene, the first: r_4.png")
     refused(
-        lambda r: r["frames"][1].update(file_path="./train/nothing"), "train/nothing.png is missing"
+        lambda r: r["frames"][1].update(file_path="./train/nothing"),
+        "1 of 16 images are missing, the first: ./train/nothing",
     )
     path = captured / "transforms.json"
     refused(
@@ -214,9 +414,6 @@ def test_bad_scenes_are_named(synthetic, captured, tmp_path):
         captured,
         path,
     )
-    Image.new("RGBA", (8, 4)).save(synthetic / "train" / "r_5.png")
-    with pytest.raises(InputError, match="r_5.png: 8 x 4 pixels, but r_0.png has 16 x 16"):
-        nerf_synthetic.read(synthetic, "train")
     assert train.read_text() == original
     with pytest.raises(InputError, match="transforms_train.json: no such file"):
         nerf_synthetic.read(tmp_path, "train")

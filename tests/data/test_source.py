@@ -46,6 +46,17 @@ def test_a_size_is_a_square_or_height_and_width():
             reader.read({"size": size}, "config.data.parts.a")
 
 
+def test_a_folder_may_be_below_ones_home_but_no_address(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "pictures").mkdir()
+    assert data.Settings(dir="~/pictures").folder == tmp_path / "pictures"
+    with pytest.raises(InputError, match="config.data.dir: '~nobody_of_that_name/x' is not a folder"):
+        data.Settings(dir="~nobody_of_that_name/x").folder
+    for address in ("gs://bucket/x", "s3://bucket", "https://host/x.zip", "gs:/bucket"):
+        with pytest.raises(InputError, match=f"config.data.dir: '{address}' is an address"):
+            data.Settings(dir=address).folder
+
+
 def test_digits_are_split_without_overlap_and_named():
     found = [data.open(data.Settings(name="digits", size=8, labels=True), split) for split in data.SPLITS]
     assert [len(source) for source in found] == [1527, 90, 180]

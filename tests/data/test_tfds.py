@@ -39,6 +39,51 @@ class Stripes(tfds.core.GeneratorBasedBuilder):
             yield i, {"image": file, "label": int(i >= count // 2) if labelled else -1}
 
 
+class Kind(Stripes):
+    """Three examples of other features, in a split of its own."""
+
+    split, image, label, picture = "train", {}, None, None
+
+    def _info(self):
+        label = self.label or tfds.features.ClassLabel(names=["dark", "light"])
+        image = tfds.features.Image(**{"shape": (None, None, 3), **self.image})
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict({"image": image, "label": label}))
+
+    def _split_generators(self, dl_manager):
+        return {self.split: self._generate_examples()}
+
+    def _generate_examples(self):
+        for i in range(40):
+            file = io.BytesIO()
+            Image.fromarray(self.picture).save(file, "PNG")
+            file.seek(0)
+            yield i, {"image": file, "label": i % 2}
+
+
+CLEAR = np.zeros((6, 6, 4), np.uint8)
+CLEAR[:, 3:] = 10, 20, 30, 255
+
+
+class Clear(Kind):
+    image, picture = dict(shape=(None, None, 4)), CLEAR
+
+
+class Deep(Kind):
+    image, picture = dict(shape=(None, None, 1), dtype=np.uint16), np.full((6, 6), 257 * 99, np.uint16)
+
+
+class Floating(Kind):
+    image = dict(shape=(None, None, 1), dtype=np.float32)
+
+
+class Several(Kind):
+    label = tfds.features.Sequence(tfds.features.ClassLabel(names=["a", "b"]))
+
+
+class Held(Kind):
+    split, picture = "validation", np.full((6, 6, 3), 7, np.uint8)
+
+
 def open_split(tmp_path, split, name="tfds:stripes", labels=True, size=8):
     return data.open(data.Settings(name=name, dir=str(tmp_path), size=size, labels=labels), split)
 
@@ -63,6 +108,35 @@ def test_examples_are_square_labelled_and_split(tmp_path):
 def test_what_cannot_be_prepared_is_named(tmp_path):
     with pytest.raises(InputError, match="config.data.name: TFDS cannot prepare or read 'stripez' in .*not found"):
         open_split(tmp_path, "train", name="tfds:stripez")
+
+
+def test_transparent_images_lie_over_white_and_deep_ones_are_scaled(tmp_path):
+    clear = open_split(tmp_path, "train", "tfds:clear", size=6)[0]["colour"]
+    np.testing.assert_array_equal(clear[:, :3], np.full((6, 3, 3), 255))
+    np.testing.assert_array_equal(clear[:, 3:], np.tile(np.uint8([10, 20, 30]), (6, 3, 1)))
+    deep = open_split(tmp_path, "train", "tfds:deep", size=6)[0]["colour"]
+    np.testing.assert_array_equal(deep, np.full((6, 6, 3), 99))
+
+
+def test_other_features_and_splits_are_refused_before_anything_is_prepared(tmp_path):
+    with pytest.raises(InputError, match=r"'floating': its images are float32 of 1 channel\(s\); they must"):
+        open_split(tmp_path, "train", "tfds:floating")
+    with pytest.raises(InputError, match="'several': feature 'label' is a Sequence; it must be one class of each"):
+        open_split(tmp_path, "train", "tfds:several")
+    assert not (tmp_path / "several").exists() and not (tmp_path / "floating").exists()
+    with pytest.raises(InputError, match=r"'held' has nothing for 'train', but the split\(s\) \['validation'\]"):
+        open_split(tmp_path, "train", "tfds:held")
+    assert (open_split(tmp_path, "test", "tfds:held", size=6)[0]["colour"] == 7).all()
+
+
+def test_an_address_is_no_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="config.data.dir: 'gs://bucket/data' is an address, but only folders of this"):
+        open_split("gs://bucket/data", "train")
+    monkeypatch.setenv("TFDS_DATA_DIR", "s3://bucket")
+    with pytest.raises(InputError, match=r"\$TFDS_DATA_DIR: 's3://bucket' is an address"):
+        open_split("", "train")
+    assert not list(tmp_path.iterdir())
 
 
 class Drawn(Stripes):

@@ -123,6 +123,23 @@ def test_ssim_and_ms_ssim_are_torchmetrics_and_scikit_images():
         image.ms_ssim(x[:, :100], y[:, :100])
 
 
+def test_masked_pixels_do_not_count():
+    rng = np.random.default_rng(0)
+    truth, found = (jnp.float32(rng.uniform(-1, 1, (2, 24, 30, 3))) for _ in range(2))
+    mask = jnp.zeros((2, 24, 30, 1), bool).at[:, :, 12:].set(True)
+    whole = jnp.ones_like(mask)
+    np.testing.assert_allclose(
+        image.psnr(found, truth, mask), image.psnr(found[:, :, 12:], truth[:, :, 12:]), rtol=1e-5
+    )
+    other, hidden = found.at[:, :, :12].set(0.5), truth.at[:, :, :12].set(-0.5)
+    for metric in (image.psnr, image.ssim):
+        np.testing.assert_allclose(metric(found, truth, whole), metric(found, truth), rtol=1e-5)
+        np.testing.assert_array_equal(metric(found, truth, mask), metric(other, hidden, mask))
+    # Where nothing is right, the windows that count are as wrong as all.
+    assert np.abs(image.ssim(found, truth, mask)).max() < 0.15
+    np.testing.assert_allclose(image.ssim(truth, truth, mask), 1, atol=1e-5)
+
+
 def test_path_length_is_the_distance_over_the_step():
     """Of a generator that scales, under squared error, it is known."""
     keys = jax.random.split(jax.random.key(0), 64)

@@ -99,6 +99,20 @@ def test_a_view_in_chunks_is_the_view():
         np.testing.assert_allclose(whole[name], parts[name], atol=1e-3)
 
 
+def test_masked_pixels_of_a_view_do_not_count():
+    config = tiny("positional")
+    graphdef, params, rest = systems.build(Experiment(config))
+    batch = data.stack([data.open(Experiment(config).data, "val")[0]])
+    mask = np.ones((1, 24, 24, 1), bool)
+    mask[:, :, :9] = False
+    other = np.where(mask, batch["colour"], np.uint8(255) - batch["colour"])
+    figures = jax.jit(lambda batch: systems.run(graphdef, params, rest, "evaluate", batch, None)[0])
+    found, poisoned = (figures({**batch, "colour": colour, "mask": mask}) for colour in (batch["colour"], other))
+    plain = figures({**batch, "colour": other, "mask": np.ones_like(mask)})
+    for name in found:
+        assert found[name] == poisoned[name] != plain[name]
+
+
 def test_empty_space_is_skipped():
     """All samples but the explorers' go where the occupancy grid has seen density."""
     config = tiny("hash")

@@ -78,6 +78,11 @@ def test_cameras_are_read_from_the_files_of_others(scene, rig, tmp_path):
     (tmp_path / "t.json").write_text(json.dumps({"camera_angle_x": float(angle), "frames": frames}))
     found = values.Cameras(rig).read(tmp_path / "t.json", "cameras")
     np.testing.assert_allclose([v.intrinsics for v in found], scene.intrinsics, rtol=1e-4)
+    # An angle of its own, and a file that begins with a mark of UTF-8.
+    frames[1]["camera_angle_x"] = 0.5
+    (tmp_path / "t.json").write_text(json.dumps({"fl_x": 30.0, "frames": frames}), encoding="utf-8-sig")
+    found = [view.intrinsics[0] for view in values.Cameras(rig).read(tmp_path / "t.json", "cameras")]
+    assert found[:2] == [30, pytest.approx(10 / np.tan(0.25))]
     one = values.Camera(rig).read(scene.pose[2], "camera")
     np.testing.assert_array_equal(one.pose, scene.pose[2])
 
@@ -109,6 +114,12 @@ def test_what_is_no_camera_is_refused_by_name(rig, tmp_path):
     np.testing.assert_array_equal(
         camera.read({**at, **harmless}, "camera").intrinsics, camera.read(at, "camera").intrinsics
     )
+    (tmp_path / "odd.json").write_text('{"frames": [3]}')
+    with pytest.raises(InputError, match="camera: cannot be read as a camera"):
+        camera.read(tmp_path / "odd.json", "camera")
+    (tmp_path / "odd.json").write_text('{"frames": 3}')
+    with pytest.raises(InputError, match="must have one camera in `frames`"):
+        camera.read(tmp_path / "odd.json", "camera")
     (tmp_path / "empty.json").write_text("{}")
     with pytest.raises(InputError, match="lists no `frames`"):
         path.read(tmp_path / "empty.json", "cameras")

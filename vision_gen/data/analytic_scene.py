@@ -60,7 +60,7 @@ def render(split, size, *, oversample=2):
     intrinsics = np.tile([focal / oversample] * 2 + [width / 2, height / 2] + [0] * 4, (count, 1))
     colour = np.uint8(np.clip(np.stack(views) * 255 + 0.5, 0, 255))
     names = [f"{split}_{i}" for i in range(count)]
-    return scene.checked(colour, poses, intrinsics, names, "analytic_scene")
+    return scene.checked(scene.Pictures(colour), poses, intrinsics, names, "analytic_scene")
 
 
 def _trace(origin, direction):

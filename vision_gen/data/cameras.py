@@ -3,25 +3,25 @@
 A pose [3, 4] is camera to world, as in `ops.rays`: columns right, up, back and place.
 """
 
-import logging
 import re
 
 import numpy as np
 
+from vision_gen.data import images
 from vision_gen.errors import InputError
 
-log = logging.getLogger("vision_gen")
 # Of `camera_model`, those that have no other distortion than k1, k2, p1 and p2.
 MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
-LENS = (
-    "camera_model", "w", "h", "fl_x", "fl_y", "camera_angle_x", "camera_angle_y", "cx", "cy", "k1", "k2", "p1", "p2",
-)  # fmt: skip
+FOCAL = {"fl_x": "x", "camera_angle_x": "x", "fl_y": "y", "camera_angle_y": "y"}  # And the axis that they are of.
+LENS = ("camera_model", "w", "h", *FOCAL, "cx", "cy", "k1", "k2", "p1", "p2")
 # Of lenses that are not modelled here: further distortion, fish eyes, panoramas, lines that are read one after another.
-OTHER_LENS = re.compile(r"k[3-9]|p[3-9]|s[1-9]|.*fisheye.*|ftheta.*|latlong|equirectangular|rolling_shutter")
+OTHER_LENS = re.compile(
+    r"k[3-9]|p[3-9]|s[1-9]|distortion.*|.*fisheye.*|ftheta.*|latlong|equirectangular|rolling_shutter"
+)
 # What instant-ngp, nerfstudio and nerf_synthetic write that changes no camera: their poses have `applied_transform` and
 # `applied_scale` already, and `scale`, `offset` and `aabb_scale` say where instant-ngp puts its own box.
 HARMLESS = (
-    "frames", "file_path", "transform_matrix", "rotation", "sharpness", "aabb_scale", "scale", "offset",
+    "frames", "file_path", "mask_path", "transform_matrix", "rotation", "sharpness", "aabb_scale", "scale", "offset",
     "applied_transform", "applied_scale", "orientation_override", "colmap_im_id", "ply_file_path",
 )  # fmt: skip
 
@@ -30,8 +30,8 @@ def lens(record, size, where):
     """A camera's intrinsics as instant-ngp and nerfstudio write them.
 
     Args:
-      record: `fl_x` in pixels or `camera_angle_x` in radians; `fl_y` or `camera_angle_y`, by default as wide as high;
-        `cx`, `cy`, by default the middle; distortion `k1`, `k2`, `p1`, `p2`, by default none.
+      record: `fl_x` in pixels or `camera_angle_x` in radians, `fl_y` or `camera_angle_y`, of one axis at least, by
+        default alike in both; `cx`, `cy`, by default the middle; distortion `k1`, `k2`, `p1`, `p2`, by default none.
       size: (height, width) in pixels, to which the numbers belong.
       where: the record stands, for messages.
 
@@ -51,40 +51,58 @@ def lens(record, size, where):
             raise InputError(f"{where}: `{name}` is {value!r}, {wrong}")
     height, width = size
 
-    def focal(length, angle, side, default=None):
-        if length not in record and angle in record:
-            return 0.5 * side / np.tan(0.5 * number(record, angle, where))
-        return number(record, length, where, default)
+    def focal(axis, side):
+        if f"fl_{axis}" not in record and f"camera_angle_{axis}" in record:
+            return 0.5 * side / np.tan(0.5 * number(record, f"camera_angle_{axis}", where, low=0, high=np.pi))
+        return number(record, f"fl_{axis}", where, low=0)
 
-    if not {"fl_x", "camera_angle_x"} & set(record):
-        raise InputError(f"{where}: there is neither `fl_x` nor `camera_angle_x`")
-    focal_x = focal("fl_x", "camera_angle_x", width)
-    focal_y = focal("fl_y", "camera_angle_y", height, focal_x)
+    axes = {FOCAL[name] for name in record if name in FOCAL}
+    if not axes:
+        raise InputError(f"{where}: there is neither `fl_x` nor `camera_angle_x`, nor one of them for y")
+    found = {axis: focal(axis, {"x": width, "y": height}[axis]) for axis in axes}
+    focal_x, focal_y = (found.get(axis, found[min(axes)]) for axis in "xy")
     middle = number(record, "cx", where, width / 2), number(record, "cy", where, height / 2)
     distortion = (number(record, name, where, 0.0) for name in ("k1", "k2", "p1", "p2"))
     return np.array([focal_x, focal_y, *middle, *distortion])
 
 
-def number(record, name, where, default=None):
-    """A finite number of a record.
+def of_frame(record, frame, where):
+    """A camera's fields, those of its own frame before those of the file.
+
+    Raises:
+      InputError: frame and file speak of other axes of the focal length, so that half of it would be the file's.
+    """
+    own, shared = ({FOCAL[name] for name in fields if name in FOCAL} for fields in (frame, record))
+    if own and shared - own:
+        raise InputError(
+            f"{where}: {frame.get('file_path', 'a frame')} has a focal length or angle of {', '.join(own)}, the file one of "
+            f"{', '.join(shared - own)}; give both in the frame"
+        )
+    return {name: value for name, value in record.items() if not (own and name in FOCAL)} | frame
+
+
+def number(record, name, where, default=None, *, low=-np.inf, high=np.inf):
+    """A finite number of a record, above `low` and below `high`.
 
     Raises:
       InputError: it is none, or it is not there and there is no default.
     """
     value = record.get(name, default)
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not np.isfinite(value):
-        raise InputError(f"{where}: `{name}` must be a number, got {value!r}")
+    between = "" if low == -np.inf else f" above {low:g}" + (f" and below {high:g}" if high < np.inf else "")
+    right = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+    if not right or not low < value < high:
+        raise InputError(f"{where}: `{name}` must be a number{between}, got {value!r}")
     return value
 
 
-def say_unread(record, where):
-    """Logs which fields of a file of cameras, and of its first frame, nothing here reads."""
+def say_unread(record, where, also=()):
+    """Logs, once, which fields of a file of cameras, and of its first frame, are read neither here nor `also`."""
     frames = record.get("frames")
     first = frames[0] if isinstance(frames, list) and frames and isinstance(frames[0], dict) else {}
-    known = lambda name: name in (*LENS, *HARMLESS) or OTHER_LENS.fullmatch(name)
+    known = lambda name: name in (*LENS, *HARMLESS, *also) or OTHER_LENS.fullmatch(name)
     unread = sorted(name for name in {*record, *first} if not known(name))
     if unread:
-        log.info("%s: not read: %s", where, ", ".join(unread))
+        images.say_once(f"{where}: not read: {', '.join(unread)}")
 
 
 def look_at(place, target, up):

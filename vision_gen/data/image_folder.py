@@ -1,17 +1,26 @@
 """The images below a folder.
 
-With subfolders `train`, `val` and `test` these are the splits; otherwise 5 percent of the files are `val` and 10 are
-`test` (at least one each), chosen by a hash of their names. With `labels` the next folder down names an image's class.
+With subfolders `train` and `val` or `test` these are the splits, by these names or their like (`NAMES`), in capitals or
+not. Of a split that has none, 5 percent of the training files are `val` and 10 are `test` (at least one each), each by
+a hash of its own name alone. With `labels` the next folder down names an image's class.
 """
 
 import hashlib
+import os
 
 import numpy as np
 
 from vision_gen.data import images, source
 from vision_gen.errors import InputError
 
-FIELDS = ("dir", "size", "labels", "skip_unreadable")
+FIELDS = ("dir", "size", "labels", "skip_unreadable", "max_pixels")
+NAMES = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+# Which hashes, as parts of 1, are held out; the rest is "train".
+SHARES = {"test": (0.0, 0.10), "val": (0.10, 0.15)}
 
 
 def shapes(settings):
@@ -29,74 +38,116 @@ class ImageFolder(source.Source):
 
     def __init__(self, settings, split):
         field = f"{settings.section}.dir"
-        self._folder = settings.folder
+        self._folder, self._settings = settings.folder, settings
         self.shapes = shapes(settings)
-        paths, self.skipped = images.readable(images.find(self._folder, field), settings)
-        self._divided = all((self._folder / name).is_dir() for name in source.SPLITS)
+        below, self.skipped = {}, []
+        for name, folder in (_divided(self._folder, field) or {"": self._folder}).items():
+            found, broken = images.readable(images.find(folder, field), settings)
+            below[name] = {path.relative_to(folder).as_posix(): path for path in found}
+            self.skipped += broken
         if settings.labels:
-            loose = [p for p in paths if len(p.relative_to(self._folder).parts) < 2 + self._divided]
+            loose = [path for files in below.values() for name, path in files.items() if "/" not in name]
             if loose:
                 raise InputError(f"{loose[0]}: has no class; it must lie in a folder named as its class")
-            self.classes = tuple(sorted({self._class_of(path) for path in paths}))
-        if self._divided:
-            self.paths = [p for p in paths if p.relative_to(self._folder).parts[0] == split]
-            if not self.paths:
-                raise InputError(f"{field}: no images below {str(self._folder / split)!r}")
+            self.classes = tuple(sorted({name.split("/")[0] for files in below.values() for name in files}))
+        if split in below and split != "train":
+            files = below[split]
         else:
-            shares = {"test": 0.10, "val": 0.05}
-            chosen = divide([self._name(path) for path in paths], shares, f"{field}: {str(self._folder)!r}")[split]
-            self.paths = [path for path in paths if self._name(path) in chosen]
-        self._size = settings.size
+            rest = below.get("train", below.get(""))
+            if rest is None:
+                raise InputError(f"{field}: no {split!r} in {str(self._folder)!r}, only {sorted(below)}")
+            missing = [name for name in SHARES if name not in below]
+            chosen = divide(rest, missing, f"{field}: {str(self._folder)!r}")[split]
+            files = {name: path for name, path in rest.items() if name in chosen}
+        self.paths, self._names = list(files.values()), list(files)
 
     def __len__(self):
         return len(self.paths)
 
     def __getitem__(self, index):
-        path = self.paths[index]
-        example = {"colour": images.fit(images.read(path), self._size)}
+        found = images.read(self.paths[index], self._settings.max_pixels)
+        example = {"colour": images.fit(found, self._settings.size)}
         if self.classes:
-            example["label"] = self._label(path)
+            example["label"] = self._label(self._names[index])
         return example
 
     def name(self, index):
         """File name of example `index`, from the folder on."""
-        return self._name(self.paths[index])
+        return self.paths[index].relative_to(self._folder).as_posix()
 
     def column(self, name):
         if name == "label" and self.classes:
-            return np.stack([self._label(path) for path in self.paths])
+            return np.stack([self._label(name) for name in self._names])
         return super().column(name)
 
-    def _name(self, path):
-        return path.relative_to(self._folder).as_posix()
-
-    def _class_of(self, path):
-        return path.relative_to(self._folder).parts[1 if self._divided else 0]
-
-    def _label(self, path):
-        return np.int32(self.classes.index(self._class_of(path)))
+    def _label(self, name):
+        return np.int32(self.classes.index(name.split("/")[0]))
 
 
-def divide(names, shares, where):
-    """Divides names by a hash of them: {split: set of names}.
+def split_folders(folder, where, ending=""):
+    """{split: its folder} of those in `folder` that are called as one and then `ending`.
+
+    Raises:
+      InputError: two are of one split; `where` says of what.
+    """
+    found = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        split = NAMES.get(path.name.removesuffix(ending).lower()) if path.name.endswith(ending) else None
+        if split and path.is_dir():
+            if split in found:
+                both = f"{found[split].name!r} and {path.name!r}"
+                raise InputError(f"{where}: {both} in {str(folder)!r} are both {split!r}")
+            found[split] = path
+    return found
+
+
+def _divided(folder, where):
+    """{split: its folder}, or {} where there are no folders of splits."""
+    found = split_folders(folder, where)
+    visible = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    beside = [path.name for path in visible if path.is_dir() and path not in found.values()]
+    names = ", ".join(path.name for path in found.values())
+    if beside and not ("train" in found and len(found) > 1):  # A class may be called "train" or "test".
+        if found:
+            images.say_once(f"{folder}: {names} lie beside {', '.join(beside[:5])} and are taken for no splits")
+        return {}
+    loose = [path.name for path in visible if path.suffix.lower() in images.SUFFIXES]
+    if found and beside + loose:
+        images.say_once(
+            f"{folder}: the splits are {names}; left out {len(beside)} folder(s) and {len(loose)} image(s) beside "
+            f"them, the first: {(beside + loose)[0]}"
+        )
+    return found
+
+
+def divide(names, missing, where):
+    """Divides names by a hash of each: {split: set of names}.
+
+    A name keeps its split whatever other names there are, unless one would have none: that takes the name nearest to
+    it, and gives it to "train" again once it has its own. No name of "train" is held out later.
 
     Args:
       names: all of them.
-      shares: {split: its share, at least one}; the rest is "train".
+      missing: the splits to hold out, of `SHARES`; the rest is "train".
       where: of what, for messages.
 
     Raises:
       InputError: there are too few.
     """
-    if len(names) <= len(shares):
+    if len(names) <= len(missing):
         raise InputError(
-            f"{where} has {len(names)} readable image(s); at least {len(shares) + 1} are needed to train, validate and "
-            "test"
+            f"{where} has {len(names)} readable image(s); at least {len(missing) + 1} are needed to train, validate "
+            "and test"
         )
-    names = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    found, start = {}, 0
-    for split, share in shares.items():
-        stop = start + max(1, round(share * len(names)))
-        found[split] = set(names[start:stop])
-        start = stop
-    return found | {"train": set(names[start:])}
+    place = lambda name: int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") / 2**64
+    hashes = {name: place(name) for name in names}
+    inside = lambda name, split: SHARES[split][0] <= hashes[name] < SHARES[split][1]
+    found = {split: {name for name in names if inside(name, split)} for split in missing}
+    found["train"] = set(names).difference(*found.values())
+    for split, chosen in found.items():
+        if not chosen:
+            giver = found["train"] if len(found["train"]) > 1 else max(found.values(), key=len)
+            low = SHARES.get(split, (1.0,))[0]
+            chosen.add(min(giver, key=lambda name: (abs(hashes[name] - low), name)))
+            giver -= chosen
+    return found

@@ -9,11 +9,12 @@ Where only `train` and one more are there, that one is `test`, and 5 percent of 
 """
 
 import concurrent.futures
+import functools
 
 from vision_gen.data import image_folder, images, paired, source
 from vision_gen.errors import InputError
 
-FIELDS = ("dir", "size", "direction", "skip_unreadable")
+FIELDS = ("dir", "size", "direction", "skip_unreadable", "max_pixels")
 
 
 def shapes(settings):
@@ -42,14 +43,14 @@ class Pairs(source.Source):
         broken = set(self.skipped)
         pairs = {name: paths for name, paths in pairs.items() if not broken & set(paths)}
         with concurrent.futures.ThreadPoolExecutor() as executor:
-            list(executor.map(_check_sizes, pairs.values()))
+            list(executor.map(functools.partial(_check_sizes, settings.max_pixels), pairs.values()))
         self._names, self._pairs = list(pairs), list(pairs.values())
 
     def __len__(self):
         return len(self._pairs)
 
     def __getitem__(self, index):
-        sides = [images.read(path) for path in self._pairs[index]]
+        sides = [images.read(path, self._settings.max_pixels) for path in self._pairs[index]]
         if len(sides) == 1:
             middle = sides[0].shape[1] // 2
             sides = [sides[0][:, :middle], sides[0][:, middle:]]
@@ -62,8 +63,8 @@ class Pairs(source.Source):
         return self._names[index]
 
 
-def _check_sizes(paths):
-    sizes = [images.size(path) for path in paths]
+def _check_sizes(max_pixels, paths):
+    sizes = [images.size(path, max_pixels) for path in paths]
     if len(paths) == 1 and sizes[0][1] % 2:
         raise InputError(f"{paths[0]}: {sizes[0][1]} pixels wide, so no two images of one size side by side")
     if sizes[0] != sizes[-1]:
@@ -77,7 +78,7 @@ def _check_sizes(paths):
 def _of_split(settings, split):
     """{name: files of the pair, one or two} of a split."""
     folder, where = settings.folder, f"{settings.section}.dir"
-    there = _splits(folder)
+    there = _splits(folder, where)
     held_out = [name for name in ("val", "test") if name in there]
     if len(held_out) == 2 or not there.keys() & {"train", ""}:
         if split not in there:
@@ -86,24 +87,26 @@ def _of_split(settings, split):
     if held_out and split == "test":
         return _matched(there[held_out[0]], where)
     pairs = _matched(there["train" if "train" in there else ""], where)
-    shares = {"val": 0.05} if held_out else {"test": 0.10, "val": 0.05}
-    chosen = image_folder.divide(pairs, shares, f"{where}: {str(folder)!r}")[split]
+    missing = ["val"] if held_out else list(image_folder.SHARES)
+    chosen = image_folder.divide(pairs, missing, f"{where}: {str(folder)!r}")[split]
     return {name: paths for name, paths in pairs.items() if name in chosen}
 
 
-def _splits(folder):
+def _splits(folder, where):
     """{split: folders of the sides, one or two}, as far as there are any; "" is all splits together."""
+    a, b = folder / "A", folder / "B"
     layouts = (
-        lambda split: (folder / f"{split}A", folder / f"{split}B"),
-        lambda split: (folder / "A" / split, folder / "B" / split),
-        lambda split: (folder / split,),
+        ((folder, "A"), (folder, "B")),
+        ((a, ""), (b, "")),
+        ((folder, ""),),
     )
-    for sides in layouts:
-        found = {name: sides(name) for name in source.SPLITS if any(side.is_dir() for side in sides(name))}
-        if found:
-            return found
-    sides = (folder / "A", folder / "B")
-    return {"": sides if any(side.is_dir() for side in sides) else (folder,)}
+    for layout in layouts:
+        sides = [image_folder.split_folders(side, where, ending) for side, ending in layout]
+        if any(sides):
+            lacking = [{split: place / f"{split}{ending}" for split in source.SPLITS} for place, ending in layout]
+            there = {split for side in sides for split in side}
+            return {split: tuple((all_ | side)[split] for all_, side in zip(lacking, sides)) for split in there}
+    return {"": (a, b) if a.is_dir() or b.is_dir() else (folder,)}
 
 
 def _matched(sides, where):

@@ -4,6 +4,7 @@ Cameras as in `ops.rays`.
 """
 
 import dataclasses
+import logging
 
 import numpy as np
 from PIL import Image
@@ -12,28 +13,56 @@ from vision_gen.data import cameras, images, source
 from vision_gen.data.source import ShapeDtype
 from vision_gen.errors import InputError
 
+log = logging.getLogger("vision_gen")
 # What `config.data` says of a scene in files.
-FIELDS_OF_FILES = ("dir", "downscale", "rays", "film_frames")
+FIELDS_OF_FILES = ("dir", "downscale", "rays", "film_frames", "max_pixels")
 HOLD_EVERY = 8  # Real captures: every so many views are held out.
 
 
 @dataclasses.dataclass(frozen=True)
-class Scene:
-    """Views of one size.
+class Pictures:
+    """What the views show.
 
     Attributes:
-      colour: [views, height, width, 4] uint8, straight alpha.
+      colour: [views, height, width, 4] uint8, straight alpha; smaller ones are in the upper left corner.
+      mask: [views, height, width] bool, the pixels that take part, or None: all.
+      sizes: [views] (height, width) of each view; by default all of it.
+    """
+
+    colour: np.ndarray
+    mask: np.ndarray | None = None
+    sizes: tuple = ()
+
+    def __post_init__(self):
+        if not self.sizes:
+            object.__setattr__(self, "sizes", (self.colour.shape[1:3],) * len(self.colour))
+
+    def only(self, keep):
+        """Those of the views `keep`, of which some have a mask."""
+        return Pictures(self.colour[keep], self.mask[keep], tuple(self.sizes[i] for i in keep))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Views.
+
+    Attributes:
+      pictures: what they show.
       pose: [views, 3, 4] float32, camera to world.
       intrinsics: [views, 8] float32.
       names: of the views.
       path: "orbit" around the middle, or "spiral" about the mean camera.
     """
 
-    colour: np.ndarray
+    pictures: Pictures
     pose: np.ndarray
     intrinsics: np.ndarray
     names: tuple
     path: str = "orbit"
+
+    @property
+    def colour(self):
+        return self.pictures.colour
 
     @property
     def cameras(self):
@@ -41,7 +70,7 @@ class Scene:
         return {
             "pose": self.pose.tolist(),
             "intrinsics": self.intrinsics[0].tolist(),
-            "size": self.colour.shape[1:3],
+            "size": self.pictures.sizes[0],
             "path": self.path,
         }
 
@@ -74,12 +103,13 @@ class Rays(source.Source):
     """A scene's rays in a random order, in bundles: examples to train on.
 
     An example has `pixel` [rays, 2], `pose` [rays, 3, 4], `intrinsics` [rays, 8] and `colour`
-    [rays, 4] uint8. Every ray of the scene is in one bundle, but for a remainder smaller than one.
+    [rays, 4] uint8. Every ray of the scene that is not masked is in one bundle, but for a remainder smaller than one.
     """
 
     def __init__(self, scene, settings):
         views, self._height, self._width = scene.colour.shape[:3]
-        count = views * self._height * self._width
+        mask = scene.pictures.mask
+        count = views * self._height * self._width if mask is None else int(mask.sum())
         if settings.rays > count:
             raise InputError(
                 f"{settings.section}.rays must be from 1 to the scene's {count}, got {settings.rays}"
@@ -89,7 +119,9 @@ class Rays(source.Source):
         self._scene, self._rays = scene, settings.rays
         self._colour = scene.colour.reshape(-1, 4)
         # One division into bundles for all runs; their order is the run's.
-        self._shuffled = source.shuffle(count, 0).astype(np.uint32 if count < 2**32 else np.uint64)
+        shuffled = source.shuffle(count, 0)
+        shuffled = shuffled if mask is None else np.flatnonzero(mask)[shuffled]
+        self._shuffled = shuffled.astype(np.uint32 if self._colour.size < 2**34 else np.uint64)
 
     def __len__(self):
         return len(self._shuffled) // self._rays
@@ -111,34 +143,36 @@ class Rays(source.Source):
 
 
 class Views(source.Source):
-    """A scene's views: `pose` [3, 4], `intrinsics` [8] and `colour` [height, width, 4] uint8."""
+    """A scene's views: `pose` [3, 4], `intrinsics` [8] and `colour` [height, width, 4] uint8.
+
+    If any are masked, or of several sizes, also `mask` [height, width, 1] bool: the pixels that count.
+    """
 
     def __init__(self, scene):
         self.scene, self.cameras = scene, scene.cameras
-        parts = {"pose": scene.pose, "intrinsics": scene.intrinsics, "colour": scene.colour}
-        self.shapes = {name: ShapeDtype(part.shape[1:], part.dtype) for name, part in parts.items()}
+        self._parts = {"pose": scene.pose, "intrinsics": scene.intrinsics, "colour": scene.colour}
+        if scene.pictures.mask is not None:
+            self._parts["mask"] = scene.pictures.mask[..., None]
+        self.shapes = {name: ShapeDtype(part.shape[1:], part.dtype) for name, part in self._parts.items()}
 
     def __len__(self):
         return len(self.scene.names)
 
     def __getitem__(self, index):
-        scene = self.scene
-        return {
-            "pose": scene.pose[index],
-            "intrinsics": scene.intrinsics[index],
-            "colour": scene.colour[index],
-        }
+        return {name: part[index] for name, part in self._parts.items()}
 
     def name(self, index):
         """Name of view `index`."""
         return self.scene.names[index]
 
 
-def checked(colour, poses, intrinsics, names, source, *, keep=None, path="orbit"):
-    """A `Scene`, of the views `keep`, after checks of all cameras.
+def checked(pictures, poses, intrinsics, names, source, *, keep=None, path="orbit"):
+    """A `Scene` of the views `keep`, whose `pictures` and `intrinsics` these are, after checks of all cameras.
+
+    Views that are masked altogether are left out.
 
     Raises:
-      InputError: a pose is not finite or no camera, or looks away from the scene; names the view.
+      InputError: a pose is not finite or no camera, or looks away from what almost all others look at; names the view.
     """
     poses, intrinsics = np.asarray(poses, np.float32), np.asarray(intrinsics, np.float32)
     for name, pose in zip(names, poses):
@@ -149,35 +183,72 @@ def checked(colour, poses, intrinsics, names, source, *, keep=None, path="orbit"
     centre = cameras.scene_centre(poses)
     ahead = -poses[:, :, 2]
     towards = ahead.mean(0)[None] if centre is None else centre - poses[:, :, 3]
-    facing = (ahead * towards).sum(-1)
-    if (facing <= 0).any():
+    facing = (ahead * towards).sum(-1) / np.maximum(np.linalg.norm(towards, axis=-1), 1e-9)
+    away = facing <= 0
+    if away.any():
+        found = f"{int(away.sum())} of {len(names)} cameras look away from the scene, the first: {names[away.argmax()]}"
+        right = "cameras must look along -z with y up (OpenGL)"
+        # In a room some look outward, or all; around a thing all look at it.
+        if (facing > 0.9).mean() > 0.75:
+            raise InputError(f"{source}: {found}; {right}")
+        log.warning("%s: %s, as in a room; around a thing, %s", source, found, right)
+    keep = np.arange(len(names)) if keep is None else np.array(keep)
+    if pictures.mask is not None:
+        seen = pictures.mask.any((1, 2))
+        if not seen.any():
+            raise InputError(f"{source}: masks leave no pixel of any view; what is black in a mask takes no part")
+        if not seen.all():
+            log.info("%s: %d views are masked altogether", source, (~seen).sum())
+        pictures, intrinsics, keep = pictures.only(np.flatnonzero(seen)), intrinsics[seen], keep[seen]
+    return Scene(pictures, poses[keep], intrinsics, tuple(names[i] for i in keep), path)
+
+
+def check_shape(named, size, what, view):
+    """Raises InputError where a size [height, width] that a file names is not of the shape of its image of `size`."""
+    if abs(size[1] * named[0] / named[1] - size[0]) > 1:
         raise InputError(
-            f"{source}: {int((facing <= 0).sum())} of {len(names)} cameras look away from the scene, the "
-            f"first: {names[int(facing.argmin())]}; cameras must look along -z with y up (OpenGL)"
+            f"{what} are {named[1]:g} x {named[0]:g}, but {view} has {size[1]} x {size[0]} pixels as it is stored, of "
+            "which poses and cameras must be"
         )
-    keep = range(len(names)) if keep is None else keep
-    keep = list(keep)
-    return Scene(colour, poses[keep], intrinsics[keep], tuple(names[i] for i in keep), path)
 
 
-def read_all(files, downscale):
-    """[views, height, width, 4] uint8."""
-    views = []
-    for file in files:
-        image = images.read_rgba(file)
-        if downscale > 1:
-            height, width = image.shape[:2]
-            small = Image.fromarray(image).resize(
-                (max(1, width // downscale), max(1, height // downscale)), Image.Resampling.BOX
-            )
-            image = np.asarray(small)
-        if views and image.shape != views[0].shape:
-            raise InputError(
-                f"{file}: {image.shape[1]} x {image.shape[0]} pixels, but {files[0].name} has "
-                f"{views[0].shape[1]} x {views[0].shape[0]}; all views must be of one size"
-            )
-        views.append(image)
-    return np.stack(views)
+def read_all(files, downscale, max_pixels, masks=None):
+    """`Pictures` of image files, as they are stored: poses know nothing of EXIF.
+
+    Args:
+      files: paths.
+      downscale: they are reduced by this factor, by area.
+      max_pixels: of an image, at most.
+      masks: of each the path of an image whose black pixels take no part, or None.
+    """
+    views, parts = [], []
+    for file, masked in zip(files, masks or [None] * len(files)):
+        view = images.read_rgba(file, upright=False, max_pixels=max_pixels)
+        part = np.ones(view.shape[:2], bool)
+        if masked:
+            part = images.read_rgb(masked, upright=False).any(-1)
+            if part.shape != view.shape[:2]:
+                found, right = (f"{shape[1]} x {shape[0]}" for shape in (part.shape, view.shape))
+                raise InputError(f"{masked}: {found} pixels, but its image {file.name} has {right}")
+        views.append(_reduced(view, downscale))
+        parts.append(_reduced(np.uint8(part) * 255, downscale) == 255)
+    sizes = tuple(view.shape[:2] for view in views)
+    height, width = np.max(sizes, 0)
+    if len(set(sizes)) == 1:
+        return Pictures(np.stack(views), np.stack(parts) if masks and any(masks) else None)
+    log.info("%d views of %d sizes, the largest %d x %d pixels", len(views), len(set(sizes)), width, height)
+    colour, mask = np.zeros((len(views), height, width, 4), np.uint8), np.zeros((len(views), height, width), bool)
+    for i, (view, part) in enumerate(zip(views, parts)):
+        colour[i, : len(view), : view.shape[1]], mask[i, : len(part), : part.shape[1]] = view, part
+    return Pictures(colour, mask, sizes)
+
+
+def _reduced(image, factor):
+    """[height, width, ...] uint8, each side divided by `factor`."""
+    if factor == 1:
+        return image
+    height, width = (max(1, side // factor) for side in image.shape[:2])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
 
 
 def held_out(count, split):

@@ -1,10 +1,13 @@
 """Every field of `config.data`."""
 
 import dataclasses
+import os
 import pathlib
+import re
 from typing import Literal
 
 from vision_gen import settings
+from vision_gen.data import images
 from vision_gen.errors import InputError
 from vision_gen.settings import Count, CountOrNone
 
@@ -24,6 +27,7 @@ class Settings:
     labels: bool = False  # Examples have a label: the emoji's group, image_folder's subfolder.
     workers: CountOrNone = 0  # Processes that decode; 0 decodes in threads of this one.
     skip_unreadable: bool = False  # Files: leave broken ones out, and count them.
+    max_pixels: Count = images.MAX_PIXELS  # Files: an image of more is refused.
     downscale: Count = 1  # Views of scenes are reduced by this factor.
     rays: Count = 64  # Scenes: rays of an example to train on.
     film_frames: Count = 60  # Scenes: frames of the film around them.
@@ -49,10 +53,22 @@ class Settings:
         Raises:
           InputError: it is no folder.
         """
-        folder = pathlib.Path(self.dir).expanduser()
+        folder = local(self.dir, f"{self.section}.dir")
         if not self.dir or not folder.is_dir():
             raise InputError(f"{self.section}.dir: {self.dir!r} is not a folder; {self.name} needs one")
         return folder
+
+
+def local(path, where):
+    """A path of this machine; `~` is somebody's home.
+
+    Raises:
+      InputError: it is an address, such as gs://bucket; `where` says of what.
+    """
+    if re.match(r"[a-z][a-z0-9+.-]+:/", path, re.IGNORECASE):
+        right = "only folders of this machine are read; copy it, or mount it"
+        raise InputError(f"{where}: {path!r} is an address, but {right}")
+    return pathlib.Path(os.path.expanduser(path))
 
 
 def read(values, section):

@@ -1,17 +1,20 @@
 """Any image dataset of tensorflow-datasets, "tfds:NAME", downloaded on first use.
 
 `test` is its split of that name if that is labelled, otherwise its validation split; where no other split is left for
-`val`, the last 5 percent of `train` are.
+`val`, the last 5 percent of `train` are. A data set without `train` can be evaluated on. Images have one channel, three
+or four, which are put over white, of 8 or 16 bits.
 """
 
 import contextlib
 import fcntl
+import io
 import os
-import pathlib
 
 import numpy as np
+from PIL import Image
 
 from vision_gen.data import images, source
+from vision_gen.data import settings as reader
 from vision_gen.errors import InputError
 
 FIELDS = ("name", "dir", "size", "labels")
@@ -26,8 +29,8 @@ def open(settings, split):
     """See `shapes`; `settings.name` is "tfds:" and TFDS's name, such as "tfds:cifar10" or "tfds:imagenet2012".
 
     Raises:
-      InputError: there is no such dataset, it cannot be downloaded, has no `image` or `label`, or needs tensorflow,
-        which is not installed.
+      InputError: there is no such dataset, it cannot be downloaded, has no such split, no `image` or `label`, or one of
+        another kind, or needs tensorflow, which is not installed.
     """
     return TFDS(settings, split)
 
@@ -42,22 +45,20 @@ class TFDS(source.Source):
         where = folder(settings)
         with _explained(name, where, field), lock(settings, f"tfds-{name.replace('/', '-')}"):
             builder = tfds.builder(name, data_dir=str(where), file_format="array_record")
+            features = builder.info.features
+            _check(features, settings.labels, f"{field}: TFDS dataset {name!r}")
             builder.download_and_prepare()
-        features = builder.info.features
-        needed = ("image", "label") if settings.labels else ("image",)
-        missing = [feature for feature in needed if feature not in features]
-        if missing:
-            raise InputError(
-                f"{field}: TFDS dataset {name!r} has no feature {missing[0]!r}, but {sorted(features)}"
-            )
         self.shapes = shapes(settings)
         self.classes = tuple(features["label"].names) if settings.labels else ()
         self._size = settings.size
         with _explained(name, where, field):
-            chosen = _splits(builder, settings.labels)[split]
-            self._source = builder.as_data_source(chosen)
-            if self.classes:
-                self._labels = builder.as_data_source(chosen, decoders={"image": tfds.decode.SkipDecoding()})
+            splits = _splits(builder, settings.labels)
+            if split not in splits:
+                found = sorted(builder.info.splits)
+                raise InputError(f"{field}: TFDS dataset {name!r} has nothing for {split!r}, but the split(s) {found}")
+            chosen = splits[split]
+            # TFDS's own decoder reads no 16-bit images without OpenCV.
+            self._source = builder.as_data_source(chosen, decoders={"image": tfds.decode.SkipDecoding()})
             self[0]  # What cannot be decoded is said now.
 
     def __len__(self):
@@ -65,9 +66,7 @@ class TFDS(source.Source):
 
     def __getitem__(self, index):
         example = self._source[index]
-        image = example["image"]
-        if image.shape[-1] == 1:
-            image = np.repeat(image, 3, -1)
+        image = images.over_white(Image.open(io.BytesIO(example["image"])))
         found = {"colour": images.fit(image, self._size)}
         if self.classes:
             found["label"] = np.int32(example["label"])
@@ -79,7 +78,7 @@ class TFDS(source.Source):
 
     def column(self, name):
         if name == "label" and self.classes:
-            return np.stack([np.int32(example["label"]) for example in self._labels])
+            return np.stack([np.int32(example["label"]) for example in self._source])
         return super().column(name)
 
 
@@ -87,8 +86,9 @@ def folder(settings):
     """Where TFDS keeps its data: `settings.dir`, or $TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     import tensorflow_datasets as tfds
 
-    where = settings.dir or os.environ.get("TFDS_DATA_DIR") or tfds.core.constants.DATA_DIR
-    return pathlib.Path(where).expanduser()
+    if not settings.dir and os.environ.get("TFDS_DATA_DIR"):
+        return reader.local(os.environ["TFDS_DATA_DIR"], "$TFDS_DATA_DIR")
+    return reader.local(settings.dir or str(tfds.core.constants.DATA_DIR), f"{settings.section}.dir")
 
 
 @contextlib.contextmanager
@@ -108,11 +108,31 @@ def lock(settings, name):
         yield
 
 
+def _check(features, labels, what):
+    """Raises InputError where examples have no image, or no label, of the kind that is read."""
+    from tensorflow_datasets import features as kinds
+
+    needed = {"image": kinds.Image} | ({"label": kinds.ClassLabel} if labels else {})
+    for name, kind in needed.items():
+        if name not in features:
+            raise InputError(f"{what} has no feature {name!r}, but {sorted(features)}")
+        if not isinstance(features[name], kind):
+            right = "one image" if name == "image" else "one class of each example; labels=False does without"
+            raise InputError(f"{what}: feature {name!r} is a {type(features[name]).__name__}; it must be {right}")
+    dtype, channels = np.dtype(features["image"].np_dtype), features["image"].shape[-1]
+    if dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
+        raise InputError(
+            f"{what}: its images are {dtype} of {channels} channel(s); they must be uint8 or uint16 of 1, 3 or 4"
+        )
+
+
 def _splits(builder, labels):
     """Our splits in TFDS's words; ImageNet's test images, whose label is -1, are none."""
     held_out = [name for name in ("validation", "test") if name in builder.info.splits]
     if labels:
         held_out = [n for n in held_out if builder.as_data_source(f"{n}[:1]")[0]["label"] >= 0]
+    if "train" not in builder.info.splits:
+        return {"val": held_out[0], "test": held_out[-1]} if held_out else {}
     if len(held_out) == 2:
         return {"train": "train", "val": "validation", "test": "test"}
     if held_out:

@@ -227,14 +227,15 @@ class RadianceField(System):
         }
 
     def evaluate(self, batch, keys):
-        """PSNR and SSIM of views, and PSNR of each view's mean colour taken for it."""
+        """PSNR and SSIM of views, and PSNR of each view's mean colour taken for it; of a `mask`, what it leaves."""
         truth = self._over_background(batch["colour"]) * 2 - 1
         output = self.view(batch)["colour"] * 2 - 1
-        flat = jnp.broadcast_to(truth.mean((1, 2), keepdims=True), truth.shape)
+        mask = batch.get("mask")
+        flat = jnp.broadcast_to(truth.mean((1, 2), keepdims=True, where=mask), truth.shape)
         return {
-            "psnr": metrics.psnr(output, truth),
-            "ssim": metrics.ssim(output, truth),
-            "psnr_mean_colour": metrics.psnr(flat, truth),
+            "psnr": metrics.psnr(output, truth, mask),
+            "ssim": metrics.ssim(output, truth, mask),
+            "psnr_mean_colour": metrics.psnr(flat, truth, mask),
         }
 
     @classmethod

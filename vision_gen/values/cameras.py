@@ -133,9 +133,9 @@ class Camera(Kind):
         if is_path(value):
             record = _json(value, name, self.describe())
             frames = record.get("frames", [record])
-            if len(frames) != 1:
-                raise InputError(f"{name}: {value} has {len(frames)} cameras; it must be one")
-            return _frame({**record, **frames[0]}, self.rig, name)
+            if not isinstance(frames, list) or len(frames) != 1:
+                raise InputError(f"{name}: {value} must have one camera in `frames`")
+            return _frame(frames[0], self.rig, name, record)
         if isinstance(value, View):
             return value
         return _frame(value if isinstance(value, dict) else {"transform_matrix": value}, self.rig, name)
@@ -171,9 +171,9 @@ class Cameras(Kind):
             return tuple(_sized(view, width, name) for view in views)
         if is_path(value):
             record = _json(value, name, self.describe())
-            if not record.get("frames"):
+            if not record.get("frames") or not isinstance(record["frames"], list):
                 raise InputError(f"{name}: {value} lists no `frames`")
-            views = [_frame({**record, **frame}, self.rig, name) for frame in record["frames"]]
+            views = [_frame(frame, self.rig, name, record) for frame in record["frames"]]
         else:
             views = [Camera(self.rig).read(item, name) for item in value]
         if not views or any(view.size != views[0].size for view in views):
@@ -242,7 +242,7 @@ def _fields(text, name, known):
 
 def _json(path, name, right):
     try:
-        record = json.loads(pathlib.Path(path).read_text())
+        record = json.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))  # With a mark of byte order or without.
     except FileNotFoundError:
         raise InputError(f"{name}: {str(path)!r}: no such file; it must be {right}") from None
     except (OSError, ValueError) as error:
@@ -253,9 +253,10 @@ def _json(path, name, right):
     return record
 
 
-def _frame(record, rig, name):
-    """A `View` of a frame as nerfstudio has it; the rig's intrinsics where it has none."""
+def _frame(frame, rig, name, shared=()):
+    """A `View` of a frame as nerfstudio has it, and of what all share; the rig's intrinsics where neither has any."""
     try:
+        record = cameras.of_frame(dict(shared), frame, name)
         pose = np.asarray(record["transform_matrix"], np.float32)
         if pose.shape not in ((3, 4), (4, 4)) or not np.isfinite(pose).all():
             raise ValueError(f"transform_matrix has shape {list(pose.shape)}")
@@ -263,7 +264,8 @@ def _frame(record, rig, name):
             raise ValueError("the axes of transform_matrix are not orthonormal")
         if not any(field in cameras.LENS or cameras.OTHER_LENS.fullmatch(field) for field in record):
             return _needed(rig, name).view(pose[:3])
-        height, width = (int(record[k]) if k in record else _needed(rig, name).size[i] for i, k in enumerate("hw"))
+        number = lambda k: int(cameras.number(record, k, name, low=0))
+        height, width = (number(k) if k in record else _needed(rig, name).size[i] for i, k in enumerate("hw"))
         intrinsics = np.float32(cameras.lens(record, (height, width), name))
     except InputError:
         raise
