@@ -31,9 +31,9 @@ def names(source):
 
 @pytest.fixture
 def two(tmp_path):
-    """15 images beside 8 others: 12 and 6 to train on."""
+    """14 images beside 8 others: 12 and 6 to train on."""
     return {
-        "photo": pictures(tmp_path / "photo", [f"p{i:02d}.png" for i in range(15)], 10),
+        "photo": pictures(tmp_path / "photo", [f"p{i:02d}.png" for i in range(14)], 10),
         "art": pictures(tmp_path / "art", [f"a{i}.png" for i in range(8)], 100),
     }
 

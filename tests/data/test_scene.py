@@ -205,6 +205,10 @@ def test_posed_views_are_not_turned(tmp_path, captured, truth):
     scene = llff.read(tmp_path, "train", 1)
     assert scene.colour.shape == (7, 20, 30, 4)
     np.testing.assert_allclose(scene.intrinsics[0, :4], [25, 25, 15, 10])
+    rows[4, 15] = 1.0  # The nearest of all is to be at 1 / 0.75.
+    np.save(tmp_path / "poses_bounds.npy", rows)
+    nearer = llff.read(tmp_path, "train", 1)
+    np.testing.assert_allclose(np.diff(nearer.pose[:, 0, 3]), 1 / 9 / 0.75, rtol=1e-5)
     rows[:, [4, 9]] = 60, 40  # Width and height of the turned image.
     np.save(tmp_path / "poses_bounds.npy", rows)
     with pytest.raises(InputError, match="width and height are 40 x 60, but 0.JPG has 30 x 20 pixels as it is stored"):
@@ -232,6 +236,8 @@ def test_the_focal_length_of_either_axis_will_do_and_a_frames_own_comes_first(ca
 
     of = lambda angle: pytest.approx(SIZE / 2 / np.tan(angle / 2), rel=1e-6)
     assert lens({"camera_angle_y": 0.5}) == [[of(0.5), of(0.5)]] * 2
+    # Of a picture of 20 x 12 pixels.
+    assert cameras.lens({"camera_angle_y": 0.5}, (12, 20), "x")[0] == pytest.approx(6 / np.tan(0.25))
     assert lens({"camera_angle_x": 0.7, "camera_angle_y": 0.5}) == [[of(0.7), of(0.5)]] * 2
     assert lens({"fl_x": 30.0}, camera_angle_x=0.5) == [[of(0.5), of(0.5)], [30, 30]]
     assert lens({"fl_x": 30.0, "fl_y": 31.0}, fl_x=20.0, fl_y=21.0) == [[20, 21], [30, 31]]

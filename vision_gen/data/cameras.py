@@ -74,10 +74,9 @@ def of_frame(record, frame, where):
     """
     own, shared = ({FOCAL[name] for name in fields if name in FOCAL} for fields in (frame, record))
     if own and shared - own:
-        raise InputError(
-            f"{where}: {frame.get('file_path', 'a frame')} has a focal length or angle of {', '.join(own)}, the file one of "
-            f"{', '.join(shared - own)}; give both in the frame"
-        )
+        name, (axis,), (other,) = frame.get("file_path", "a frame"), own, shared - own
+        wrong = f"{name} has a focal length or angle of {axis}, the file one of {other}"
+        raise InputError(f"{where}: {wrong}; give both in the frame")
     return {name: value for name, value in record.items() if not (own and name in FOCAL)} | frame
 
 

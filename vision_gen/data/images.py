@@ -216,9 +216,9 @@ def _files(folder):
 
 
 @functools.cache
-def say_once(message):
-    """Logs it, once a process: every split reads the same folder."""
-    log.info(message)
+def say_once(message, level=logging.INFO):
+    """Logs it, once a process: every split reads the same files."""
+    log.log(level, message)
 
 
 def checked(folder, field):

@@ -13,7 +13,6 @@ from vision_gen.data import cameras, images, source
 from vision_gen.data.source import ShapeDtype
 from vision_gen.errors import InputError
 
-log = logging.getLogger("vision_gen")
 # What `config.data` says of a scene in files.
 FIELDS_OF_FILES = ("dir", "downscale", "rays", "film_frames", "max_pixels")
 HOLD_EVERY = 8  # Real captures: every so many views are held out.
@@ -191,15 +190,15 @@ def checked(pictures, poses, intrinsics, names, source, *, keep=None, path="orbi
         # In a room some look outward, or all; around a thing all look at it.
         if (facing > 0.9).mean() > 0.75:
             raise InputError(f"{source}: {found}; {right}")
-        log.warning("%s: %s, as in a room; around a thing, %s", source, found, right)
+        images.say_once(f"{source}: {found}, as in a room; around a thing, {right}", logging.WARNING)
     keep = np.arange(len(names)) if keep is None else np.array(keep)
     if pictures.mask is not None:
         seen = pictures.mask.any((1, 2))
         if not seen.any():
             raise InputError(f"{source}: masks leave no pixel of any view; what is black in a mask takes no part")
         if not seen.all():
-            log.info("%s: %d views are masked altogether", source, (~seen).sum())
-        pictures, intrinsics, keep = pictures.only(np.flatnonzero(seen)), intrinsics[seen], keep[seen]
+            images.say_once(f"{source}: {(~seen).sum()} view(s) masked altogether are left out")
+            pictures, intrinsics, keep = pictures.only(np.flatnonzero(seen)), intrinsics[seen], keep[seen]
     return Scene(pictures, poses[keep], intrinsics, tuple(names[i] for i in keep), path)
 
 
@@ -224,22 +223,22 @@ def read_all(files, downscale, max_pixels, masks=None):
     views, parts = [], []
     for file, masked in zip(files, masks or [None] * len(files)):
         view = images.read_rgba(file, upright=False, max_pixels=max_pixels)
-        part = np.ones(view.shape[:2], bool)
+        part = True
         if masked:
             part = images.read_rgb(masked, upright=False).any(-1)
             if part.shape != view.shape[:2]:
                 found, right = (f"{shape[1]} x {shape[0]}" for shape in (part.shape, view.shape))
                 raise InputError(f"{masked}: {found} pixels, but its image {file.name} has {right}")
+            part = _reduced(np.uint8(part) * 255, downscale) == 255
         views.append(_reduced(view, downscale))
-        parts.append(_reduced(np.uint8(part) * 255, downscale) == 255)
+        parts.append(part)
     sizes = tuple(view.shape[:2] for view in views)
-    height, width = np.max(sizes, 0)
-    if len(set(sizes)) == 1:
-        return Pictures(np.stack(views), np.stack(parts) if masks and any(masks) else None)
-    log.info("%d views of %d sizes, the largest %d x %d pixels", len(views), len(set(sizes)), width, height)
-    colour, mask = np.zeros((len(views), height, width, 4), np.uint8), np.zeros((len(views), height, width), bool)
-    for i, (view, part) in enumerate(zip(views, parts)):
-        colour[i, : len(view), : view.shape[1]], mask[i, : len(part), : part.shape[1]] = view, part
+    if len(set(sizes)) == 1 and all(part is True for part in parts):
+        return Pictures(np.stack(views))
+    shape = (len(views), *np.max(sizes, 0))
+    colour, mask = np.zeros((*shape, 4), np.uint8), np.zeros(shape, bool)
+    for i, (height, width) in enumerate(sizes):
+        colour[i, :height, :width], mask[i, :height, :width] = views[i], parts[i]
     return Pictures(colour, mask, sizes)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from vision_gen.data import cameras, images, scene, source
 from vision_gen.errors import InputError
 
-log = logging.getLogger("vision_gen")
 FIELDS = scene.FIELDS_OF_FILES
 shapes = scene.shapes
 example = scene.example
@@ -46,9 +45,10 @@ def _declared(record, frames, split, path):
     lists = {name: record[f"{name}_filenames"] for name in source.SPLITS if f"{name}_filenames" in record}
     if not lists:
         return None
-    if split not in lists and split != "train":  # Of captures both are the same, unless they are declared apart.
-        lists[split] = lists.get("val", lists.get("test"))
-    if lists.get(split) is None:
+    # Of captures the held-out views are both, unless they are declared apart.
+    alike = ("train",) if split == "train" else (split, "val", "test")
+    chosen = next((name for name in alike if name in lists), None)
+    if chosen is None:
         raise InputError(f"{path}: has {', '.join(f'`{name}_filenames`' for name in lists)}, but none of {split!r}")
     places = {_slashes(frame["file_path"]): number for number, frame in enumerate(frames)}
     found = {}
@@ -59,12 +59,13 @@ def _declared(record, frames, split, path):
         if unknown:
             raise InputError(f"{path}: `{name}_filenames` has {unknown[0]!r}, which is the `file_path` of no frame")
         found[name] = sorted({places[_slashes(file)] for file in listed})
-    if not found[split]:
-        raise InputError(f"{path}: `{split}_filenames` is empty")
-    both = set(found.get("train", ())) & set(found[split]) if split != "train" else ()
-    if both:
-        log.warning("%s: of %d views of %r it has %d trained on", path, len(found[split]), split, len(both))
-    return found[split]
+    if not found[chosen]:
+        raise InputError(f"{path}: `{chosen}_filenames` is empty")
+    both = set(found.get("train", ())) & set(found[chosen])
+    if both and chosen != "train":
+        of = f"of {len(found[chosen])} views of {split!r} it has {len(both)} trained on"
+        images.say_once(f"{path}: {of}", logging.WARNING)
+    return found[chosen]
 
 
 def _slashes(name):
