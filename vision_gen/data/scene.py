@@ -230,7 +230,7 @@ def read_all(files, downscale, max_pixels, masks=None):
         view = images.read_rgba(file, upright=False, max_pixels=max_pixels)
         part = True
         if masked:
-            part = images.read_rgb(masked, upright=False).any(-1)
+            part = images.read_rgb(masked).any(-1)
             if part.shape != view.shape[:2]:
                 found, right = (f"{shape[1]} x {shape[0]}" for shape in (part.shape, view.shape))
                 raise InputError(f"{masked}: {found} pixels, but its image {file.name} has {right}")
