@@ -42,7 +42,7 @@ def test_metrics_and_posed_views_have_pixels_as_they_are_stored(tmp_path):
     Image.fromarray(picture).save(tmp_path / "turned.png", exif=exif)
     np.testing.assert_array_equal(images.read_rgba(tmp_path / "turned.png", upright=False)[..., :3], picture)
     # As pytorch-fid and clean-fid open it.
-    (found,) = images.in_order([tmp_path / "turned.png"], upright=False)
+    (found,) = images.in_order([tmp_path / "turned.png"])
     np.testing.assert_array_equal(found, np.asarray(Image.open(tmp_path / "turned.png").convert("RGB")))
     np.testing.assert_array_equal(found, picture)
 
@@ -81,4 +81,4 @@ def test_the_size_in_a_header_is_that_of_the_upright_image(tmp_path):
     Image.new("RGB", (6, 4)).save(tmp_path / "turned.jpg", exif=exif)
     Image.new("RGB", (6, 4)).save(tmp_path / "upright.png")
     assert images.size(tmp_path / "turned.jpg") == images.read(tmp_path / "turned.jpg").shape[:2] == (6, 4)
-    assert images.size(tmp_path / "upright.png") == (4, 6)
+    assert images.size(tmp_path / "turned.jpg", upright=False) == images.size(tmp_path / "upright.png") == (4, 6)

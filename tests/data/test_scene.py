@@ -200,6 +200,18 @@ def test_bounds_of_llff_that_no_camera_has_are_refused(tmp_path, bounds, message
         llff.read(tmp_path, "test", 1)
 
 
+def test_a_file_of_poses_that_is_none_is_refused(tmp_path):
+    capture(tmp_path)
+    whole = (tmp_path / "poses_bounds.npy").read_bytes()
+    for damaged in (b"", whole[:40], whole[:-8], whole.replace(b"'shape'", b"'shape(")):
+        (tmp_path / "poses_bounds.npy").write_bytes(damaged)
+        with pytest.raises(InputError, match="poses_bounds.npy: cannot be read"):
+            llff.read(tmp_path, "test", 1)
+    np.save(tmp_path / "poses_bounds.npy", np.full((9, 17), "1"))
+    with pytest.raises(InputError, match=r"poses_bounds.npy: <U1 \[9, 17\]; it must be numbers \[views, 17\]"):
+        llff.read(tmp_path, "test", 1)
+
+
 def test_posed_views_are_not_turned(tmp_path, captured, truth):
     rows = capture(tmp_path)
     scene = llff.read(tmp_path, "train", 1)
@@ -413,6 +425,9 @@ def test_bad_scenes_are_named(synthetic, captured, tmp_path):
         "1 of 16 images are missing, the first: ./train/nothing",
     )
     path = captured / "transforms.json"
+    for value, message in ((1e308, "is not finite, or beyond all bounds"), (7, "has no orthonormal axes")):
+        wrong = lambda r: r["frames"][2]["transform_matrix"][1].__setitem__(0, value)
+        refused(wrong, f"the pose of 002.png {message}", transforms.read, captured, path)
     refused(
         lambda r: r["frames"][1].update(file_path="gone.png"),
         "1 of 16 images are missing, the first: gone.png",

@@ -81,14 +81,14 @@ def of_frame(record, frame, where):
 
 
 def number(record, name, where, default=None, *, low=-np.inf, high=np.inf):
-    """A finite number of a record, above `low` and below `high`.
+    """A number of a record, below 1e12, above `low` and below `high`.
 
     Raises:
       InputError: it is none, or it is not there and there is no default.
     """
     value = record.get(name, default)
     between = "" if low == -np.inf else f" above {low:g}" + (f" and below {high:g}" if high < np.inf else "")
-    right = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+    right = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
     if not right or not low < value < high:
         raise InputError(f"{where}: `{name}` must be a number{between}, got {value!r}")
     return value

@@ -35,9 +35,10 @@ def over_white(image):
     return np.asarray(image.convert("RGB"))
 
 
-def read_rgb(path, *, upright=True):
-    """An image file as [height, width, 3] uint8 RGB, its transparency dropped; see `read_rgba`."""
-    return _read(path, lambda image: np.asarray(_eight_bits(image).convert("RGB")), upright)
+def read_rgb(path):
+    """An image file as [height, width, 3] uint8 RGB, as pytorch-fid and clean-fid read it: its transparency is dropped,
+    and it is not turned; otherwise as `read_rgba`."""
+    return _read(path, lambda image: np.asarray(_eight_bits(image).convert("RGB")), upright=False)
 
 
 def read_rgba(path, *, upright=True, max_pixels=MAX_PIXELS):
@@ -116,12 +117,12 @@ def fit(image, size):
     return np.asarray(ImageOps.fit(Image.fromarray(image), (width, height), Image.Resampling.LANCZOS))
 
 
-def size(path, max_pixels=MAX_PIXELS):
-    """(height, width) of an image file when it stands upright, from its header."""
+def size(path, upright=True, max_pixels=MAX_PIXELS):
+    """(height, width) of an image file when it stands upright, or as it is stored, from its header."""
     with _opened(path, max_pixels) as image:
         height, width = image.height, image.width
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    return (width, height) if turned else (height, width)
+    return (width, height) if turned and upright else (height, width)
 
 
 def problem(path, *, decode, max_pixels=MAX_PIXELS):
@@ -255,12 +256,12 @@ def readable(paths, settings):
     return [path for path in paths if path not in broken], list(broken)
 
 
-def in_order(paths, *, upright, ahead=64):
+def in_order(paths, ahead=64):
     """The files as `read_rgb` gives them, decoded in threads a little ahead of their use."""
     with concurrent.futures.ThreadPoolExecutor() as executor:
         waiting = collections.deque()
         for path in paths:
-            waiting.append(executor.submit(read_rgb, path, upright=upright))
+            waiting.append(executor.submit(read_rgb, path))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:

@@ -32,7 +32,7 @@ def read(folder, split, downscale=4, max_pixels=images.MAX_PIXELS):
     path = folder / "poses_bounds.npy"
     try:
         record = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # NumPy raises many kinds.
         raise InputError(f"{path}: cannot be read ({error})") from error
     if record.ndim != 2 or record.shape[1] != 17 or record.dtype.kind not in "fiu":
         raise InputError(f"{path}: {record.dtype} {list(record.shape)}; it must be numbers [views, 17]")
@@ -44,7 +44,7 @@ def read(folder, split, downscale=4, max_pixels=images.MAX_PIXELS):
     usual = np.median(record[:, 15])
     for file, row in zip(files, record):
         height, width, focal, near, far = (*row[4:15:5], *row[15:])
-        if not (np.isfinite(row).all() and min(height, width, focal) > 0):
+        if not ((np.abs(row) < 1e12).all() and min(height, width, focal) > 0):
             found = f"height {height:g}, width {width:g}, focal length {focal:g}"
             raise InputError(f"{path}: the row of {file.name} must be finite, and of a camera; it has {found}")
         # Below a millionth of the far bound it is a point in the lens, and the scene would be scaled by that.
@@ -56,6 +56,8 @@ def read(folder, split, downscale=4, max_pixels=images.MAX_PIXELS):
     matrix = record[:, :15].reshape(-1, 3, 5)
     # Axes are down, right, back; ours right, up, back.
     poses = np.stack([matrix[:, :, 1], -matrix[:, :, 0], matrix[:, :, 2], matrix[:, :, 3]], -1)
+    names = [file.name for file in files]
+    scene.check_poses(poses, names, path)
     scale = 1 / (0.75 * record[:, 15].min())
     poses[:, :, 3] *= scale
     mean = cameras.average_pose(poses)
@@ -67,4 +69,4 @@ def read(folder, split, downscale=4, max_pixels=images.MAX_PIXELS):
     for row, i, size in zip(intrinsics, keep, views.sizes):
         scene.check_shape(matrix[i, :2, 4], size, f"{path}: width and height", files[i].name)
         row[:4] = *[matrix[i, 2, 4] * size[1] / matrix[i, 1, 4]] * 2, size[1] / 2, size[0] / 2
-    return scene.checked(views, poses, intrinsics, [f.name for f in files], path, keep=keep, path="spiral")
+    return scene.checked(views, poses, intrinsics, names, path, keep=keep, path="spiral")

@@ -64,7 +64,7 @@ class Pairs(source.Source):
 
 
 def _check_sizes(max_pixels, paths):
-    sizes = [images.size(path, max_pixels) for path in paths]
+    sizes = [images.size(path, max_pixels=max_pixels) for path in paths]
     if len(paths) == 1 and sizes[0][1] % 2:
         raise InputError(f"{paths[0]}: {sizes[0][1]} pixels wide, so no two images of one size side by side")
     if sizes[0] != sizes[-1]:

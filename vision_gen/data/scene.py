@@ -165,6 +165,15 @@ class Views(source.Source):
         return self.scene.names[index]
 
 
+def check_poses(poses, names, source):
+    """Raises InputError where a pose of [views, 3, 4] is not finite or no camera; names the view."""
+    for name, pose in zip(names, poses):
+        if not (np.abs(pose) < 1e12).all():
+            raise InputError(f"{source}: the pose of {name} is not finite, or beyond all bounds")
+        if not np.allclose(pose[:, :3].T @ pose[:, :3], np.eye(3), atol=1e-2):
+            raise InputError(f"{source}: the pose of {name} has no orthonormal axes")
+
+
 def checked(pictures, poses, intrinsics, names, source, *, keep=None, path="orbit"):
     """A `Scene` of the views `keep`, whose `pictures` and `intrinsics` these are, after checks of all cameras.
 
@@ -173,12 +182,8 @@ def checked(pictures, poses, intrinsics, names, source, *, keep=None, path="orbi
     Raises:
       InputError: a pose is not finite or no camera, or looks away from what almost all others look at; names the view.
     """
+    check_poses(poses, names, source)
     poses, intrinsics = np.asarray(poses, np.float32), np.asarray(intrinsics, np.float32)
-    for name, pose in zip(names, poses):
-        if not np.isfinite(pose).all():
-            raise InputError(f"{source}: the pose of {name} is not finite")
-        if not np.allclose(pose[:, :3].T @ pose[:, :3], np.eye(3), atol=1e-2):
-            raise InputError(f"{source}: the pose of {name} has no orthonormal axes")
     centre = cameras.scene_centre(poses)
     ahead = -poses[:, :, 2]
     towards = ahead.mean(0)[None] if centre is None else centre - poses[:, :, 3]
@@ -225,7 +230,7 @@ def read_all(files, downscale, max_pixels, masks=None):
         view = images.read_rgba(file, upright=False, max_pixels=max_pixels)
         part = True
         if masked:
-            part = images.read_rgb(masked, upright=False).any(-1)
+            part = images.read_rgb(masked).any(-1)
             if part.shape != view.shape[:2]:
                 found, right = (f"{shape[1]} x {shape[0]}" for shape in (part.shape, view.shape))
                 raise InputError(f"{masked}: {found} pixels, but its image {file.name} has {right}")

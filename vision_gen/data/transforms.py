@@ -32,12 +32,14 @@ def read(folder, split, downscale=1, max_pixels=images.MAX_PIXELS):
     record = read_json(path)
     frames = frames_of(record, path, [f"{name}_filenames" for name in source.SPLITS])
     files = files_of(frames, path)
+    names = [file.name for file in files]
     poses = poses_of(frames, path)
+    scene.check_poses(poses, names, path)
     keep = _declared(record, frames, split, path) or scene.held_out(len(files), split)
     views = scene.read_all([files[i] for i in keep], downscale, max_pixels, masks_of([frames[i] for i in keep], path))
     intrinsics = intrinsics_of(record, [frames[i] for i in keep], views.sizes, downscale, path)
     poses = cameras.to_unit_cube(poses)
-    return scene.checked(views, poses, intrinsics, [f.name for f in files], path, keep=keep)
+    return scene.checked(views, poses, intrinsics, names, path, keep=keep)
 
 
 def _declared(record, frames, split, path):

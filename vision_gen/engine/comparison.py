@@ -34,8 +34,7 @@ def compare_folders(
     """Metrics between two folders of images, or of statistics in an `.npz` and a folder.
 
     Adds to `metrics.json` and writes `report.html` in `output`. Images may be of any size; grey ones count
-    as colours, transparency is dropped; of distances, none is turned as its EXIF orientation says. So do pytorch-fid
-    and clean-fid.
+    as colours, transparency is dropped, as pytorch-fid does.
 
     Args:
       reference: folder, or `.npz` with `mu` and `sigma`.
@@ -72,7 +71,7 @@ def compare_folders(
     if extractor:
         found = {} if "reference" in given else {"reference": distances.load_statistics(reference, extractor)}
         for name, paths in given.items():
-            images = image_files.in_order(paths, upright=False)
+            images = image_files.in_order(paths)
             bar = progress(f"features of {name}")
             found[name] = distances.statistics(extractor, fingerprints[name], images, len(paths), bar)
         fingerprints = {name: (found[name].made_of or {}).get("images", "not known") for name in found}
@@ -109,7 +108,7 @@ def save_statistics(
     paths = _images(folder, "reference", least=2)
     extractor = distances.open_extractor((), features, weights, resize)
     fingerprint = image_files.fingerprint(paths, progress("fingerprint"))
-    images = image_files.in_order(paths, upright=False)
+    images = image_files.in_order(paths)
     distances.statistics(extractor, fingerprint, images, len(paths), progress("features")).save(path)
     return path
 
@@ -135,7 +134,7 @@ def _pairs(folders, given):
     names = paired.matched(named, "--metrics: pairs go by name")
     pairs = {name: tuple(named[side][name] for side in ("--reference", "--generated")) for name in names}
     for paths in pairs.values():
-        sizes = [image_files.size(path) for path in paths]
+        sizes = [image_files.size(path, upright=False) for path in paths]
         if sizes[0] != sizes[1]:
             (height, width), (height2, width2) = sizes
             raise InputError(
@@ -147,7 +146,7 @@ def _pairs(folders, given):
 def _compare_pairs(pairs, functions, progress):
     """{name of a function: [pairs] values}, the pairs one by one, as they may be of several sizes."""
     values = {name: [] for name in functions}
-    readers = [image_files.in_order([pair[side] for pair in pairs.values()], upright=True) for side in (0, 1)]
+    readers = [image_files.in_order([pair[side] for pair in pairs.values()]) for side in (0, 1)]
     for number, (truth, image) in enumerate(zip(*readers), 1):
         truth, image = (np.float32(x)[None] / 127.5 - 1 for x in (truth, image))
         for name, function in functions.items():

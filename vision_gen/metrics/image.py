@@ -12,30 +12,19 @@ from vision_gen.ops import pool
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
-def psnr(image, truth, mask=None):
-    """Peak signal-to-noise ratio in dB, [batch], of the pixels of `mask` [batch, height, width, 1] bool.
+def psnr(image, truth):
+    """Peak signal-to-noise ratio in dB, [batch].
 
     At most 48.13 dB, an error of one 8-bit level in every pixel: an 8-bit image cannot show less,
     and identical pairs leave a mean finite.
     """
     image, truth = (_unit(x) for x in (image, truth))
-    found = dm_pix.psnr(image, truth)
-    if mask is not None:
-        found = -10 * jnp.log10(jnp.mean((image - truth) ** 2, (1, 2, 3), where=mask))
-    return jnp.minimum(found, -20 * jnp.log10(1 / 255))
+    return jnp.minimum(dm_pix.psnr(image, truth), -20 * jnp.log10(1 / 255))
 
 
-def ssim(image, truth, mask=None):
-    """Structural similarity (Wang et al. 2004), [batch]: 11x11 Gaussian window, sigma 1.5.
-
-    With a `mask` [batch, height, width, 1] bool each window counts as much as it has pixels where that is True;
-    elsewhere both are taken to be grey.
-    """
-    if mask is None:
-        return dm_pix.ssim(_unit(image), _unit(truth))
-    found = dm_pix.ssim(*(_unit(jnp.where(mask, x, 0)) for x in (image, truth)), return_map=True)
-    weight = pool.average_pool(mask.astype(jnp.float32), 11, stride=1)
-    return jnp.sum(found.mean(-1, keepdims=True) * weight, (1, 2, 3)) / jnp.sum(weight, (1, 2, 3))
+def ssim(image, truth):
+    """Structural similarity (Wang et al. 2004), [batch]: 11x11 Gaussian window, sigma 1.5."""
+    return dm_pix.ssim(_unit(image), _unit(truth))
 
 
 def _unit(x):

@@ -5,6 +5,7 @@ Evans, Schied, Keller, SIGGRAPH 2022, and an occupancy grid says where to sample
 """
 
 import dataclasses
+import functools
 
 from flax import nnx
 import jax
@@ -17,6 +18,7 @@ from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.metrics import image as metrics
+from vision_gen.metrics import masked
 from vision_gen.nets import nerf as net
 from vision_gen.ops import chunks, colour, random, rays, volume
 from vision_gen.pretrained import nerf as pretrained
@@ -230,12 +232,14 @@ class RadianceField(System):
         """PSNR and SSIM of views, and PSNR of each view's mean colour taken for it; of a `mask`, what it leaves."""
         truth = self._over_background(batch["colour"]) * 2 - 1
         output = self.view(batch)["colour"] * 2 - 1
-        mask = batch.get("mask")
+        mask, psnr, ssim = batch.get("mask"), metrics.psnr, metrics.ssim
+        if mask is not None:
+            psnr, ssim = (functools.partial(metric, mask=mask) for metric in (masked.psnr, masked.ssim))
         flat = jnp.broadcast_to(truth.mean((1, 2), keepdims=True, where=mask), truth.shape)
         return {
-            "psnr": metrics.psnr(output, truth, mask),
-            "ssim": metrics.ssim(output, truth, mask),
-            "psnr_mean_colour": metrics.psnr(flat, truth, mask),
+            "psnr": psnr(output, truth),
+            "ssim": ssim(output, truth),
+            "psnr_mean_colour": psnr(flat, truth),
         }
 
     @classmethod
