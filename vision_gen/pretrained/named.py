@@ -7,6 +7,7 @@ A layout says both ways what a published format calls a network's tensors and ho
 from collections.abc import Callable
 import dataclasses
 import fnmatch
+import functools
 
 from flax import nnx
 import jax
@@ -102,7 +103,7 @@ class Translation:
           make: function of their arrays, float32; by default the one as it is.
 
         Raises:
-          InputError: they are there, but `make` cannot use them.
+          InputError: they are there, but are no finite floats, or `make` cannot use them.
         """
         names = [names] if isinstance(names, str) else list(names)
         absent = [name for name in names if name not in self._state]
@@ -111,11 +112,20 @@ class Translation:
             return
         for name in names:
             self._left.pop(name, None)
-        arrays = [np.asarray(self._state[name], np.float32) for name in names]
+        arrays = [self._floats(name) for name in names]
         try:
             self._tensors[ours] = make(*arrays) if make else arrays[0]
         except (ValueError, IndexError) as error:
             raise InputError(f"{self._origin}: {names[0]} has shape {list(arrays[0].shape)}, which is not that of {ours} ({error})") from None
+
+    def _floats(self, name):
+        value = np.asarray(self._state[name])
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            raise InputError(f"{self._origin}: {name} is of {value.dtype}; weights must be floats")
+        value = np.asarray(value, np.float32)
+        if not np.isfinite(value).all():
+            raise InputError(f"{self._origin}: {name} has numbers that are not finite")
+        return value
 
     def ignore(self, pattern, why):
         """Leaves names that match a pattern aside, for a reason that the log gives."""
@@ -134,8 +144,17 @@ def read(origin, state, layout):
     """A `Translation` of a file's tensors {name: array}, with all that a layout names put."""
     file = Translation(origin, state)
     for ours, (names, turn) in layout.items():
-        file.put(ours, names, turn.read)
+        file.put(ours, names, functools.partial(_there_and_back, turn))
     return file
+
+
+def _there_and_back(turn, *arrays):
+    """What a `Turn` makes of a file's arrays; they may be as many numbers as it takes and still be laid out otherwise."""
+    found = turn.read(*arrays)
+    for array, back in zip(arrays, turn.write(found), strict=True):
+        if array.shape != back.shape:
+            raise ValueError(f"it would be {list(back.shape)}")
+    return found
 
 
 def written(network, layout):

@@ -13,6 +13,7 @@ import zipfile
 
 import ml_dtypes
 import numpy as np
+import safetensors
 import safetensors.numpy
 
 from vision_gen.errors import InputError
@@ -31,6 +32,19 @@ _STORAGES = {
     "BoolStorage": np.bool_,
 }
 
+_SAFETENSORS = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+
 
 def read(path):
     """What `torch.save(value, path)` wrote: plain containers, tensors as numpy arrays.
@@ -46,7 +60,7 @@ def read(path):
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected a torch file") from None
     try:
         if path.suffix == ".safetensors":
-            return safetensors.numpy.load(data)
+            return _read_safetensors(data)
         return _read_zip(data) if data[:2] == b"PK" else _read_legacy(io.BytesIO(data))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -261,6 +275,16 @@ def _read_zip(data):
             return storages[key]
 
         return _arrays(_Unpickler(io.BytesIO(archive.read(index)), storage).load(), {})
+
+
+def _read_safetensors(data):
+    # safetensors' own function for numpy has no bfloat16.
+    found = {}
+    for name, tensor in safetensors.deserialize(data):
+        if tensor["dtype"] not in _SAFETENSORS:
+            raise InputError(f"{name} is of {tensor['dtype']}; read are {', '.join(_SAFETENSORS)}")
+        found[name] = np.frombuffer(tensor["data"], _SAFETENSORS[tensor["dtype"]]).reshape(tensor["shape"])
+    return found
 
 
 def _read_legacy(file):

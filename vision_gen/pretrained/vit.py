@@ -1,12 +1,12 @@
-"""Published ViT weights for `nets.vit.ViT`: the original release, torchvision, timm, transformers."""
+"""Published ViT weights for `nets.vit.ViT`: the original release, big_vision, torchvision, timm, transformers."""
 
 import functools
 import json
 import math
 import pathlib
-import zipfile
 
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 
 from vision_gen.errors import InputError
@@ -74,12 +74,20 @@ TORCH = {
         contract="mlp.fc2",
     ),
 }
-ORIGINAL = dict(pools=("token", "gap"), positions="Transformer/posembed_input/pos_embedding")
+ORIGINAL = dict(
+    pools=("token", "gap"),
+    positions="Transformer/posembed_input/pos_embedding",
+    attention="MultiHeadDotProductAttention_1",
+    norm2="LayerNorm_2",
+    mlp="MlpBlock_3",
+)
+# The same code, whose layers were numbered by kind from some release of Flax on.
+BIG_VISION = ORIGINAL | dict(attention="MultiHeadDotProductAttention_0", norm2="LayerNorm_1", mlp="MlpBlock_0")
 
 
 def read(path, network):
-    """A file of any release that is known, for a `nets.vit.ViT`: the original `.npz`, or a state dict of timm, torchvision or
-    transformers (which, its names tell).
+    """A file of any release that is known, for a `nets.vit.ViT`: the `.npz` of the original or of big_vision, or a state dict
+    of timm, torchvision or transformers (which, its names tell).
 
     Args:
       path: the file.
@@ -92,8 +100,8 @@ def read(path, network):
       InputError: the file cannot be read, or is of none of these.
     """
     if pathlib.Path(path).suffix == ".npz":
-        state = _read_npz(path)
-        layout, positions = _original(network), ORIGINAL["positions"]
+        state, names = _read_npz(path)
+        layout, positions = _original(names, network), names["positions"]
     else:
         state = _read_torch(path)
         known = [names for names in TORCH.values() if f"{names['block'].format(0)}{names['norm1']}.weight" in state]
@@ -141,14 +149,20 @@ def _read_torch(path):
 
 
 def _read_npz(path):
+    """({name: array}, which names they are: `ORIGINAL` or `BIG_VISION`)."""
     try:
         with np.load(pathlib.Path(path), allow_pickle=False) as archive:
             state = dict(archive)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # As a damaged archive has it.
         raise InputError(f"{path}: not a readable .npz file ({error})") from error
+    if state and all(name.startswith("params/") for name in state):
+        state = {name.removeprefix("params/"): value for name, value in state.items()}
     if "embedding/kernel" not in state:
         raise InputError(f"{path}: not a ViT of the original release; its first weight is {next(iter(state), None)!r}")
-    return state
+    # numpy writes bfloat16 as two bytes of no type.
+    state = {name: x.view(ml_dtypes.bfloat16) if x.dtype == "V2" else x for name, x in state.items()}
+    names = BIG_VISION if f"Transformer/encoderblock_0/{BIG_VISION['norm2']}/scale" in state else ORIGINAL
+    return state, names | ({"positions": "pos_embedding"} if "pos_embedding" in state else {})
 
 
 def _fixed_positions(network):
@@ -185,8 +199,13 @@ def _torch(names, network):
     return found | _blocks(network.size.depth, names["block"], block)
 
 
-def _original(network):
-    """The layout of the original release; see `named`."""
+def _original(names, network):
+    """The layout of an `.npz`; see `named`.
+
+    Args:
+      names: `ORIGINAL` or `BIG_VISION`.
+      network: the `ViT`.
+    """
     patch, size = network.patch, network.size
     # Heads are an axis of their own there.
     heads = named.Turn(
@@ -198,20 +217,20 @@ def _original(network):
     )
     found = {
         "token": ("cls", named.FIRST),
-        "positions": (ORIGINAL["positions"], named.FIRST),
+        "positions": (names["positions"], named.FIRST),
         "embed/kernel": ("embedding/kernel", rows(patch, patch)),
         "embed/bias": ("embedding/bias", named.SAME),
     }
-    attention, block = "MultiHeadDotProductAttention_1", {}
+    attention, block = names["attention"], {}
     for part in ("kernel", "bias"):
         block[f"attention/qkv/{part}"] = [f"{attention}/{n}/{part}" for n in ("query", "key", "value")], heads
         turn = rows(size.heads) if part == "kernel" else named.SAME
         block[f"attention/out/{part}"] = [f"{attention}/out/{part}"], turn
         for ours, their in (("expand", "Dense_0"), ("contract", "Dense_1")):
-            block[f"{ours}/{part}"] = [f"MlpBlock_3/{their}/{part}"], named.SAME
+            block[f"{ours}/{part}"] = [f"{names['mlp']}/{their}/{part}"], named.SAME
         found[f"head/{part}"] = f"head/{part}", named.SAME
     for part in ("scale", "bias"):
-        for ours, their in (("norm1", "LayerNorm_0"), ("norm2", "LayerNorm_2")):
+        for ours, their in (("norm1", "LayerNorm_0"), ("norm2", names["norm2"])):
             block[f"{ours}/{part}"] = [f"{their}/{part}"], named.SAME
         found[f"norm/{part}"] = f"Transformer/encoder_norm/{part}", named.SAME
     return found | _blocks(size.depth, "Transformer/encoderblock_{}/", block)
@@ -244,7 +263,7 @@ def _state(release, network):
     if network.pool not in names["pools"]:
         pools = " or ".join(map(repr, names["pools"]))
         raise InputError(f"config.model.pool is {network.pool!r}; a ViT of {release} has {pools}")
-    state = named.written(network, _torch(names, network) if release in TORCH else _original(network))
+    state = named.written(network, _torch(names, network) if release in TORCH else _original(names, network))
     if network.positions is None:
         state[names["positions"]] = _fixed_positions(network)
     return state
