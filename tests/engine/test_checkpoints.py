@@ -51,7 +51,8 @@ def files_of(workdir, step):
 
 
 @pytest.mark.parametrize("harm", [flip, cut, lambda path: path.unlink()])
-def test_a_damaged_checkpoint_is_named_and_the_whole_one_before_taken(two, tmp_path, caplog, harm):
+def test_a_damaged_checkpoint_is_named_and_the_whole_one_before_taken(two, tmp_path, caplog, monkeypatch, harm):
+    monkeypatch.setattr(ckpt.log, "propagate", True)
     workdir, experiment, _ = two
     names = files_of(workdir, 6)
     assert {name.parts[0] for name in names} == {"state", "metrics"} and len(names) >= 5
@@ -64,7 +65,8 @@ def test_a_damaged_checkpoint_is_named_and_the_whole_one_before_taken(two, tmp_p
             caplog.clear()
             assert manager.chosen(which) == 3
             (line,) = caplog.messages
-            assert f"{copy}/checkpoints/6 is damaged ({name} is " in line or name.name == "metrics"
+            assert f"{copy}/checkpoints/6 is damaged (" in line
+            assert f"({name} is " in line or name.name == "metrics"  # Of which JSON may be what is wrong.
             assert line.endswith("that of step 3 is taken")
         with pytest.raises(InputError, match="checkpoints/6 is damaged"):
             manager.chosen(6)
@@ -106,6 +108,8 @@ def test_old_damage_is_found_where_it_would_stop_the_run(two, tmp_path):
         ckpt.whole(copy)
 
 
+# TensorStore's other reads end after the one that failed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_without_checksums_damage_is_one_error(two, tmp_path):
     workdir, experiment, state = two
     for number, name in enumerate(files_of(workdir, 6)):

@@ -118,9 +118,14 @@ class Checkpoints:
 
     def _ranked(self):
         """Steps with a validation figure, the best first; of equal ones the later."""
-        figures = {step: self._figure(_figures(self.folder / str(step))) for step in self.steps()}
+        known = [step for step in self.steps() if not self._unranked(step)]
+        figures = {step: self._figure(_figures(self.folder / str(step))) for step in known}
         sign = 1 if self._experiment.train.best_mode == "min" else -1
         return sorted((s for s in figures if not math.isnan(figures[s])), key=lambda s: (sign * figures[s], -s))
+
+    def _unranked(self, step):
+        """What is wrong with the validation figures of a step, so that it might be the best; or None."""
+        return damage(self.folder / str(step), (_FIGURES,))
 
     def _figure(self, metrics):
         return metrics.get(self._experiment.train.best_metric, math.nan)
@@ -137,7 +142,7 @@ class Checkpoints:
         if not steps:
             raise InputError(f"{self.folder.parent} has no finished checkpoint yet")
         if which in ("last", "best"):
-            first = self._ranked() if which == "best" else []
+            first = [] if which == "last" else [*filter(self._unranked, steps), *self._ranked()]
             steps = [*first, *(step for step in reversed(steps) if step not in first)]
         elif str(which).isdigit() and int(which) in steps:
             steps = [int(which)]
@@ -240,13 +245,11 @@ class Checkpoints:
     def _saved_frozen(self):
         """What `frozen.safetensors` holds."""
         try:
-            why = _differing(self._frozen_sums)
-            saved = safetensors.numpy.load_file(self._frozen_path)
+            if not (why := _differing(self._frozen_sums)):
+                return safetensors.numpy.load_file(self._frozen_path)
         except (OSError, ValueError, safetensors.SafetensorError) as error:
-            why = str(error)
-        if why:
-            raise InputError(f"the frozen networks of {self.folder.parent} are damaged ({why}); put back a copy")
-        return saved
+            why = error
+        raise InputError(f"the frozen networks of {self.folder.parent} are damaged ({why}); put back a copy")
 
     def close(self):
         with self._explained():
@@ -406,7 +409,7 @@ def damage(checkpoint, parts=(_STATE, _FIGURES)):
 def _figures(checkpoint):
     """The validation figures of a checkpoint; {} without any."""
     path = checkpoint / _FIGURES / "metrics"
-    return json.loads(path.read_text()) if path.exists() and not damage(checkpoint, (_FIGURES,)) else {}
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _write_sums(path, files):

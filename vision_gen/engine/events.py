@@ -108,10 +108,7 @@ class Writer:
             raise self._explained(error) from error
 
     def _explained(self, error):
-        return InputError(
-            f"cannot write TensorBoard events to {self._path} ({error.strerror}). When that is mended, start again to "
-            "go on from the last checkpoint"
-        )
+        return InputError(f"cannot write TensorBoard events to {self._path} ({error.strerror})")
 
 
 def _scalars(scalars):

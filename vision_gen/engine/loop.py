@@ -57,7 +57,7 @@ def train(config, workdir):
 
     Raises:
       InputError: something given is wrong or cannot be written; if it is found while training, the state is saved.
-      NonFiniteError: a loss or gradient was not finite.
+      NonFiniteError: a loss, gradient or parameter was not finite.
       LostProcessError: another process is gone.
     """
     started = time.time()
@@ -151,7 +151,7 @@ class _Run:
         self._manager = ckpt.Checkpoints(workdir, experiment)
         steps = self._manager.steps()
         self._number = steps[-1] if steps else 0
-        self._saved = self._number if steps else -1
+        self._saved = self._number  # Of step 0 there is nothing to save.
         if steps:
             log.info("going on from the checkpoint of step %d", self._number)
             state = parallel.stack(self._manager.restore(self._number, parallel.unstack(state)))
@@ -231,7 +231,7 @@ class _Run:
         what = str(error)
         if isinstance(error, OSError):
             what = f"{error.filename or self._workdir}: {error.strerror or error}"
-        if jax.process_count() > 1:  # The others know nothing of it.
+        if not self._number or jax.process_count() > 1:  # The others know nothing of it.
             return InputError(what)
         try:
             if self._saved != self._number:
