@@ -435,7 +435,8 @@ def test_weights_that_are_not_finite_are_never_saved(straight, tmp_path):
     folder, _ = straight
     loop.train(config_of(folder, steps=3), tmp_path / "run")
     config = config_of(folder, steps=9, checkpoint_every=1, sample_every=0)
-    config.players.painter.learning_rate = 1e39  # The loss is finite once more, at step 4, before the step is taken.
+    # The loss and the rate are finite once more, at step 4, before the step is taken.
+    config.players.painter.update(learning_rate=3e38, weight_decay=1e3)
     message = r"step 4: (params|ema)/[\w/]+ is not finite \(nor are \d more\), so that it was not"
     with pytest.raises(NonFiniteError, match=message):
         loop.train(config, tmp_path / "run")
