@@ -28,6 +28,16 @@ def test_help_lists_the_configs_and_the_fields_of_one():
     assert "config.players.network.schedule=cosine one of 'constant', 'linear', 'cosine', 'exponential'" in lines
 
 
+def test_a_field_that_is_none_is_one_line():
+    for field, said in (
+        ("train.stepz", """'stepz'. Did you mean "steps" instead of "stepz"?"""),
+        ("model.depthh", "'depthh'"),
+    ):
+        result = train("--config=vit_digits", "--workdir=runs/x", f"--config.{field}=3")
+        assert result.returncode == 2
+        assert result.stderr == f"error: no field of the config is called {said}\n"
+
+
 def test_a_config_that_is_not_there_is_one_line():
     for more in ("--help", "--workdir=runs/x"):
         result = train("--config=configs/nope.py", more)

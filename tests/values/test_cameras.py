@@ -98,6 +98,8 @@ def test_what_is_no_camera_is_refused_by_name(rig, tmp_path):
         (camera, np.ones((2, 2)), r"transform_matrix has shape \[2, 2\]"),
         (path, "orbit:frames=0", "frames must be from 1 to 10000, got 0"),
         (path, "spiral:elevation=3", "unknown 'elevation'"),
+        (path, "spiral:frames=3", "stand around the scene, and a spiral before it; take orbit"),
+        (path, "orbit:distance=0", "distance must be a number above 0, got '0'"),
         (values.Camera(None), "orbit:", "this run kept no cameras to go around"),
     ):
         with pytest.raises(InputError, match=message):

@@ -96,8 +96,7 @@ def run(main):
         argv = flags.FLAGS(given)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         if given == sys.argv or not flags.FLAGS.is_parsed():  # Help can do without a flag that a command needs.
-            message = error.args[0] if isinstance(error, KeyError) and error.args else error
-            return _fail(message, 2)
+            return _fail(_of_flags(error), 2)
     try:
         for name in _configs:
             try:
@@ -116,6 +115,14 @@ def run(main):
         sys.stdout.flush()
         # What runs at exit would wait for the process that is gone.
         os._exit(4)
+
+
+def _of_flags(error):
+    """One line on what is wrong with a flag; of a field of a config that is none, ml_collections gives its name alone."""
+    if not (isinstance(error, (AttributeError, KeyError)) and error.args):
+        return error
+    name, *more = str(error.args[0]).replace("\\n", "\n").replace("\\'", "'").strip("\"'").splitlines()
+    return ". ".join(["no field of the config is called '" + name.strip("\"'") + "'", *(line.strip("'") for line in more)])
 
 
 def _help():

@@ -213,7 +213,7 @@ def compare_runs(workdirs, output, split="test"):
         log.warning("the runs were evaluated on different examples: neither figures nor samples can be compared")
     what = {label: entry.get("what") for found in figures.values() for label, entry in found.items()}
     told = ("system", "data", "fingerprint", "images", "step")
-    facts = [[name, *(str(thing[name])[:20] for thing in of.values()), ""] for name in told]
+    facts = [[name, *(str(thing[name])[: 20 if name == "fingerprint" else None] for thing in of.values()), ""] for name in told]
     rows = [[*row, what[row[0]]] for row in report.side_by_side(list(figures.values()))]
     pictures = {}
     sheet = _samples_of_runs(list(of), split) if same else None

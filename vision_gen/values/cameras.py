@@ -167,6 +167,8 @@ class Cameras(Kind):
             if not 1 <= frames <= 10_000:
                 raise InputError(f"{name}: frames must be from 1 to 10000, got {frames}")
             rig = _needed(self.rig, name)
+            if path == "spiral" and rig.path != "spiral":
+                raise InputError(f"{name}: the run's cameras stand around the scene, and a spiral before it; take orbit")
             views = rig.circle(frames, **fields) if path == "orbit" else rig.spiral(frames)
             return tuple(_sized(view, width, name) for view in views)
         if is_path(value):
@@ -233,10 +235,11 @@ def _fields(text, name, known):
             raise InputError(f"{name}: unknown {field!r} in {text!r}; there are {', '.join(known)}")
         try:
             found[field] = float(number)
-            if not np.isfinite(found[field]):
+            if not np.isfinite(found[field]) or field == "distance" and found[field] <= 0:
                 raise ValueError
         except ValueError:
-            raise InputError(f"{name}: {field} must be a number, got {number!r}") from None
+            right = "a number above 0" if field == "distance" else "a number"
+            raise InputError(f"{name}: {field} must be {right}, got {number!r}") from None
     return found
 
 
