@@ -79,6 +79,7 @@ def show_log():
     log.setLevel(logging.INFO)
     log.propagate = False  # Libraries give the root logger handlers of their own.
     absl_logging.set_verbosity(absl_logging.FATAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # A checkpoint's other writes, where one fails.
 
 
 def run(main):
