@@ -30,8 +30,9 @@ def over_white(image):
 
 
 def read_rgb(path):
-    """An image file as [height, width, 3] uint8 RGB, its transparency dropped; see `read_rgba`."""
-    return np.asarray(_open(path).convert("RGB"))
+    """An image file as [height, width, 3] uint8 RGB, as pytorch-fid and clean-fid read it: its transparency is dropped,
+    and it is not turned; otherwise as `read_rgba`."""
+    return np.asarray(_open(path, upright=False).convert("RGB"))
 
 
 def read_rgba(path):
@@ -45,12 +46,12 @@ def read_rgba(path):
     return np.asarray(_open(path).convert("RGBA"))
 
 
-def _open(path):
-    """A decoded PIL image, upright, of 8 bits a channel."""
+def _open(path, upright=True):
+    """A decoded PIL image of 8 bits a channel; upright or as it is stored."""
     try:
         with Image.open(path) as image:
             image.load()
-            image = ImageOps.exif_transpose(image)
+            image = ImageOps.exif_transpose(image) if upright else image
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected an image ({', '.join(SUFFIXES)})") from None
     except Exception as error:  # PIL raises many kinds, SyntaxError among them.
@@ -77,12 +78,12 @@ def fit(image, size):
     return np.asarray(ImageOps.fit(Image.fromarray(image), (width, height), Image.Resampling.LANCZOS))
 
 
-def size(path):
-    """(height, width) of an image file when it stands upright, from its header."""
+def size(path, upright=True):
+    """(height, width) of an image file when it stands upright, or as it is stored, from its header."""
     with Image.open(path) as image:
         height, width = image.height, image.width
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    return (width, height) if turned else (height, width)
+    return (width, height) if turned and upright else (height, width)
 
 
 def problem(path, *, decode):
