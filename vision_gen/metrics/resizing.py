@@ -45,7 +45,7 @@ def _resized(images, rows, columns):
 
 
 def extended(images):
-    """Images [batch, height, width, channel] whose sides are powers of two, with zeros at the bottom and on the right."""
+    """Images [batch, height, width, channel], with zeros at the bottom and on the right up to powers of two."""
     more = [(0, _power(side) - side) for side in images.shape[1:3]]
     return np.pad(np.asarray(images), [(0, 0), *more, (0, 0)])
 
