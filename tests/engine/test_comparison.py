@@ -1,16 +1,21 @@
 """Folders of images are compared with figures that say what they are of."""
 
+import gc
 import json
+import tempfile
 from types import SimpleNamespace
+import weakref
 
 import jax
 import numpy as np
 from PIL import Image
 import pytest
 
+from vision_gen.data import images as image_files
 from vision_gen.engine import comparison, distances
 from vision_gen.errors import InputError
-from vision_gen.metrics import extract
+from vision_gen.metrics import extract, resizing
+from vision_gen.metrics import image as image_metrics
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -97,8 +102,14 @@ def test_statistics_of_pytorch_fid_serve_as_reference(folders, tmp_path):
     found = extract.statistics(extractor, images, 11)
     np.savez(tmp_path / "stats.npz", mu=found.mean, sigma=found.covariance)
     value = comparison.compare_folders(tmp_path / "stats.npz", folders["a"], tmp_path)
-    assert 0 < value["Frechet distance (efficientnet-lite0)"] < 1e5
-    with pytest.raises(InputError, match="kid.* need the reference's images"):
+    # From the features themselves: the root of a product of covariances X'X Y'Y has the trace of XY''s singular values.
+    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folders["a"].iterdir())]
+    of = lambda some: np.concatenate([f["features"] for f in extractor.stream(some)]).astype(np.float64)
+    (mean, x), (mean2, y) = ((f.mean(0), (f - f.mean(0)) / (len(f) - 1) ** 0.5) for f in map(of, (images, pictures)))
+    cross = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    expected = ((mean - mean2) ** 2).sum() + (x**2).sum() + (y**2).sum() - 2 * cross
+    assert value["Frechet distance (efficientnet-lite0)"] == pytest.approx(expected, rel=1e-3)
+    with pytest.raises(InputError, match="kid need the reference's images, at least 2; .*stats.npz has none"):
         comparison.compare_folders(tmp_path / "stats.npz", folders["a"], tmp_path, metrics=("kid",))
     np.savez(tmp_path / "other.npz", x=1)
     with pytest.raises(InputError, match="not a file of statistics with mu and sigma"):
@@ -125,6 +136,109 @@ def test_what_cannot_be_compared_is_named(folders, tmp_path):
     with pytest.raises(InputError, match="--features must be one of .*'vgg16'"):
         compare(folders["a"], folders["b"], features="vgg16")
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_computed_where_something_is_wrong(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "fingerprint", None)
+
+    def compare(output=tmp_path / "out", **more):
+        comparison.compare_folders(folders["a"], folders["b"], output, **more)
+
+    with pytest.raises(InputError, match="--features must be one of .*'vgg'"):
+        compare(metrics=("psnr",), features="vgg")
+    with pytest.raises(InputError, match="--resize must be one of .*'box'"):
+        compare(metrics=("psnr",), resize="box")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="--output: .*file' is a file, not a folder"):
+        compare(output=tmp_path / "file" / "out")
+    with pytest.raises(InputError, match="--save-stats: .*file' is a file, not a folder"):
+        comparison.save_statistics(folders["a"], tmp_path / "file" / "a.npz")
+    with pytest.raises(InputError, match="--metrics: ms_ssim needs 161 px a side; .*0.png is 32 x 32 px"):
+        compare(metrics=("ms_ssim",))
+    few = tmp_path / "few"
+    few.mkdir()
+    for name in "012":
+        (few / f"{name}.png").write_bytes((folders["a"] / f"{name}.png").read_bytes())
+    with pytest.raises(InputError, match="--reference: .*few has 3 of the 4 images that are needed at least"):
+        comparison.compare_folders(few, folders["b"], tmp_path / "out", metrics=("recall",))
+    (tmp_path / "empty.npz").touch()
+    with pytest.raises(InputError, match="empty.npz: not a file of statistics"):
+        comparison.compare_folders(tmp_path / "empty.npz", folders["b"], tmp_path / "out")
+    np.savez(tmp_path / "other.npz", mu=np.zeros(9), sigma=np.eye(9))
+    with pytest.raises(InputError, match="other.npz has 9 features an image, efficientnet-lite0 gives 1280"):
+        comparison.compare_folders(tmp_path / "other.npz", folders["b"], tmp_path / "out")
+
+    def refuse(dir):
+        raise PermissionError(1, "Operation not permitted", dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", refuse)
+    with pytest.raises(InputError, match="--output: the folder .* cannot be written .Operation not permitted"):
+        compare()
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_statistics_of_the_cache_are_named_before_the_others_are_computed(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("VISION_GEN_CACHE", str(tmp_path))
+    comparison.save_statistics(folders["b"], tmp_path / "b.npz")
+    (cached,) = (tmp_path / "statistics").iterdir()
+    cached.write_bytes(cached.read_bytes()[:1000])
+    monkeypatch.setattr(extract, "statistics", None)
+    with pytest.raises(InputError, match=f"{cached.name}: not a file of statistics .* of the cache: delete it"):
+        comparison.compare_folders(folders["a"], folders["b"], tmp_path / "out")
+
+
+def test_files_are_not_turned_as_pytorch_fid_and_clean_fid_do_not(tmp_path):
+    rng = np.random.default_rng(0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, more in (("turned", {"exif": exif}), ("plain", {})):
+        (tmp_path / name).mkdir()
+    for i in range(4):
+        picture = Image.fromarray(rng.integers(0, 256, (20, 44, 3), np.uint8))
+        picture.save(tmp_path / "turned" / f"{i}.png", exif=exif)
+        picture.save(tmp_path / "plain" / f"{i}.png")
+    found = comparison.compare_folders(
+        tmp_path / "plain", tmp_path / "turned", tmp_path / "out", metrics=("psnr", "fd", "precision")
+    )
+    assert found["psnr"] == pytest.approx(20 * np.log10(255), abs=1e-3)
+    assert found["precision (efficientnet-lite0)"] == 1 and found["Frechet distance (efficientnet-lite0)"] < 1e-2
+
+
+def test_many_sizes_share_a_few_programs(monkeypatch):
+    traced, ssim = [], image_metrics.ssim
+    monkeypatch.setattr(image_metrics, "ssim", lambda *given: traced.append(given[0].shape) or ssim(*given))
+    function, rng = distances.paired("ssim"), np.random.default_rng(0)
+    for side in range(33, 63, 3):
+        pair = rng.uniform(-1, 1, (2, 1, side, side + 1, 3)).astype(np.float32)
+        np.testing.assert_allclose(function(*pair), ssim(*pair), rtol=1e-4)
+    assert traced == [(1, 64, 64, 3)]
+    extractor = extract.Extractor(batch_size=8)
+    resizing._resized.clear_cache()
+    list(extractor.stream(np.zeros((33 + i, 60 - i, 3), np.uint8) for i in range(20)))
+    assert extractor._function._cache_size() == resizing._resized._cache_size() == 1
+
+
+def test_programs_of_lpips_are_freed_at_the_next_size(monkeypatch):
+    lpips = lambda params, a, b: params * (a - b).mean((1, 2, 3))
+    monkeypatch.setattr(distances.perceptual, "load_lpips", lambda name: (lpips, 2.0))
+    function, alive = distances.paired("lpips"), []
+    compiled = distances.jax.jit
+    monkeypatch.setattr(distances.jax, "jit", lambda *a, **k: alive.append(weakref.ref(a[0])) or compiled(*a, **k))
+    for side in (31, 32, 33, 33):
+        pair = np.ones((2, 1, side, side, 3), np.float32) * np.float32([3, 1])[:, None, None, None, None]
+        assert function(*pair) == 4
+    gc.collect()
+    assert [reference() is not None for reference in alive] == [False, False, True]
+
+
+def test_figures_that_are_not_finite_are_errors(folders, tmp_path, monkeypatch):
+    assert distances.mean("x", np.array([1, np.nan, 3.0]), "")["images"] == 2
+    for values, message in (([np.nan, np.nan], "x is not a number"), ([1, np.inf, np.nan], "x is infinite")):
+        with pytest.raises(InputError, match=message):
+            distances.mean("x", np.array(values), "")
+    monkeypatch.setattr(distances, "paired", lambda name: lambda image, truth: np.array([np.nan]))
+    with pytest.raises(InputError, match="psnr of 0 is nan"):
+        comparison.compare_folders(folders["a"], folders["b"], tmp_path, metrics=("psnr",))
 
 
 @pytest.mark.parametrize(

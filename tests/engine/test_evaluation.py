@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -136,11 +137,30 @@ def test_evaluations_stand_beside_each_other(run):
 def test_what_is_no_list_of_evaluations_is_refused_before_work(run, monkeypatch):
     before = (run / "metrics.json").read_text()
     monkeypatch.setattr(use, "load", None)
-    for text in ("{", '{"metrics": {}}'):
+    entry = '{"evaluations": [{"of": {}, "metrics": {"psnr": %s}}]}'
+    damaged = ("", "{", "[]", '{"metrics": {}}', '{"evaluations": 5}', '{"evaluations": ["x"]}', "\x00")
+    for text in (*damaged, entry % "5", entry % '{"mean": "high", "images": 3}', '{"evaluations": [{"of": {}}]}'):
         (run / "metrics.json").write_text(text)
         with pytest.raises(InputError, match="metrics.json has no evaluations as .* writes them .*; move it away"):
             evaluation.evaluate_run(run)
     (run / "metrics.json").write_text(before)
+
+
+def test_outputs_that_are_not_finite_are_an_error(run):
+    broken = SimpleNamespace(step=7, each=lambda *_: [{"output": np.full((2, 4, 4, 3), np.nan, np.float32)}])
+    with pytest.raises(InputError, match="outputs at step 7 are not finite"):
+        evaluation._outputs(broken, range(2), {}, None, None, None)
+
+
+def test_what_cannot_be_written_or_is_unknown_is_refused_before_work(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(use, "load", None)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="--output: .*file' is a file, not a folder"):
+        evaluation.evaluate_run(run, output=tmp_path / "file" / "out")
+    with pytest.raises(InputError, match="--features must be one of .*'vgg'"):
+        evaluation.evaluate_run(run, features="vgg")
+    with pytest.raises(InputError, match="--features must be one of .*'vgg'"):
+        evaluation.save_statistics(run, tmp_path / "a.npz", features="vgg")
 
 
 def test_names_of_files_hold_the_split_or_the_set(run, grey):

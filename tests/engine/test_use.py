@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import jax
 import numpy as np
 from PIL import Image
 import pytest
@@ -11,8 +12,9 @@ import vision_gen
 from vision_gen.configs import vit_digits
 from tests.conftest import ROOT
 from tests.engine import toy
+from vision_gen import data
+from vision_gen.engine import checkpoints, facts, inference, loop, use
 from vision_gen.engine.experiment import Experiment
-from vision_gen.engine import facts, loop, use
 from vision_gen.errors import InputError
 
 
@@ -48,6 +50,38 @@ def test_a_models_tools_are_its_functions(run):
     expected = (drawing[..., None] / 127.5 - 1) * kernel[0, 0] + bias
     np.testing.assert_allclose(found, np.clip((expected + 1) * 127.5, 0, 255), atol=0.51)
     assert model.translate.__name__ == "translate" and model.translate.__doc__.startswith("Paints a drawing.")
+
+
+def test_averaged_weights_are_used_for_figures_samples_and_tools(run):
+    drawing = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
+
+    def made(without=None):
+        """What a model makes of examples, with zeros for the painter's weights in a part of its state."""
+        model = vision_gen.load(run)
+        if without:
+            zeros = jax.tree.map(np.zeros_like, model.state[without]["painter"])
+            model.state = {**model.state, without: {**model.state[without], "painter": zeros}}
+        source = data.open(model.experiment.data, "train")
+        figures, samples = model.evaluate(source)[0], model.samples(source, 2)[0]
+        return figures["psnr"], samples["output"], model.translate(drawing, lines="given")
+
+    for used, without_raw, without_averages in zip(made(), made("params"), made("ema"), strict=True):
+        np.testing.assert_array_equal(used, without_raw)
+        assert np.abs(np.float32(used) - np.float32(without_averages)).max() > 0.05
+
+
+@pytest.mark.parametrize("mode, best", [("max", 2), ("min", 3)])
+def test_the_best_checkpoint_is_that_of_the_best_figure(mode, best, run, tmp_path, monkeypatch):
+    figures = {1: 2.0, 2: 3.0, 3: 1.0, 4: 2.5}
+    evaluate = lambda self, state, source, **_: ({"psnr": figures[int(state["step"])]}, {})
+    monkeypatch.setattr(inference.Inference, "evaluate", evaluate)
+    config = checkpoints.load_config(run)
+    config.train.update(steps=4, checkpoint_every=1, eval_every=1, keep=1, best_metric="psnr", best_mode=mode)
+    loop.train(config, tmp_path)
+    for checkpoint, step in (("best", best), ("last", 4)):
+        model = use.load(tmp_path, checkpoint)
+        assert model.step == int(model.state["step"]) == step
+    assert use.load(tmp_path).step == best
 
 
 def test_names_of_classes_are_kept_with_the_run(run, tmp_path):

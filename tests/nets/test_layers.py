@@ -21,6 +21,28 @@ def test_activations_gradients_of_every_order_are_jaxs(ours, theirs, tolerance):
         np.testing.assert_allclose(function(ours)(x), function(theirs)(x), rtol=tolerance, atol=tolerance)
 
 
+def test_batch_norms_running_statistics_are_torchs():
+    """Momentum 0.1, and the variance over n - 1."""
+    norm, x = layers.BatchNorm(3, rngs=nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (2, 3, 2, 3)) * 3 + 1
+    found = norm(x, train=True)
+    flat = np.asarray(x, np.float64).reshape(-1, 3)
+    np.testing.assert_allclose(norm.mean[...], 0.1 * flat.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(norm.var[...], 0.9 + 0.1 * flat.var(0, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(found, (x - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5), atol=1e-5)
+    used = norm(x, train=False)
+    np.testing.assert_allclose(used, (x - norm.mean[...]) / np.sqrt(norm.var[...] + 1e-5), atol=1e-5)
+    norm(x, train=True)
+    np.testing.assert_allclose(norm.mean[...], 0.19 * flat.mean(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5])
+def test_dropout_keeps_the_mean(rate):
+    found = np.asarray(layers.dropout(jnp.ones((4, 50, 50)), jax.random.split(jax.random.key(0), 4), rate))
+    kept = found[found != 0]
+    np.testing.assert_allclose(kept, 1 / (1 - rate), rtol=1e-5)
+    assert kept.size / found.size == pytest.approx(1 - rate, abs=0.02)
+
+
 def test_a_block_normalises_what_its_convolution_gives():
     block = scft.Block(5, 8, norm="layer", rngs=nnx.Rngs(0))
     block.conv.bias[...] = jnp.arange(8.0)

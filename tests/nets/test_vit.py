@@ -85,6 +85,38 @@ def test_dropout_and_stochastic_depth_follow_each_examples_key():
     np.testing.assert_allclose(model(images)[0], model(images)[1], atol=1e-5)
 
 
+def test_a_branch_that_stochastic_depth_keeps_is_scaled():
+    block = vit.Block(TINY, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (24, 5, 32))
+    keys = jax.random.split(jax.random.key(1), 24)
+    for branch, other in ((block.attention.out, block.contract), (block.contract, block.attention.out)):
+        kernel = other.kernel[...]
+        other.kernel[...] = jnp.zeros_like(kernel)
+        whole = block(x)[0] - x
+        scale = (block(x, keys, drop_path=jnp.float32(0.25))[0] - x) / whole
+        other.kernel[...] = kernel
+        scale = np.median(scale, (1, 2))
+        np.testing.assert_allclose(scale[scale > 0.5], 4 / 3, rtol=1e-3)
+        np.testing.assert_allclose(scale[scale <= 0.5], 0, atol=1e-5)
+        assert 12 <= (scale > 0.5).sum() < 24
+
+
+def test_rates_of_stochastic_depth_grow_to_that_of_the_last_block(monkeypatch):
+    rates = []
+    monkeypatch.setattr(vit.lax, "scan", lambda f, x, xs, unroll: jax.tree.map(jnp.asarray, unrolled(f, x, xs)))
+
+    def unrolled(f, x, xs):
+        found = []
+        for i in range(3):
+            x, y = f(x, jax.tree.map(lambda leaf: leaf[i], xs))
+            found.append(y)
+        return x, jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
+
+    monkeypatch.setattr(vit.Block, "__call__", lambda self, x, keys, dropout, rate, maps: (x, rates.append(float(rate))))
+    tiny(drop_path=0.3)(jnp.zeros((1, 16, 16, 3)), jax.random.split(jax.random.key(0), 1))
+    np.testing.assert_allclose(rates, [0, 0.15, 0.3], atol=1e-6)
+
+
 def test_bad_settings_are_named():
     for settings, match in (
         (dict(patch=5), "^patch 5 does not divide"),

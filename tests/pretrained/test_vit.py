@@ -107,9 +107,9 @@ def test_weights_that_the_network_has_not_are_refused_by_name(release, name, sta
 @pytest.mark.parametrize(
     "release, name, value, message",
     [
-        ("timm", "pos_embed", np.ones((1, 33, 32), np.float32), r"pos_embed has shape \[33, 32\], .* positions \[17, 32\]"),
-        ("timm", "pos_embed", np.ones((2, 17, 32), np.float32), r"pos_embed has shape \[2, 17, 32\], .* not that of"),
-        ("timm", "patch_embed.proj.weight", np.ones((32, 12, 2, 2), np.float32), r"shape \[32, 12, 2, 2\], .* \[32, 3, 4, 4\]"),
+        ("timm", "pos_embed", np.ones((1, 33, 32)), r"pos_embed has shape \[33, 32\], .* positions \[17, 32\]"),
+        ("timm", "pos_embed", np.ones((2, 17, 32)), r"pos_embed has shape \[2, 17, 32\], .* not that of"),
+        ("timm", "patch_embed.proj.weight", np.ones((32, 12, 2, 2)), r"shape \[32, 12, 2, 2\], .* \[32, 3, 4, 4\]"),
         ("timm", "norm.weight", np.full(32, np.nan, np.float32), "norm.weight has numbers that are not finite"),
         ("timm", "norm.weight", np.ones(32, np.int8), "norm.weight is of int8; weights must be floats"),
         # As many numbers in other heads.

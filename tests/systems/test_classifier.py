@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
 import pytest
 import safetensors.numpy
+import scipy.ndimage
 import sklearn.metrics
 from sklearn import linear_model
 
@@ -180,44 +182,72 @@ def operation():
     )
 
 
-def test_operations_are_those_of_pil(operation):
-    from PIL import Image, ImageEnhance, ImageOps
+@pytest.fixture(scope="module")
+def picture():
+    """Colours that run smoothly, no two channels alike and none with all levels: every operation changes it."""
+    y, x = np.mgrid[0:32, 0:32] / 31
+    channels = 40 + 160 * x**2, 60 + 120 * y * x, 90 + 40 * np.sin(7 * x + 4 * y)
+    found = np.uint8(np.stack(channels, -1))
+    found[10:13, 5:20] = 10, 220, 30  # Edges.
+    found[20:30:2, 8:12] = 200, 50, 160
+    return found
 
-    rng = np.random.default_rng(0)
-    pixels = np.uint8(rng.integers(40, 200, (16, 16, 3)))
-    image = jnp.asarray(pixels / 127.5 - 1, jnp.float32)
-    picture = Image.fromarray(pixels)
+
+def in_pils_levels(operation, picture, name, sign, strength):
+    ours = operation(jnp.asarray(picture / 127.5 - 1, jnp.float32), name, sign, strength)
+    return (np.asarray(ours) + 1) * 127.5
+
+
+@pytest.mark.parametrize("strength", [0.5, 0.7, 1.0])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_colours_are_changed_as_pil_does(operation, picture, sign, strength):
+    image, factor = Image.fromarray(picture), 1 + 0.9 * sign * strength
     expected = {
-        "identity": picture,
-        "autocontrast": ImageOps.autocontrast(picture),
-        "solarize": ImageOps.solarize(picture, 128),
-        "posterize": ImageOps.posterize(picture, 6),
-        "colour": ImageEnhance.Color(picture).enhance(1.45),
-        "contrast": ImageEnhance.Contrast(picture).enhance(1.45),
-        "brightness": ImageEnhance.Brightness(picture).enhance(1.45),
-        "sharpness": ImageEnhance.Sharpness(picture).enhance(1.45),
+        "identity": image,
+        "autocontrast": ImageOps.autocontrast(image),
+        "equalize": ImageOps.equalize(image),
+        "solarize": ImageOps.solarize(image, 256 * (1 - strength)),
+        "posterize": ImageOps.posterize(image, round(8 - 4 * strength)),
+        "colour": ImageEnhance.Color(image).enhance(factor),
+        "contrast": ImageEnhance.Contrast(image).enhance(factor),
+        "brightness": ImageEnhance.Brightness(image).enhance(factor),
+        "sharpness": ImageEnhance.Sharpness(image).enhance(factor),
     }
+    assert tuple(expected) == rand_augment.OPERATIONS[: rand_augment.GEOMETRIC]
     for name, theirs in expected.items():
-        ours = (operation(image, name, 1.0, 0.5) + 1) * 127.5
-        difference = np.abs(np.asarray(ours) - np.asarray(theirs, float))
+        ours, theirs = in_pils_levels(operation, picture, name, sign, strength), np.asarray(theirs, float)
         # PIL rounds on the way.
-        assert difference.max() < 2.6, (name, difference.max())
+        assert np.abs(ours - theirs).max() < 2.6, (name, np.abs(ours - theirs).max())
+        assert name == "identity" or np.abs(theirs - picture).max() > 2.6, name
 
 
-def test_geometry_moves_what_it_says(operation):
-    image = jnp.zeros((20, 20, 3)).at[9:11, 9:11].set(1.0)
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+@pytest.mark.parametrize("name", rand_augment.OPERATIONS[rand_augment.GEOMETRIC :])
+def test_geometry_is_pils(operation, picture, name, sign):
+    """30 degrees, shear by 0.3 and translation by 0.45 of the side at most, about the middle; grey comes in."""
+    strength, side = 1.0, 32
+    amount = sign * strength
+    shear, move = 0.3 * amount, 0.45 * amount * side
+    cos, sin = np.cos(np.pi / 6 * amount), np.sin(np.pi / 6 * amount)
+    matrix = {  # Where a pixel of the result is in the picture.
+        "rotate": (cos, sin, -sin, cos),
+        "shear_x": (1, shear, 0, 1),
+        "shear_y": (1, 0, shear, 1),
+    }.get(name, (1, 0, 0, 1))
+    offset = {"translate_x": (move, 0), "translate_y": (0, move)}.get(name, (0, 0))
+    a, b, c, d = matrix
+    x, y = (side / 2 - side / 2 * (one + two) + by for (one, two), by in zip(((a, b), (c, d)), offset))
 
-    def centre(x):
-        weight = x[..., 0] / x[..., 0].sum()
-        y, x = jnp.meshgrid(jnp.arange(20), jnp.arange(20), indexing="ij")
-        return float((weight * x).sum()), float((weight * y).sum())
+    def moved(pixels, fill):
+        image, where = Image.fromarray(pixels), (a, b, x, c, d, y)
+        return np.asarray(image.transform(image.size, Image.AFFINE, where, Image.BILINEAR, fillcolor=fill), float)
 
-    x, y = centre(operation(image, "translate_x", 1.0, 0.5))
-    assert abs(abs(x - 9.5) - 4.5) < 0.6 and abs(y - 9.5) < 0.1
-    x, y = centre(operation(image, "rotate", 1.0, 1.0))
-    assert abs(x - 9.5) < 0.1 and abs(y - 9.5) < 0.1
-    flat = operation(jnp.linspace(-1, 1, 400).reshape(20, 20, 1) * jnp.ones(3), "equalize", 1.0, 1.0)
-    assert float(jnp.quantile(flat, 0.5)) == pytest.approx(0, abs=0.1)
+    theirs, ours = moved(picture, (128,) * 3), in_pils_levels(operation, picture, name, sign, strength)
+    there = moved(np.full((side, side), 255, np.uint8), 0)
+    inside, outside = scipy.ndimage.minimum_filter(there, 5) == 255, scipy.ndimage.maximum_filter(there, 3) == 0
+    assert inside.sum() > 200 and outside.sum() > 5
+    assert np.abs(ours - theirs)[inside].max() < 2.6
+    np.testing.assert_allclose(ours[outside], 127.5, atol=1e-3)
 
 
 def test_a_window_of_the_whole_area_is_the_image():

@@ -94,10 +94,18 @@ def test_perceptual_and_style_terms_are_of_the_published_network():
     # Zeros as sketches: only the terms of the pictures are looked at.
     out = {"fake": fake, "target": target, "sketch": np.zeros((2, 32, 32, 1), np.float32)}
     keys = jax.random.split(jax.random.key(0), 2)
-    loss = lambda out: systems.run(
-        graphdef, state["params"], state["rest"], "generator_loss", out, None, systems.Now(keys, 0, 0.0)
-    )[0]
-    terms = jax.jit(loss)(out)
+
+    @jax.jit
+    def look(fake):
+        """The terms, and whether the gradient of each flows into the picture."""
+        given = lambda fake: (out | {"fake": fake}, None, systems.Now(keys, 0, 0.0))
+        loss = lambda fake: systems.run(graphdef, state["params"], state["rest"], "generator_loss", *given(fake))[0]
+        terms, pull = jax.vjp(loss, fake)
+        only = lambda name: {other: jnp.float32(other == name) for other in terms}
+        return terms, {name: (pull(only(name))[0] != 0).mean() for name in ("perceptual", "style")}
+
+    terms, moved = look(fake)
+    assert moved["perceptual"] > 0.9 and moved["style"] > 0.9
     ours, theirs = (published(images, intermediates=True)[1] for images in (fake, target))
     layers = ("stage1", "stage2", "stage3", "stage5", "stage7")
     expected = 0.5 * sum(np.abs(ours[n] - theirs[n]).mean() for n in layers)

@@ -54,31 +54,32 @@ def compare_folders(
     if unknown:
         raise InputError(f"--metrics: unknown {unknown[0]!r}; two folders have {', '.join(known)}")
     between, beside = ([name for name in metrics if name in group] for group in (extract.DISTANCES, distances.PAIRED))
-    report.read(output)  # So that what cannot be added to is refused now.
+    distances.check(metrics, features, resize)
+    report.check(output)
     folders = {"reference": reference, "generated": generated}
     if str(reference).endswith(".npz"):
         if beside:
             raise InputError(f"--metrics: {beside[0]!r} needs the reference's images, not the statistics {reference}")
         del folders["reference"]
-    given = {name: _images(path, name, least=2 if between else 1) for name, path in folders.items()}
-    pairs = _pairs(folders, given) if beside else {}
+    given = {name: _images(path, name, distances.least(between)) for name, path in folders.items()}
+    pairs = _pairs(folders, given, beside) if beside else {}
     functions = {name: distances.paired(name) for name in beside}
-    extractor = distances.open_extractor(between, features, weights, resize) if between else None
+    extractor, found = None, {}
+    if between:
+        extractor = extract.Extractor(features, resize, path=weights)
+        if "reference" not in given:
+            found["reference"] = distances.load_statistics(reference, extractor, between)
     fingerprints = {
         name: image_files.fingerprint(paths, progress(f"fingerprint of {name}")) for name, paths in given.items()
     }
     entries, pictures = {}, {}
     if extractor:
-        found = {} if "reference" in given else {"reference": distances.load_statistics(reference, extractor)}
-        for name, paths in given.items():
-            images = image_files.in_order(paths)
-            bar = progress(f"features of {name}")
-            found[name] = distances.statistics(extractor, fingerprints[name], images, len(paths), bar)
+        found |= _statistics(extractor, given, fingerprints, progress)
         fingerprints = {name: (found[name].made_of or {}).get("images", "not known") for name in found}
         entries = distances.entries(between, found["reference"], found["generated"], extractor)
     if beside:
         values = _compare_pairs(pairs, functions, progress("comparing pairs"))
-        entries |= {name: distances.mean(values[name], PHRASES[name]) for name in beside}
+        entries |= {name: distances.mean(name, values[name], PHRASES[name]) for name in beside}
     output = pathlib.Path(output)
     for name, (image, legend) in (_sheet_of_pairs(pairs, values) if beside else _sheets(given)).items():
         pictures[name] = output / f"{name}.png", legend
@@ -105,27 +106,41 @@ def save_statistics(
       InputError: the folder has fewer than two images, a broken one, or the file's name does not end in .npz.
     """
     distances.check_path(path)
-    paths = _images(folder, "reference", least=2)
-    extractor = distances.open_extractor((), features, weights, resize)
-    fingerprint = image_files.fingerprint(paths, progress("fingerprint"))
-    images = image_files.in_order(paths)
-    distances.statistics(extractor, fingerprint, images, len(paths), progress("features")).save(path)
+    distances.check((), features, resize)
+    given = {"reference": _images(folder, "reference", least=2)}
+    extractor = extract.Extractor(features, resize, path=weights)
+    fingerprints = {"reference": image_files.fingerprint(given["reference"], progress("fingerprint"))}
+    _statistics(extractor, given, fingerprints, progress)["reference"].save(path)
     return path
+
+
+def _statistics(extractor, given, fingerprints, progress):
+    """{name: `extract.Statistics`} of {name: files}, from the cache where it has them, otherwise kept there."""
+    caches = {name: distances.kept(extractor, fingerprints[name]) for name in given}
+    found = {}
+    for name, (cache, statistics) in caches.items():
+        if statistics is None:
+            images, count = image_files.in_order(given[name]), len(given[name])
+            extract.statistics(extractor, images, count, progress(f"features of {name}")).save(cache)
+            statistics = extract.Statistics.load(cache)
+        statistics.made_of = {**extractor.key, "images": fingerprints[name]}
+        found[name] = statistics
+    return found
 
 
 def _images(folder, name, least):
     """Image files below a folder that was given as --`name`, at least so many."""
     paths = image_files.checked(folder, f"--{name}")
     if len(paths) < least:
-        raise InputError(f"--{name}: {folder} has {len(paths)} image; at least {least} are needed")
+        raise InputError(f"--{name}: {folder} has {len(paths)} of the {least} images that are needed at least")
     return paths
 
 
-def _pairs(folders, given):
-    """{name: (path in reference, path in generated)}, of one size each.
+def _pairs(folders, given, metrics):
+    """{name: (path in reference, path in generated)}, of one size each, the small ones first.
 
     Raises:
-      InputError: a file has no partner of its name, or one of another size.
+      InputError: a file has no partner of its name, or one of another size, or is too small for `metrics`.
     """
     named = {}
     for side, paths in given.items():
@@ -133,14 +148,18 @@ def _pairs(folders, given):
         named[f"--{side}"] = {name: paths[i] for name, i in paired.numbered(inner, f"--{side}").items()}
     names = paired.matched(named, "--metrics: pairs go by name")
     pairs = {name: tuple(named[side][name] for side in ("--reference", "--generated")) for name in names}
-    for paths in pairs.values():
+    found = {}
+    for name, paths in pairs.items():
         sizes = [image_files.size(path, upright=False) for path in paths]
         if sizes[0] != sizes[1]:
             (height, width), (height2, width2) = sizes
             raise InputError(
                 f"{paths[0]} is {width} x {height} px, but {paths[1]} {width2} x {height2}; pairs must be of one size"
             )
-    return pairs
+        distances.check_sides(metrics, *sizes[0], paths[0])
+        found[name] = sizes[0]
+    # LPIPS compiles a program for each size in a row.
+    return {name: pairs[name] for name in sorted(pairs, key=found.get)}
 
 
 def _compare_pairs(pairs, functions, progress):
@@ -150,7 +169,10 @@ def _compare_pairs(pairs, functions, progress):
     for number, (truth, image) in enumerate(zip(*readers), 1):
         truth, image = (np.float32(x)[None] / 127.5 - 1 for x in (truth, image))
         for name, function in functions.items():
-            values[name].append(np.asarray(function(image, truth))[0])
+            value = function(image, truth)[0]
+            if not np.isfinite(value):
+                raise InputError(f"{name} of {list(pairs)[number - 1]} is {value}")
+            values[name].append(value)
         progress(number, len(pairs))
     return {name: np.array(found) for name, found in values.items()}
 
@@ -198,6 +220,7 @@ def compare_runs(workdirs, output, split="test"):
     Raises:
       InputError: a run was not evaluated yet.
     """
+    report.check(output)
     of, figures = {}, {}
     for workdir in map(str, workdirs):
         evaluations = report.read(ckpt.results(workdir))
@@ -233,8 +256,11 @@ def _samples_of_runs(runs, split):
         if not path.exists():
             log.info("%s has no samples", run)
             return None
-        with np.load(path) as file:
-            samples.append(dict(file))
+        try:
+            with np.load(path) as file:
+                samples.append(dict(file))
+        except Exception as error:  # As a damaged archive has it.
+            raise InputError(f"{path}: not the samples of a run ({error}); run eval.py again") from error
     alike, apart = {}, {}
     for name in dict.fromkeys(name for sample in samples for name in sample):
         found = {run: sample[name] for run, sample in zip(runs, samples) if name in sample}

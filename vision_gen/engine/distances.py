@@ -1,5 +1,6 @@
 """Distances of sets of images and of pairs, with what their figures are to be cited with."""
 
+import functools
 import logging
 import pathlib
 
@@ -7,65 +8,76 @@ import jax
 import numpy as np
 
 from vision_gen.errors import InputError
-from vision_gen.metrics import extract, perceptual
+from vision_gen.metrics import extract, perceptual, resizing
 from vision_gen.metrics import image as image_metrics
 from vision_gen.metrics.phrases import PHRASES
 from vision_gen.ops import conv
+from vision_gen.values import kind
 
 log = logging.getLogger("vision_gen")
 
-# Of an image beside its truth.
-PAIRED = ("psnr", "ssim", "ms_ssim", "lpips", "lpips_vgg")
+# Of an image beside its truth; and how many pixels a side they need.
+PAIRED = {"psnr": 1, "ssim": 11, "ms_ssim": 161, "lpips": 31, "lpips_vgg": 16}
 SUBSET = 1000  # Images in a subset of the kernel distance.
 CLASSES = 1000  # Of the networks' classifiers, of which the score is.
 NEIGHBOURS = 10_000  # Images among which precision and recall are published, at least.
 
 
-def open_extractor(metrics, features, weights, resize):
-    """An `extract.Extractor` of the given network, weights and protocol.
-
-    Raises:
-      InputError: "fid" is asked for of another network than that of 2015, or there is no such network or file.
-    """
+def check(metrics, features, resize):
+    """Raises `InputError` where "fid" is asked for of another network than its own, or there is no such network."""
+    extract.check(features, resize)
     if "fid" in metrics and features != "inception-2015":
         raise InputError(
             f'--metrics: "fid" is the Frechet distance of features of inception-2015; with {features} ask for '
             '"fd", or give --features=inception-2015'
         )
-    return extract.Extractor(features, resize, path=weights)
 
 
-def statistics(extractor, fingerprint, images, count, progress):
-    """`extract.Statistics` of images, from the cache if it has them, otherwise computed and kept there.
+def least(metrics):
+    """How many images of each set `metrics` need."""
+    return 4 if {"precision", "recall"} & set(metrics) else 2 if set(extract.DISTANCES) & set(metrics) else 1
 
-    Args:
-      extractor: an `extract.Extractor`.
-      fingerprint: of the images.
-      images: iterable of [height, width, 3] uint8.
-      count: how many.
-      progress: function of (done, total).
+
+def kept(extractor, fingerprint):
+    """`extract.Statistics` of the images with a fingerprint, where the cache has them.
+
+    Returns:
+      (path in the cache, the statistics or None).
+
+    Raises:
+      InputError: the file is damaged.
     """
-    cache = extract.cache_path(extractor, fingerprint)
-    if not cache.exists():
-        extract.statistics(extractor, images, count, progress).save(cache)
-    found = extract.Statistics.load(cache)
-    found.made_of = {**extractor.key, "images": fingerprint}
-    return found
+    path = extract.cache_path(extractor, fingerprint)
+    if not path.exists():
+        return path, None
+    try:
+        return path, extract.Statistics.load(path)
+    except InputError as error:
+        raise InputError(f"{error}; it is of the cache: delete it, and it is computed again") from error
 
 
 def check_path(path):
-    """Raises `InputError` where a path is none for a file of statistics."""
+    """Raises `InputError` where a path is none for a file of statistics, or its folder cannot be written."""
     if pathlib.Path(path).suffix != ".npz":
         raise InputError(f"--save-stats: {str(path)!r} must end in .npz")
+    kind.check_folder(pathlib.Path(path).parent, "--save-stats")
 
 
-def load_statistics(path, extractor):
+def load_statistics(path, extractor, metrics):
     """`extract.Statistics` of a file.
 
     Raises:
-      InputError: it is none, or is known to be of another network or protocol than the extractor's.
+      InputError: it is none, is of another network or protocol than the extractor's, or cannot tell `metrics`.
     """
     found = extract.Statistics.load(path)
+    if found.mean.size != extractor.dimension:
+        name = extractor.key["features"]
+        raise InputError(f"{path} has {found.mean.size} features an image, {name} gives {extractor.dimension}")
+    single = [name for name in ("kid", "precision", "recall") if name in metrics]
+    if single and (found.sample is None or len(found.sample) < least(metrics)):
+        number = "none" if found.sample is None else len(found.sample)
+        need = f"{', '.join(single)} need the reference's images, at least {least(metrics)}"
+        raise InputError(f"--metrics: {need}; {path} has {number}")
     made_of = {name: (found.made_of or {}).get(name, value) for name, value in extractor.key.items()}
     if made_of != extractor.key:
         raise InputError(
@@ -130,25 +142,53 @@ def _warning(name, images, features):
     return None
 
 
-def mean(values, what):
-    """What `metrics.json` says of figures [examples]; NaN is left out."""
-    kept = np.isfinite(values).sum()
+def mean(name, values, what):
+    """What `metrics.json` says of figures [examples]; NaN is left out.
+
+    Raises:
+      InputError: a figure is infinite, or none is a number.
+    """
+    there = values[~np.isnan(values)]
+    if not len(there) or np.isinf(there).any():
+        raise InputError(f"{name} is {'infinite' if len(there) else 'not a number'}; are the network's weights right?")
     return {
-        "mean": float(np.nanmean(values)),
+        "mean": float(np.mean(there)),
         "what": what,
-        "images": int(kept),
-        "standard_error": float(np.nanstd(values) / max(kept, 1) ** 0.5),
+        "images": len(there),
+        "standard_error": float(np.std(there) / len(there) ** 0.5),
     }
+
+
+def check_sides(metrics, height, width, what):
+    """Raises `InputError` where images are too small for one of `metrics`."""
+    for name in metrics:
+        if min(height, width) < PAIRED.get(name, 1):
+            raise InputError(f"--metrics: {name} needs {PAIRED[name]} px a side; {what} is {width} x {height} px")
 
 
 def paired(name):
     """The function (image, truth) -> [batch] of a name of `PAIRED`, of images [batch, height, width, 3] in [-1, 1].
 
+    It takes images of any sizes. Each of LPIPS compiles a program, which is freed at the next.
+
     Raises:
-      InputError: published weights that it needs are not to be had.
+      InputError: published weights that it needs are not to be had; of the function: images are too small.
     """
     if name.startswith("lpips"):
         function, params = perceptual.load_lpips("vgg16" if name == "lpips_vgg" else "alexnet")
-        function = jax.jit(function, compiler_options=conv.compiler_options())
-        return lambda image, truth: np.asarray(function(params, image, truth))
-    return jax.jit(getattr(image_metrics, name))
+
+        @functools.lru_cache(maxsize=1)
+        def compiled(shape):
+            del shape
+            return jax.jit(lambda *given: function(*given), compiler_options=conv.compiler_options())
+
+        compute = lambda image, truth: compiled(image.shape)(params, image, truth)
+    else:
+        function = jax.jit(getattr(image_metrics, name))
+        compute = lambda image, truth: function(*map(resizing.extended, (image, truth)), image.shape[1:3])
+
+    def of_pairs(image, truth):
+        check_sides([name], *image.shape[1:3], "an image")
+        return np.asarray(compute(image, truth))
+
+    return of_pairs

@@ -51,11 +51,15 @@ def evaluate_run(
     Raises:
       InputError: a metric or split is unknown, or the system makes no images to compare.
     """
-    report.read(workdir)  # So that what cannot be added to is refused now.
+    distances.check(metrics, features, resize)
+    folder = pathlib.Path(output or ckpt.results(workdir))
+    report.check(folder, "--output" if output else "--workdir")
     model = use.load(workdir, checkpoint)
     settings, source = _held_out(workdir, model.experiment, split)
     own, between, paired = _chosen(model, source, metrics)
-    extractor = distances.open_extractor(between, features, weights, resize) if between else None
+    if len(source) < distances.least(between):
+        raise InputError(f"--metrics: {between} need {distances.least(between)} images; {split!r} has {len(source)}")
+    extractor = extract.Extractor(features, resize, path=weights) if between else None
     compare = {name: distances.paired(name) for name in paired}
     of = {
         "system": model.config.system,
@@ -65,6 +69,7 @@ def evaluate_run(
         "images": len(source),
         "fingerprint": data.fingerprint(source, progress("fingerprint of the data")),
     }
+    kept = _kept(model, extractor, of["fingerprint"]) if extractor else None
     system = model.experiment.system
     phrases = PHRASES | system.explained
     entries, values = {}, {}
@@ -72,16 +77,15 @@ def evaluate_run(
         figures, values = model.evaluate(source, progress("evaluating"))
         for name in own:
             what = phrases.get(name, "")
-            of_set = {"mean": figures[name], "what": what, "images": len(source)}
-            entries[name] = distances.mean(values[name], what) if name in values else of_set
+            entries[name] = distances.mean(name, values.get(name, np.array([figures[name]])), what)
+            if name not in values:  # A figure of the whole set.
+                del entries[name]["standard_error"]
+                entries[name]["images"] = len(source)
     if between or paired:
-        found, truth, made = _outputs(
-            model, source, compare, extractor, of["fingerprint"], progress("comparing images")
-        )
-        entries |= {name: distances.mean(value, phrases[name]) for name, value in found.items()}
+        found, truth, made = _outputs(model, source, compare, extractor, kept, progress("comparing images"))
+        entries |= {name: distances.mean(name, value, phrases[name]) for name, value in found.items()}
         if between:
             entries |= distances.entries(between, truth, made, extractor)
-    folder = pathlib.Path(output or ckpt.results(workdir))
     pictures = {}
     if model.columns:
         pictures["samples"] = folder / "samples" / f"{split}.png"
@@ -122,12 +126,14 @@ def save_statistics(
       InputError: as of `evaluate_run`, or the file's name does not end in .npz.
     """
     distances.check_path(path)
+    distances.check((), features, resize)
     model = use.load(workdir, checkpoint)
     _, source = _held_out(workdir, model.experiment, split)
     _chosen(model, source, ("fd",))
-    extractor = distances.open_extractor((), features, weights, resize)
+    extractor = extract.Extractor(features, resize, path=weights)
     fingerprint = data.fingerprint(source, progress("fingerprint of the data"))
-    _, truth, _ = _outputs(model, source, {}, extractor, fingerprint, progress("features"))
+    kept = _kept(model, extractor, fingerprint)
+    _, truth, _ = _outputs(model, source, {}, extractor, kept, progress("features"))
     truth.made_of = {**extractor.key, "images": fingerprint}
     truth.save(path)
     return path
@@ -167,25 +173,35 @@ def _chosen(model, source, metrics):
     return pick(own) if metrics else own, pick(between), pick(paired)
 
 
-def _outputs(model, source, compare, extractor, fingerprint, progress):
+def _kept(model, extractor, fingerprint):
+    """`distances.kept` of the truths of a source with a fingerprint, as the model's settings make them."""
+    made = hashlib.sha256(model.config.to_json_best_effort().encode()).hexdigest()
+    return distances.kept(extractor, f"{fingerprint} {made}")
+
+
+def _outputs(model, source, compare, extractor, kept, progress):
     """One pass over a run's outputs and their truth.
 
     Args:
       compare: {name: function (output, truth) -> [batch]}.
       extractor: an `Extractor`, or None.
-      fingerprint: of the source.
+      kept: with an extractor, what `_kept` gives.
 
     Returns:
       (values of `compare`, `Statistics` of the truth, those of the output); the last two None without
       an extractor. Those of the truth are kept in the cache.
+
+    Raises:
+      InputError: an output is not finite.
     """
     values, collectors = {}, {}
     if extractor:
-        made = hashlib.sha256(model.config.to_json_best_effort().encode()).hexdigest()
-        cache = extract.cache_path(extractor, f"{fingerprint} {made}")
-        sides = ("output",) if cache.exists() else ("output", "truth")
+        cache, truth = kept
+        sides = ("output",) if truth else ("output", "truth")
         collectors = {side: extract.Collector(len(source)) for side in sides}
     for found in model.each("sample", source, progress):
+        if not np.isfinite(found["output"].astype(np.float32)).all():
+            raise InputError(f"the run's outputs at step {int(model.step)} are not finite; --checkpoint takes another")
         for name, function in compare.items():
             values.setdefault(name, []).append(function(found["output"], found["truth"]))
         for side, collector in collectors.items():
@@ -196,4 +212,5 @@ def _outputs(model, source, compare, extractor, fingerprint, progress):
         return values, None, None
     if "truth" in collectors:
         collectors["truth"].result().save(cache)
-    return values, extract.Statistics.load(cache), collectors["output"].result()
+        truth = extract.Statistics.load(cache)
+    return values, truth, collectors["output"].result()

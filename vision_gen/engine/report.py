@@ -12,6 +12,7 @@ import jax
 from vision_gen.engine import events
 from vision_gen.errors import InputError
 from vision_gen.figures import page
+from vision_gen.values import kind
 
 NAME = "metrics.json"
 
@@ -39,11 +40,31 @@ def read(folder):
     """
     path = pathlib.Path(folder) / NAME
     try:
-        return json.loads(path.read_text())["evaluations"]
+        evaluations = json.loads(path.read_text())["evaluations"]
+        for evaluation in evaluations:
+            dict(evaluation["of"])
+            for entry in evaluation["metrics"].values():
+                if not (isinstance(entry["mean"], (int, float)) and isinstance(entry["images"], int)):
+                    raise ValueError("a figure is no number")
+        return evaluations
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} has no evaluations as this version writes them ({error!r}); move it away") from error
+
+
+def check(folder, name="--output"):
+    """Refuses a folder to which no figures can be added, before they are computed.
+
+    Args:
+      folder: for `metrics.json` and what belongs to it.
+      name: what it was given as.
+
+    Raises:
+      InputError: as of `read`, or the folder cannot be written.
+    """
+    kind.check_folder(folder, name)
+    read(folder)
 
 
 def add(folder, of, metrics):

@@ -57,13 +57,16 @@ def frechet_distance(mean_a, covariance_a, mean_b, covariance_b):
 
     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)). With a = C_a^(1/2) the last trace is that
     of (a C_b a)^(1/2), a symmetric matrix: its eigenvalues are real, whatever the ranks, where a
-    general square root needs an offset for singular products.
+    general square root needs an offset for singular products. NaN where numbers overflow.
     """
-    values, vectors = np.linalg.eigh(covariance_a)
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    # root root^T = C_a; root^T C_b root has the eigenvalues of C_a C_b.
-    product = root.T @ covariance_b @ root
-    eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
+    try:
+        values, vectors = np.linalg.eigh(covariance_a)
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        # root root^T = C_a; root^T C_b root has the eigenvalues of C_a C_b.
+        product = root.T @ covariance_b @ root
+        eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
+    except np.linalg.LinAlgError:
+        return math.nan
     cross = np.sqrt(np.maximum(eigenvalues, 0)).sum()
     difference = mean_a - mean_b
     total = difference @ difference + np.trace(covariance_a) + np.trace(covariance_b) - 2 * cross

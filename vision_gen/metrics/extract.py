@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import pathlib
-import zipfile
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -34,22 +33,20 @@ class Extractor:
 
     Attributes:
       key: what the features depend on: network, its checksum, protocol.
+      dimension: features of an image.
     """
 
     def __init__(
         self, name="efficientnet-lite0", protocol="clean", *, path=None, batch_size=32, devices=None
     ):
-        if protocol not in resizing.PROTOCOLS:
-            raise InputError(f"--resize must be one of {sorted(resizing.PROTOCOLS)}, got {protocol!r}")
-        if name not in EXTRACTORS:
-            raise InputError(f"--features must be one of {EXTRACTORS}, got {name!r}")
+        check(name, protocol)
         network, checksum = pretrained.load(name, path)
         self.key = {"features": name, "checksum": checksum, "resize": protocol}
         devices = jax.local_devices() if devices is None else devices
         mesh = Mesh(np.array(devices), "data")
         self._sharding = NamedSharding(mesh, PartitionSpec("data"))
         self._batch = -(-batch_size // len(devices)) * len(devices)
-        size = network.size
+        self.dimension, self._size = network.fc.kernel.shape[0], network.size
         logits = "logits_unbiased" if name == "inception-2015" else "logits"
         apply, params = pretrained.apply(network, ("features", logits))
         self._params = jax.device_put(params, NamedSharding(mesh, PartitionSpec()))
@@ -58,7 +55,6 @@ class Extractor:
             found = apply(params, images / 127.5 - 1)
             return {"features": found["features"], "logits": found[logits]}
 
-        self._resize = jax.jit(lambda images: resizing.resize(images, size, protocol))
         self._function = jax.jit(
             function,
             out_shardings=self._sharding,
@@ -110,9 +106,17 @@ class Extractor:
             yield self._resized(held + held[-1:] * (self._batch - count)), count
 
     def _resized(self, images):
+        resize = lambda images: resizing.resize(images, self._size, self.key["resize"])
         if len({image.shape for image in images}) == 1:
-            return self._resize(np.stack(images))
-        return np.concatenate([self._resize(image[None]) for image in images])
+            return resize(np.stack(images))
+        return np.concatenate([resize(image[None]) for image in images])
+
+
+def check(name, protocol):
+    """Raises `InputError` where there is no such network of `EXTRACTORS`, or no such protocol."""
+    resizing.check(protocol)
+    if name not in EXTRACTORS:
+        raise InputError(f"--features must be one of {EXTRACTORS}, got {name!r}")
 
 
 def _fetch(found, count):
@@ -159,20 +163,28 @@ class Statistics:
         """Reads `save`'s file, or pytorch-fid's, which has no more than `mu` and `sigma`.
 
         Raises:
-          InputError: it is neither.
+          InputError: it is neither, or damaged.
         """
         try:
             with np.load(path) as file:
                 found = dict(file)
-            return cls(
+            result = cls(
                 int(found.get("count", 0)),
                 found["mu"],
                 found["sigma"],
                 found.get("sample"),
-                tuple(found["inception_score"]) if "inception_score" in found else None,
+                tuple(map(float, found["inception_score"])) if "inception_score" in found else None,
                 json.loads(str(found.get("made_of", "null"))),
             )
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            size, sample = result.mean.size, result.sample
+            shapes = result.mean.shape, result.covariance.shape, () if sample is None else sample.shape[1:]
+            if not size or shapes != ((size,), (size, size), () if sample is None else (size,)):
+                raise ValueError(f"their shapes are {shapes}")
+            numbers = (result.mean, result.covariance, [] if sample is None else sample, result.inception_score or [])
+            if not all(np.isfinite(x).all() for x in numbers):
+                raise ValueError("some of their numbers are not finite")
+            return result
+        except Exception as error:  # As a damaged archive has it.
             raise InputError(f"{path}: not a file of statistics with mu and sigma ({error})") from error
 
 
@@ -194,8 +206,16 @@ class Collector:
         return self._moments.count if self._moments else 0
 
     def add(self, found):
-        """Adds what `Extractor.stream` yields."""
+        """Adds what `Extractor.stream` yields.
+
+        Raises:
+          InputError: a feature is not finite.
+        """
         features, logits = found["features"], found["logits"]
+        finite = np.isfinite(features).all(1) & np.isfinite(logits).all(1)
+        if not finite.all():
+            number = self.seen + int(np.argmin(finite))
+            raise InputError(f"the features of image {number} are not finite; are the network's weights right?")
         if self._moments is None:
             self._moments = distribution.Moments(features.shape[1])
             self._sample = distribution.Reservoir(KEPT)
@@ -241,16 +261,8 @@ def distances(names, reference, generated, extractor):
       {name: (title, value, standard error or None)}.
 
     Raises:
-      InputError: a metric needs single images, and the reference is statistics alone.
+      InputError: a figure is not finite.
     """
-    if reference.mean.shape != generated.mean.shape:
-        raise InputError(
-            f"the reference has {reference.mean.size} features an image, "
-            f"{extractor.key['features']} gives {generated.mean.size}"
-        )
-    pairs = {"kid", "precision", "recall"} & set(names)
-    if pairs and reference.sample is None:
-        raise InputError(f"{sorted(pairs)} need the reference's images, not their mean and covariance")
     network = f" ({extractor.network})" if extractor.network else ""
     found = {}
     for name in [name for name in names if name in ("fd", "fid")]:
@@ -268,6 +280,9 @@ def distances(names, reference, generated, extractor):
         both = distribution.precision_recall(reference.sample, generated.sample)
         for name in [name for name in names if name in ("precision", "recall")]:
             found[name] = f"{name}{network}", getattr(both, name), None
+    for title, value, _ in found.values():
+        if not np.isfinite(value):
+            raise InputError(f"{title} is {value}: the features are too large or too many are alike")
     return found
 
 

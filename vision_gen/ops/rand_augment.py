@@ -86,13 +86,15 @@ def _geometry(image, which, amount):
 
 
 def _equalize(channel):
-    """Flattens the histogram of [height, width] in [0, 1], in 256 levels as PIL does."""
+    """Flattens the histogram of [height, width] in [0, 1] as PIL does: by whole pixels a level of 256, and not at all
+    where they are too few."""
     level = jnp.round(channel * 255).astype(jnp.int32)
     counts = jnp.bincount(level.ravel(), length=256)
-    upto = counts.cumsum()
-    lowest = counts[jnp.argmax(counts > 0)]
-    total = channel.size - lowest
-    return jnp.where(total > 0, ((upto - lowest) / jnp.maximum(total, 1))[level], channel)
+    highest = counts[255 - jnp.argmax(counts[::-1] > 0)]
+    step = (channel.size - highest) // 255
+    below = counts.cumsum() - counts
+    table = jnp.minimum((below + step // 2) // jnp.maximum(step, 1), 255)
+    return jnp.where(step > 0, table[level] / 255, channel)
 
 
 def _smooth(unit):

@@ -86,8 +86,8 @@ BIG_VISION = ORIGINAL | dict(attention="MultiHeadDotProductAttention_0", norm2="
 
 
 def read(path, network):
-    """A file of any release that is known, for a `nets.vit.ViT`: the `.npz` of the original or of big_vision, or a state dict
-    of timm, torchvision or transformers (which, its names tell).
+    """A file of any release that is known, for a `nets.vit.ViT`: the `.npz` of the original or of big_vision, or a
+    state dict of timm, torchvision or transformers (which, its names tell).
 
     Args:
       path: the file.

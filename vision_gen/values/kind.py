@@ -7,6 +7,7 @@ A value has three forms: what a person gives (a path, an array, text on a comman
 import json
 import os
 import pathlib
+import tempfile
 
 import numpy as np
 
@@ -98,8 +99,10 @@ def check_folder(folder, name):
         folder = folder.parent
     if not folder.is_dir():
         raise InputError(f"{name}: {str(folder)!r} is a file, not a folder")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"{name}: the folder {str(folder)!r} cannot be written")
+    try:  # Permissions alone do not tell: /sys, a full disk.
+        tempfile.TemporaryDirectory(dir=folder).cleanup()
+    except OSError as error:
+        raise InputError(f"{name}: the folder {str(folder)!r} cannot be written ({error.strerror})") from error
 
 
 def made(path):

@@ -1,0 +1,31 @@
+"""Losses that systems share, against their definitions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vision_gen.ops import losses
+
+LOGITS = np.array([[-2.0, 0.5], [3.0, 0.0]])
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_verdicts_cost_as_their_papers_say(real):
+    share = 1 / (1 + np.exp(-LOGITS))
+    expected = -np.log(share if real else 1 - share).mean()
+    np.testing.assert_allclose(losses.gan(LOGITS, real, "cross_entropy"), expected, rtol=1e-6)
+    np.testing.assert_allclose(losses.gan(LOGITS, real, "least_squares"), ((LOGITS - real) ** 2).mean(), rtol=1e-6)
+    # The generator does not saturate: where the discriminator is sure, its slope is steepest.
+    slope = jax.grad(lambda x: losses.gan(x, real, "cross_entropy"))(jnp.float32(-9.0 if real else 9.0))
+    assert slope == pytest.approx(-1 if real else 1, abs=1e-3)
+    with pytest.raises(ValueError, match="kind must be"):
+        losses.gan(LOGITS, real, "hinge")
+
+
+def test_differences_and_gram_matrices():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 2, 3, 4, 5))
+    np.testing.assert_allclose(losses.l1(a, b), np.abs(a - b).mean(), rtol=1e-5)
+    flat = a.reshape(2, 12, 5)
+    np.testing.assert_allclose(losses.gram(a), flat.transpose(0, 2, 1) @ flat / 60, rtol=1e-4, atol=1e-6)
