@@ -54,8 +54,12 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(picture, tmp
     with pytest.raises(InputError, match="--output: '.*file' is a file, not a folder"):
         kind.check_path(tmp_path / "file" / "a.png")
     (tmp_path / "x.png").mkdir()
-    with pytest.raises(InputError, match="--output: '.*x.png' is a folder"):
-        kind.check_path(tmp_path / "x.png")
+    for folder in (tmp_path, tmp_path / "x.png"):
+        right = f"--output: '{folder}' is a folder, but one file is written; '{folder}/NAME.png', say"
+        with pytest.raises(InputError, match=right):
+            kind.check_path(folder)
+    with pytest.raises(InputError, match="--output: 'out' has no suffix; Image is written as .png, .jpg, .jpeg, .webp"):
+        kind.check_path("out")
     kind.check_path(tmp_path / "new" / "a.png")
     assert not (tmp_path / "new").exists()
 

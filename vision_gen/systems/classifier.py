@@ -30,20 +30,20 @@ class Settings:
 
     size: str | tuple[int, ...] = "B"  # "Ti", "S", "B", "L", "H", or width, MLP, heads, depth: (128, 256, 4, 4).
     patch: Count = 16  # Pixels along a patch's side.
-    classes: Count = 1000
-    positions: Literal["learned", "sincos"] = "learned"
-    pool: Literal["token", "gap", "map"] = "token"  # Class token, mean of the patches, attention with a learned query.
-    dropout: Share = 0.1
-    drop_path: Share = 0.1  # Stochastic depth of the last block; linearly less before.
-    remat: Literal["none", "full", "dots"] = "none"  # Compute again in the backward pass: see `nets.vit.ViT`.
-    unroll: Count = 1  # The number of blocks is faster on CPU, and moves less memory on GPU.
-    label_smoothing: Share = 0.0
+    classes: Count = 1000  # As many as the data has.
+    positions: Literal["learned", "sincos"] = "learned"  # Embeddings of where a patch lies; "sincos" is fixed.
+    pool: Literal["token", "gap", "map"] = "token"  # How patches become one vector: class token, mean, or attention.
+    dropout: Share = 0.1  # Share of activations that are dropped in training.
+    drop_path: Share = 0.1  # Chance that the last block is left out in training; less for earlier ones.
+    remat: Literal["none", "full", "dots"] = "none"  # Save memory, compute again: "full" all, "dots" all but products.
+    unroll: Count = 1  # Blocks written out in one turn of a loop: 1 compiles fastest, all run fastest on CPU and GPU.
+    label_smoothing: Share = 0.0  # Share of the target that is spread over all classes.
     crop_area: Share = 0.05  # Least share of an image that a random crop has; 1 is off.
-    flip: bool = True
-    operations: CountOrNone = 2  # Of RandAugment, each image.
-    magnitude: NotNegative = 15 / 3
-    mixup: NotNegative = 0.2  # Alpha; 0 is off.
-    cutmix: NotNegative = 0.0  # Alpha; 0 is off.
+    flip: bool = True  # Mirror half of the images.
+    operations: CountOrNone = 2  # RandAugment: changes (of colour, shape) an image; 0 is off.
+    magnitude: NotNegative = 15 / 3  # RandAugment: how strong they are, of 10.
+    mixup: NotNegative = 0.2  # Blend pairs of images: alpha, larger is more; 0 is off.
+    cutmix: NotNegative = 0.0  # Paste a part of another image: alpha, larger is more; 0 is off.
 
 
 class Classifier(System):
