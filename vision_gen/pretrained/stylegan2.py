@@ -330,9 +330,10 @@ def _facts_of_tensorflow(facts, kind):
 
 
 def _translated(path, state, layout, network):
-    filters = [name for name in state if name.endswith(("resample_filter", ".kernel")) and "noise" not in name]
+    filters = [name for name in state if name.endswith((".resample_filter", ".kernel"))]
     taps = np.asarray(network.settings.taps, np.float64) / sum(network.settings.taps)
-    for name in filters:
+    # The reference keeps one for layers that do not resample too; the block's is the one that is used.
+    for name in (name for name in filters if re.search(r"(^|\.)b\d+\.resample_filter$|kernel$", name)):
         value = np.asarray(state[name], np.float64)
         found = value.sum(0) if value.ndim == 2 else value
         if value.sum() == 0 or found.shape != taps.shape or not np.allclose(found / found.sum(), taps, atol=1e-4):
