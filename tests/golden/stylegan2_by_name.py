@@ -16,15 +16,15 @@ TRUNCATION, CUTOFF = 0.7, 2
 
 
 def weight(name, shape):
-    """The value of a parameter or buffer, by the reference's name; spread so that every part of it matters."""
+    """The value of a parameter or buffer, by the name in its file; spread so that every part of it matters."""
     values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
-    if name.endswith("noise_strength"):
+    if name.endswith(("noise_strength", "noise.weight")):
         return np.float32(0.3 + 0.1 * values)
-    if name.endswith("affine.bias"):
+    if name.endswith(("affine.bias", "modulation.bias")):
         return np.float32(1 + 0.3 * values)
-    if "mapping.fc" in name:
+    if "mapping.fc" in name or name.startswith("style."):
         return np.float32(values * (100 if name.endswith("weight") else 20))
-    if name.endswith("bias") or name.endswith("w_avg"):
+    if name.endswith(("bias", "w_avg", "latent_avg")):
         return np.float32(0.3 * values)
     return np.float32(values)
 
@@ -71,3 +71,9 @@ def state_of(network, layout):
 
     shapes = named.written(network, layout)
     return {name: weight(name, value.shape) for name, value in shapes.items()}
+
+
+def rosinality_inputs():
+    """z and images [batch, channel, height, width] of the fixture of rosinality's networks."""
+    rng = np.random.default_rng(0)
+    return np.float32(rng.standard_normal((2, 512))), np.float32(rng.uniform(-1, 1, (4, 3, 8, 8)))

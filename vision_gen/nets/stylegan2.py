@@ -7,6 +7,7 @@ their results clamped; the mapping, styles, what becomes the image, and the disc
 """
 
 import dataclasses
+import itertools
 import math
 from typing import Literal
 
@@ -445,7 +446,7 @@ class DiscriminatorBlock(nnx.Module):
     def __init__(self, resolution, settings, index, *, rngs):
         self.skips_image = settings.architecture == "skip"
         width, after = settings.width(resolution), settings.width(resolution // 2)
-        number = iter(range(index, index + 4))
+        number = itertools.count(index)
 
         def layer(channel, features, size, **kwargs):
             frozen = next(number) < settings.frozen
@@ -515,11 +516,8 @@ class Discriminator(nnx.Module):
         self.conv = end(width + settings.group_channels, 3, settings.conv_clamp)
         self.dense = Dense(16 * width, width, linear=False, rngs=rngs)
         self.out = Dense(width, width if settings.classes else 1, rngs=rngs)
-        self.mapping = None
-        if settings.classes:
-            depth, rate = settings.mapping_layers, settings.mapping_rate
-            sizes = dict(z_size=0, w_size=width, classes=settings.classes)
-            self.mapping = Mapping(**sizes, depth=depth, rate=rate, rngs=rngs)
+        mapping = dict(classes=settings.classes, depth=settings.mapping_layers, rate=settings.mapping_rate)
+        self.mapping = Mapping(z_size=0, w_size=width, **mapping, rngs=rngs) if settings.classes else None
 
     def __call__(self, image, label=None):
         """-> logits [batch], float32.
