@@ -33,7 +33,7 @@ NOISE = 0.1  # Deviation of the noise's own deviation.
 CUT = 0.5  # Side of what is cut out, of the image's.
 
 # Daubechies' least asymmetric wavelet of 12 taps, sum 1: up- and downsampling by it is the identity.
-_SYM6 = np.array(
+SYM6 = np.array(
     [
         0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633,
         0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252,
@@ -41,7 +41,7 @@ _SYM6 = np.array(
     ]
 ) / np.sqrt(2)  # fmt: skip
 _SYM2 = np.array([-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025])
-_EDGE = len(_SYM6) // 4  # Pixels beyond each edge that the last filter reads.
+_EDGE = len(SYM6) // 4  # Pixels beyond each edge that the last filter reads.
 _POWER = np.array([10, 1, 1, 1], np.float32) / 13  # Of natural images in the bands.
 
 
@@ -219,12 +219,12 @@ def _within(place, count):
 
 def _doubled(x, axis):
     """Twice as many pixels along an axis, of one period of the mirrored image: 4 (count - 1)."""
-    count, reach = x.shape[axis], len(_SYM6) // 4
+    count, reach = x.shape[axis], len(SYM6) // 4
     period = 2 * (count - 1)
     x = jnp.pad(x, [(reach, period - count + reach) if i == axis else (0, 0) for i in range(4)], "reflect")
     part = lambda start: jax.lax.slice_in_dim(x, start, start + period, axis=axis)
-    even = sum(2 * _SYM6[2 * k + 1] * part(2 * reach - 1 - k) for k in range(2 * reach))
-    odd = sum(2 * _SYM6[2 * k] * part(2 * reach - k) for k in range(2 * reach))
+    even = sum(2 * SYM6[2 * k + 1] * part(2 * reach - 1 - k) for k in range(2 * reach))
+    odd = sum(2 * SYM6[2 * k] * part(2 * reach - k) for k in range(2 * reach))
     shape = list(even.shape)
     shape[axis] *= 2
     return jnp.stack([even, odd], axis + 1).reshape(shape)
@@ -234,7 +234,7 @@ def _halved(x, axis):
     """Half as many pixels along an axis, but for the `_EDGE` at either end."""
     count = x.shape[axis] // 2 - 2 * _EDGE
     part = lambda start: jax.lax.slice_in_dim(x, start, start + 2 * count - 1, 2, axis)
-    return sum(_SYM6[k] * part(1 + k) for k in range(len(_SYM6)))
+    return sum(SYM6[k] * part(1 + k) for k in range(len(SYM6)))
 
 
 def _coloured(images, drawn):
