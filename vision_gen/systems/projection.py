@@ -62,8 +62,7 @@ def advance(generator, look, state, now):
 
     def loss(moved):
         image = picture(generator, moved["latent"] + fluctuation, moved["noises"])
-        found, wanted = look(_seen(image)), state["target"]
-        distance = perceptual.lpips(found, wanted, {name: jnp.ones(x.shape[-1]) for name, x in found.items()})
+        distance = perceptual.feature_distance(look(_seen(image)), state["target"])
         correlation = sum(map(_correlation, moved["noises"]))
         return distance.sum() + NOISE_WEIGHT * correlation, (image, distance)
 
