@@ -3,6 +3,7 @@
 Run with the reference's folder: python tests/golden/make_stylegan2.py stylegan2-ada-pytorch, in the repository's root.
 """
 
+import json
 import pathlib
 import sys
 
@@ -62,6 +63,8 @@ for case, of in golden.CASES.items():
             **common,
         )
     )
+    for name, network in (("G", generator), ("D", discriminator)):
+        found[f"{case}/{name}"] = json.dumps(list(network.state_dict()))
     generator.eval()
     with torch.no_grad():
         ws = generator.mapping(z, label, truncation_psi=golden.TRUNCATION, truncation_cutoff=golden.CUTOFF)
@@ -89,5 +92,5 @@ for case, of in golden.CASES.items():
     gradients(found, f"{case}/discriminator_r1", penalty.mean(), discriminator)
     logits = discriminator(images, label)
     gradients(found, f"{case}/discriminator", torch.nn.functional.softplus(logits).mean(), discriminator)
-found = {k: np.float32(v) for k, v in found.items()}
+found = {k: v if isinstance(v, str) else np.float32(v) for k, v in found.items()}
 np.savez_compressed(pathlib.Path(__file__).parent / "stylegan2_reference.npz", **found)

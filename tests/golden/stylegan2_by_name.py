@@ -19,14 +19,14 @@ def weight(name, shape):
     """The value of a parameter or buffer, by the name in its file; spread so that every part of it matters."""
     values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
     if name.endswith(("noise_strength", "noise.weight")):
-        return np.float32(0.3 + 0.1 * values)
-    if name.endswith(("affine.bias", "modulation.bias")):
-        return np.float32(1 + 0.3 * values)
-    if "mapping.fc" in name or name.startswith("style."):
-        return np.float32(values * (100 if name.endswith("weight") else 20))
-    if name.endswith(("bias", "w_avg", "latent_avg")):
-        return np.float32(0.3 * values)
-    return np.float32(values)
+        values = 0.3 + 0.1 * values
+    elif name.endswith(("affine.bias", "modulation.bias")):
+        values = 1 + 0.3 * values
+    elif "mapping.fc" in name or name.startswith("style."):
+        values = values * (100 if name.endswith("weight") else 20)
+    elif name.endswith(("bias", "w_avg", "latent_avg")):
+        values = 0.3 * values
+    return np.asarray(values, np.float32)
 
 
 def inputs(case):

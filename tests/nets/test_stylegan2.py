@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import functools
 import pathlib
 
 from flax import nnx
@@ -42,50 +43,53 @@ def close(got, wanted, tolerance=1e-4):
     np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
-def gradients_agree(prefix, loss, network, layout):
-    """The gradients of `loss`, a function of the network, are the reference's, parameter by parameter."""
+def run(network, function):
+    """`function` of the network, compiled."""
+    graphdef, state = nnx.split(network)
+    return jax.jit(lambda state: function(nnx.merge(graphdef, state, copy=True)))(state)
+
+
+def gradients_agree(case, losses, network, layout):
+    """The gradients of losses, functions of the network by name, are the reference's, parameter by parameter."""
     graphdef, params, rest = nnx.split(network, nnx.Param, ...)
-    grads = jax.jit(jax.grad(lambda p: loss(nnx.merge(graphdef, p, rest, copy=True))))(params)
-    network = nnx.merge(graphdef, grads, rest, copy=True)
-    found = named.written(network, layout)
-    compared = 0
-    for name, value in found.items():
-        if f"{prefix}/{name}" in REFERENCE:  # Buffers have none.
-            compared += 1
-            wanted = REFERENCE[f"{prefix}/{name}"]
-            # Against the largest entry of the largest gradient, so that those that are zero have a scale too.
-            scale = max(np.abs(wanted).max(), 1e-3)
-            np.testing.assert_allclose(golden.digest(value), wanted, rtol=0, atol=1e-3 * scale, err_msg=name)
-    assert compared == len(jax.tree.leaves(params))
+    of = lambda loss: jax.grad(lambda p: loss(nnx.merge(graphdef, p, rest, copy=True)))
+    for name, grads in jax.jit(lambda p: {name: of(loss)(p) for name, loss in losses.items()})(params).items():
+        found = named.written(nnx.merge(graphdef, grads, rest, copy=True), layout)
+        wanted = {key: REFERENCE[f"{case}/{name}/{key}"] for key in found if f"{case}/{name}/{key}" in REFERENCE}
+        assert len(wanted) == len(jax.tree.leaves(params))  # Buffers have none.
+        for key, value in wanted.items():
+            # Some are zero but for rounding.
+            scale = max(np.abs(value).max(), 1e-3)
+            np.testing.assert_allclose(golden.digest(found[key]), value, rtol=0, atol=1e-3 * scale, err_msg=key)
 
 
-def test_images_and_latents_are_the_references(case):
-    name, generator, _ = case
-    z, label, _, _ = golden.inputs(name)
-    run = nnx.jit(lambda g, noise: g.synthesis(g.mapping(z, label), noise), static_argnums=1)
-    ws = generator.mapping(z, label, truncation=golden.TRUNCATION, truncation_cutoff=golden.CUTOFF)
-    close(ws, REFERENCE[f"{name}/ws"])
-    for noise in ("const", "none"):
-        image = nnx.jit(lambda g: g.synthesis(ws, noise))(generator)
-        close(image.transpose(0, 3, 1, 2), REFERENCE[f"{name}/image_{noise}"])
-
-
-def path_lengths(generator, z, label, draws):
-    ws = generator.mapping(z, label)
+def path_lengths(generator, ws, draws):
     slope = jax.grad(lambda ws: jnp.sum(generator.synthesis(ws, "const") * draws))(ws)
     return jnp.sqrt(jnp.mean(jnp.sum(slope**2, 2), 1))
 
 
-def test_path_lengths_and_gradients_of_the_generator_are_the_references(case):
+def test_latents_images_and_path_lengths_are_the_references(case):
+    name, generator, _ = case
+    z, label, _, draws = golden.inputs(name)
+
+    def found(generator):
+        settings = dict(truncation=golden.TRUNCATION, truncation_cutoff=golden.CUTOFF)
+        ws = generator.mapping(z, label, **settings)
+        images = {f"image_{noise}": generator.synthesis(ws, noise).transpose(0, 3, 1, 2) for noise in ("const", "none")}
+        lengths = path_lengths(generator, generator.mapping(z, label, update=True), draws.transpose(0, 2, 3, 1))
+        return dict(ws=ws, **images, path_lengths=lengths, w_avg=generator.w_average)
+
+    for key, value in run(generator, found).items():
+        close(value, REFERENCE[f"{name}/{key}"])
+
+
+def test_gradients_of_the_generator_are_the_references(case):
     name, generator, discriminator = case
     z, label, _, draws = golden.inputs(name)
-    draws = draws.transpose(0, 2, 3, 1)
-    close(path_lengths(generator, z, label, draws), REFERENCE[f"{name}/path_lengths"])
-    layout = reader.generator_layout(generator)
-    penalty = lambda g: jnp.mean((path_lengths(g, z, label, draws) - 0.1) ** 2)
-    gradients_agree(f"{name}/path_length", penalty, generator, layout)
     score = lambda g: discriminator(g.synthesis(g.mapping(z, label), "const"), label)
-    gradients_agree(f"{name}/generator", lambda g: jax.nn.softplus(-score(g)).mean(), generator, layout)
+    penalty = lambda g: (path_lengths(g, g.mapping(z, label), draws.transpose(0, 2, 3, 1)) - 0.1) ** 2
+    losses = {"generator": lambda g: jax.nn.softplus(-score(g)).mean(), "path_length": lambda g: penalty(g).mean()}
+    gradients_agree(name, losses, generator, reader.generator_layout(generator))
 
 
 def test_logits_penalty_and_gradients_of_the_discriminator_are_the_references(case):
@@ -93,11 +97,14 @@ def test_logits_penalty_and_gradients_of_the_discriminator_are_the_references(ca
     _, label, images, _ = golden.inputs(name)
     images = images.transpose(0, 2, 3, 1)
     penalty = lambda d: jnp.sum(jax.grad(lambda x: d(x, label).sum())(images) ** 2, (1, 2, 3))
-    close(discriminator(images, label), REFERENCE[f"{name}/logits"][:, 0])
-    close(penalty(discriminator), REFERENCE[f"{name}/r1"])
-    layout = reader.discriminator_layout(discriminator)
-    gradients_agree(f"{name}/discriminator_r1", lambda d: penalty(d).mean(), discriminator, layout)
-    gradients_agree(f"{name}/discriminator", lambda d: jax.nn.softplus(d(images, label)).mean(), discriminator, layout)
+    logits, penalties = run(discriminator, lambda d: (d(images, label), penalty(d)))
+    close(logits, REFERENCE[f"{name}/logits"][:, 0])
+    close(penalties, REFERENCE[f"{name}/r1"])
+    losses = {
+        "discriminator": lambda d: jax.nn.softplus(d(images, label)).mean(),
+        "discriminator_r1": lambda d: penalty(d).mean(),
+    }
+    gradients_agree(name, losses, discriminator, reader.discriminator_layout(discriminator))
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +152,27 @@ def test_style_space_is_what_layers_scale_their_channels_by(small):
     styles = small.synthesis.styles(ws)
     assert [s.shape for s in styles] == [(2, 5)] * 5  # conv1 and to_rgb at 4; conv0, conv1 and to_rgb at 8.
     close(small.synthesis.paint(styles, "const"), small.synthesis(ws, "const"))
-    styles[-1] = styles[-1] * 0
-    image = small.synthesis.paint(styles, "const") - small.synthesis.paint(styles[:-1] + [styles[-1]], "const")
-    assert not np.any(image)
+    # Without the last, only the colours of the smaller size are left, as they come from there.
+    silent = small.synthesis.paint([*styles[:-1], 0 * styles[-1]], "const")
+    less = small.synthesis.paint([*styles[:2], *(0 * s for s in styles[2:])], "const")
+    close(silent, less)
+
+
+def test_closed_form_directions_change_styles_most(small):
+    """Of all moves of w by one, none changes the styles (each scaled to length one) more than the first direction."""
+    found, strength = stylegan2.directions(small, 1, 2)
+    affine = [layer.affine.kernel[...] for layer in small.synthesis.convs[1:]]
+    weights = np.concatenate([np.asarray(w) / np.linalg.norm(w, axis=0) for w in affine], 1)
+    lengths = lambda w: np.sum((w @ weights) ** 2, -1)
+    np.testing.assert_allclose(found @ found.T, np.eye(4), atol=1e-5)
+    np.testing.assert_allclose(lengths(found), strength, rtol=1e-4)
+    moves = np.random.default_rng(0).normal(size=(1000, 4))
+    assert (lengths(moves / np.linalg.norm(moves, axis=1, keepdims=True)) <= strength[0] + 1e-5).all()
+    assert (np.diff(strength) <= 0).all()
+    every, _ = stylegan2.directions(small)
+    assert np.abs(every - found).max() > 0.01
+    with pytest.raises(ValueError, match="layers must be from 0 to 3, got 2 to 1"):
+        stylegan2.directions(small, 2, 1)
 
 
 @pytest.mark.parametrize("half,tolerance", [("float16", 0.02), ("bfloat16", 0.1)])
@@ -163,13 +188,29 @@ def test_high_resolutions_in_16_bits_agree(half, tolerance):
         networks.append(pair)
     z, label, images, _ = golden.inputs("residual")
     ws = networks[0][0].mapping(z, label)
-    # Styles of a hundred thousand would overflow in 16 bits.
-    far = [g.synthesis.paint([s * 1e5 for s in g.synthesis.styles(ws)[:-1]] + g.synthesis.styles(ws)[-1:], "none") for g, _ in networks]
     near = [g.synthesis(ws, "none") for g, _ in networks]
+    # Styles of a hundred thousand would overflow in 16 bits, but for the demodulation that takes them back.
+    *styles, last = networks[0][0].synthesis.styles(ws)
+    far = [g.synthesis.paint([*(1e5 * s for s in styles), last], "none") for g, _ in networks]
     logits = [d(images.transpose(0, 2, 3, 1), label) for _, d in networks]
     for exact, rough in (near, logits) + ((far,) if half == "float16" else ()):
         assert rough.dtype == jnp.float32 and np.any(exact != rough)
         close(rough, exact, tolerance)
+
+
+def test_deviations_are_of_groups_of_the_global_batch():
+    """On one device and on four, and so are their gradients; groups are the reference's."""
+    x = jax.random.normal(jax.random.key(0), (8, 2, 2, 6))
+    whole = functools.partial(stylegan2.group_deviation, group=4, channels=2)
+    y = np.asarray(x).reshape(4, 2, 2, 2, 2, 3)
+    wanted = np.sqrt(y.var(0) + 1e-8).mean((1, 2, 4))
+    np.testing.assert_allclose(whole(x)[:, 1, 0, 6:], wanted[np.arange(8) % 2], rtol=1e-5)
+    part = jax.sharding.PartitionSpec("data")
+    mesh = jax.make_mesh((4,), ("data",), devices=jax.devices()[:4])
+    shared = lambda f: jax.jit(jax.shard_map(f, mesh=mesh, in_specs=part, out_specs=part, check_vma=False))(x)
+    close(shared(whole), whole(x))
+    slope = jax.grad(lambda x: jnp.sum(jnp.sin(whole(x))))
+    close(shared(slope), slope(x))
 
 
 def test_frozen_layers_do_not_learn():

@@ -549,3 +549,26 @@ class Discriminator(nnx.Module):
         if self.mapping is None:
             return x[:, 0]
         return jnp.sum(x * self.mapping(label=label), -1) * x.shape[1] ** -0.5
+
+
+def directions(generator, first=0, last=None):
+    """Closed-form directions of the latent space (SeFa; Shen & Zhou, CVPR 2021), the strongest first.
+
+    Moving w along them changes the styles of the layers most: eigenvectors of A^T A, A being the layers' affine maps, each
+    style's scaled to length one as the authors' code does.
+
+    Args:
+      generator: a `Generator`.
+      first, last: the layers of `ws` that count, both included; by default to the last.
+
+    Returns:
+      ([w_size, w_size], [w_size]): directions of length one, and their eigenvalues.
+    """
+    layers_of = generator.synthesis.convs + [generator.synthesis.blocks[-1].to_rgb]
+    last = len(layers_of) - 1 if last is None else last
+    if not 0 <= first <= last < len(layers_of):
+        raise ValueError(f"layers must be from 0 to {len(layers_of) - 1}, got {first} to {last}")
+    weights = jnp.concatenate([layer.affine.kernel[...] for layer in layers_of[first : last + 1]], 1)
+    weights = weights.astype(jnp.float32) / jnp.linalg.norm(weights.astype(jnp.float32), axis=0)
+    values, vectors = jnp.linalg.eigh(jnp.matmul(weights, weights.T, precision="highest"))
+    return vectors.T[::-1], values[::-1]

@@ -2,7 +2,7 @@
 
 - network pickles of NVlabs/stylegan2-ada-pytorch (`G`, `D`, `G_ema`), and those of the TensorFlow versions before it;
 - `.pt` of rosinality/stylegan2-pytorch (`g`, `d`, `g_ema`, `latent_avg`);
-- state dicts under the names of the former, as torch files or safetensors.
+- state dicts under the names of the first, as torch files or safetensors.
 
 Behind a colon the path says which generator of a file: "ffhq.pkl:G" is the one that was trained, "ffhq.pkl" its average.
 """
@@ -15,6 +15,7 @@ import re
 import numpy as np
 
 from vision_gen.errors import InputError
+from vision_gen.ops import fir
 from vision_gen.pretrained import named, network_pickle, torch_file
 
 GENERATORS = {"G_ema": "g_ema", "G": "g"}  # As the reference and rosinality call them.
@@ -444,35 +445,51 @@ def _check(path, network, facts):
             )
 
 
-# Writing.
+# Writing. The files have the filters too, which are constants: the programs that load them ask for every name.
+
+
+def _filter(taps, gain=1):
+    taps = np.float32(taps)
+    return np.outer(taps, taps) * np.float32(gain / taps.sum() ** 2)
 
 
 def _write(layout, path, network, about):
-    torch_file.write(named.written(network, layout(network)), path)
+    state, taps = named.written(network, layout(network)), network.settings.taps
+    resamples = ("conv0", "skip") if layout is generator_layout else ("conv1", "skip")
+    for name in [name for name, value in state.items() if value.ndim == 4 and "torgb" not in name]:
+        block, layer, _ = name.rsplit(".", 2)
+        state[f"{block}.{layer}.resample_filter"] = _filter(taps if layer in resamples else fir.TAPS)
+        if block != "b4":  # The discriminator's last block has none.
+            state[f"{block}.resample_filter"] = _filter(taps)
+    torch_file.write(state, path)
 
 
-def _rosinality_generator(path, network, about):
+def _write_rosinality_generator(path, network, about):
     settings = network.settings
     if settings.classes or settings.architecture != "skip" or settings.channels != 3:
         raise InputError('rosinality\'s generator has no classes, architecture "skip" and 3 channels; choose another format')
     state = named.written(network, _rosinality_generator_layout(network))
     average = state.pop("latent_avg")
+    for i in range(len(settings.resolutions) - 1):
+        state[f"convs.{2 * i}.conv.blur.kernel"] = state[f"to_rgbs.{i}.upsample.kernel"] = _filter(settings.taps, 4)
     torch_file.write({"g_ema": state, "latent_avg": average}, path)
 
 
-def _rosinality_discriminator(path, network, about):
+def _write_rosinality_discriminator(path, network, about):
     settings = network.settings
     if settings.classes or settings.architecture != "residual" or settings.channels != 3:
         raise InputError('rosinality\'s discriminator has no classes, is "residual" and has 3 channels; choose another format')
-    torch_file.write({"d": named.written(network, _rosinality_discriminator_layout(network))}, path)
+    state = named.written(network, _rosinality_discriminator_layout(network))
+    for i in range(1, len(settings.resolutions)):
+        state[f"convs.{i}.conv2.0.kernel"] = state[f"convs.{i}.skip.0.kernel"] = _filter(settings.taps)
+    torch_file.write({"d": state}, path)
 
 
-_SUFFIXES = (".safetensors", ".pth", ".pt")
 GENERATOR_WRITERS = {
-    "pytorch": named.Writer("G_ema.safetensors", functools.partial(_write, generator_layout), _SUFFIXES),
-    "rosinality": named.Writer("{step:06}.pt", _rosinality_generator, (".pt",)),
+    "pytorch": named.Writer("G_ema.pth", functools.partial(_write, generator_layout)),
+    "rosinality": named.Writer("{step:06}.pt", _write_rosinality_generator),
 }
 DISCRIMINATOR_WRITERS = {
-    "pytorch": named.Writer("D.safetensors", functools.partial(_write, discriminator_layout), _SUFFIXES),
-    "rosinality": named.Writer("{step:06}_d.pt", _rosinality_discriminator, (".pt",)),
+    "pytorch": named.Writer("D.pth", functools.partial(_write, discriminator_layout)),
+    "rosinality": named.Writer("{step:06}_d.pt", _write_rosinality_discriminator),
 }
