@@ -43,7 +43,7 @@ def get_config(preset="auto"):
     of_generator = of_discriminator | dict(ema_half_life=half_life, ema_ramp=ramp)
     model, own_rate, path_length_every = {}, rate, 4
     if name == "cifar":
-        model = dict(discriminator="orig", style_mixing=0.0, path_length_weight=0.0)
+        model = dict(architecture="orig", style_mixing=0.0, path_length_weight=0.0)
         # No path lengths; the reference still corrects the generator's rate for them.
         own_rate, path_length_every, of_generator["b2"] = rate * 4 / 5, 0, 0.99 ** (4 / 5)
     return defaults.experiment(

@@ -11,7 +11,6 @@ from typing import Literal
 from flax import nnx
 import jax
 import jax.numpy as jnp
-import optax
 
 from vision_gen import values
 from vision_gen.engine.facts import check_number_of_classes
@@ -22,8 +21,9 @@ from vision_gen.errors import InputError
 from vision_gen.metrics import patches, perceptual
 from vision_gen.nets import layers, stylegan2 as nets
 from vision_gen.ops import ada_augment, augment, colour, losses, random, resample
-from vision_gen.pretrained import features
+from vision_gen.pretrained import features, stylegan2 as pretrained
 from vision_gen.settings import Count, CountOrNone, NotNegative, Share
+from vision_gen.systems import path_length, projection
 
 # Steps after which the augmentation's probability is adjusted.
 ADJUSTED_EVERY = 4
@@ -35,11 +35,6 @@ PERCEPTUAL = {
 }
 
 
-class PROJECTION:
-    """Of the search for a latent: latents whose mean it begins at, frames of its film, what moves it."""
-
-    latents, frames = 10_000, 60
-    adam = optax.scale_by_adam(0.9, 0.999)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +50,8 @@ class Settings:
     half_resolutions: CountOrNone = 4  # So many of the highest resolutions are computed in
     half: Literal["bfloat16", "float16"] = "bfloat16"  # this type, on any hardware.
     conv_clamp: NotNegative = 256.0  # Convolutions give at most so much; 0: anything.
-    discriminator: Literal["residual", "skip", "orig"] = "residual"
+    architecture: Literal["residual", "skip", "orig"] = "residual"  # Of the discriminator.
+    label_layers: Count = 8  # Of its mapping of labels.
     group: CountOrNone = 4  # Images whose deviation the discriminator sees together; 0: all.
     frozen: CountOrNone = 0  # Of the discriminator's convolutions, from the image on, those that do not learn (Freeze-D).
     style_mixing: Share = 0.9  # Of the images, those that have two latents.
@@ -111,7 +107,12 @@ class StyleGAN2(System):
         "generator",
         Player("path_length", modules=("generator",), forward="none", lazy=True),
     )
-    readers = {"perceptual": features.read}
+    readers = {
+        "generator": pretrained.read_generator,
+        "discriminator": pretrained.read_discriminator,
+        "perceptual": features.read,
+    }
+    writers = {"generator": pretrained.GENERATOR_WRITERS, "discriminator": pretrained.DISCRIMINATOR_WRITERS}
     needs = {"colour": (None, None, 3)}
     columns = ("truth", "output", "truncated")
     set_figures = ("patch_distance",)
@@ -131,12 +132,13 @@ class StyleGAN2(System):
         for player, field in (("r1", "r1_weight"), ("path_length", "path_length_weight")):
             if experiment.players[player][1].every and not getattr(model, field):
                 raise InputError(f"config.model.{field} is 0; set config.players.{player}.every=0 as well")
-        shared = ("classes", "channel_base", "channel_max", "mapping_layers", "half_resolutions", "half", "conv_clamp")
+        shared = ("classes", "channel_base", "channel_max", "half_resolutions", "half", "conv_clamp")
         common = {name: getattr(model, name) for name in shared} | dict(size=height)
-        generator = nets.GeneratorSettings(**common, z_size=model.z_size, w_size=model.w_size)
-        discriminator = dict(architecture=model.discriminator, group=model.group, frozen=model.frozen)
-        self.generator = nets.Generator(generator, rngs)
-        self.discriminator = nets.Discriminator(nets.DiscriminatorSettings(**common, **discriminator), rngs)
+        own = {name: getattr(model, name) for name in ("z_size", "w_size", "mapping_layers")}
+        self.generator = nets.Generator(nets.GeneratorSettings(**common, **own), rngs)
+        own = {name: getattr(model, name) for name in ("architecture", "group", "frozen")}
+        own["mapping_layers"] = model.label_layers
+        self.discriminator = nets.Discriminator(nets.DiscriminatorSettings(**common, **own), rngs)
         self.augmentation = Augmentation(model.probability)
         self.path_length = nnx.Dict(mean=nnx.BatchStat(jnp.zeros(())))
         if model.perceptual != "none":
@@ -169,10 +171,10 @@ class StyleGAN2(System):
         seed = {"seed": values.Seed()}
         doc = "psi, how far latents are from their mean: 1 as drawn, less is surer and more alike"
         truncation = {"truncation": values.Number(-2, 2, 0.7, doc=doc)}
-        layer = lambda default, doc: values.Number(0, last, min(default, last), whole=True, doc=doc)
+        layer = lambda default, doc: values.Number(0, last, min(default, last), whole=True, doc=doc, static=True)
         number = lambda low, default, doc: values.Number(low, 1000, default, whole=True, doc=doc, static=True)
         latent, film = values.Latent((model.w_size,)), {"film": values.Clip()}
-        return [
+        found = [
             Tool("generate", "Draws an image.", label, {"image": values.Image(), "latent": latent}, seed | truncation),
             Tool("paint", "Draws the image of a latent w.", {"latent": latent}, {"image": values.Image()}),
             Tool(
@@ -218,10 +220,22 @@ class StyleGAN2(System):
                 {"image": values.Image(), **label},
                 {"image": values.Image(), "latent": latent, **film},
                 {"steps": values.Number(1, 100_000, 1000, whole=True, doc="of the search")},
-                CentralSquare(experiment.data.resolution[0], multiple=experiment.data.resolution[0]),
+                CentralSquare(experiment.data.resolution[0]),
                 turns="steps",
             ),
         ]
+        if model.perceptual != "none":
+            found.append(
+                Tool(
+                    "path_length",
+                    f"Perceptual path length in w, by features of {model.perceptual}; less is smoother.",
+                    label,
+                    {"path_length": values.Number(0, float("inf"))},
+                    {"turns": values.Number(1, 10_000, 64, whole=True, doc="of 16 paths each", static=True)},
+                    turns="turns",
+                )
+            )
+        return found
 
     # What the losses share.
 
@@ -319,10 +333,7 @@ class StyleGAN2(System):
 
     def paint(self, *, latent):
         """Images of latents [batch, w_size]."""
-        return self.generator.synthesis(self._repeated(latent), "const")
-
-    def _repeated(self, w):
-        return jnp.repeat(w[:, None], self.generator.settings.layers, 1)
+        return projection.picture(self.generator, latent)
 
     def mix(self, *, seed, others, first, last, truncation, label=None):
         """[1, (rows + 1) * size, (columns + 1) * size, 3]: images at the left, others above, mixtures between."""
@@ -361,87 +372,48 @@ class StyleGAN2(System):
         return {"frames": state["film"], "count": state["count"]}
 
     def direction_begin(self, *, number, reach, first, last, frames, seed, truncation, label=None):
-        """No frame yet; a latent moved along an eigenvector of the weights that make styles (Shen & Zhou, CVPR 2021)."""
-        inside = lambda i: ((i >= first) & (i <= last)).astype(jnp.float32)
-        weights = [layer.affine.kernel[...] * inside(i) for i, layer in self._styled()]
-        weights = jnp.concatenate([w / jnp.maximum(jnp.linalg.norm(w, axis=0), 1e-12) for w in weights], 1)
-        vectors = jnp.linalg.eigh(jnp.matmul(weights, weights.T, precision="highest"))[1][:, ::-1]
-        along = jnp.take(vectors, number[0], 1) * inside(jnp.arange(self.generator.settings.layers))[:, None]
+        """No frame yet; a latent moved along one of `nets.stylegan2.directions`."""
+        along = jnp.take(nets.directions(self.generator, first, last)[0], number, 0)[0]
+        layer = jnp.arange(self.generator.settings.layers)[:, None]
         moves = jnp.linspace(-1, 1, frames)[:, None, None] * reach
-        return self._film(self._chosen(seed, truncation, label) + moves * along)
-
-    def _styled(self):
-        """(number of the latent that it reads, layer) of all that take a style."""
-        start = 0
-        for block in self.generator.synthesis.blocks:
-            yield from enumerate(block.styled, start)
-            start += 1 if block.conv0 is None else 2
+        changed = moves * jnp.where((layer >= first) & (layer <= last), along, 0)
+        return self._film(self._chosen(seed, truncation, label) + changed)
 
     direction_advance, direction_finish = interpolate_advance, interpolate_finish
 
+    def _look(self, images):
+        """Maps that images are compared by, {layer: [batch, height, width, channel]}."""
+        if self.model.perceptual != "none":
+            found = self.perceptual(images, intermediates=True)[1]
+            return {name: found[name] for name in PERCEPTUAL[self.model.perceptual][1]}
+        found = {}
+        while images.shape[1] >= 8:  # Beside ones, so that what has unit length still tells light from dark.
+            found[str(images.shape[1])] = jnp.concatenate([images, jnp.ones_like(images[..., :1])], -1)
+            images = resample.average_pool(images, (images.shape[1] // 2, images.shape[2] // 2))
+        return found
+
     def project_begin(self, *, image, steps, label=None):
-        """The mean latent, and noise to be found with it (Karras et al. 2020, appendix D)."""
+        """See `projection.begin`."""
         image = resample.resize(image, 2 * (self.generator.settings.size,))
-        latents = random.normal(jax.random.split(jax.random.key(123), PROJECTION.latents), (self.model.z_size,))
-        label = None if label is None else jnp.broadcast_to(label, len(latents))
-        ws = self.generator.mapping(latents, label)[:, 0]
-        mean = ws.mean(0, keepdims=True)
-        draw = lambda i, noise: jax.random.normal(jax.random.key(i), noise.shape)
-        found = {"w": mean, "noises": [draw(i, noise) for i, noise in enumerate(self.generator.synthesis.noises())]}
-        return {
-            "target": image,
-            "found": found,
-            "moments": PROJECTION.adam.init(found),
-            "deviation": jnp.sqrt(jnp.sum((ws - mean) ** 2, 1).mean()),
-            "film": jnp.zeros((1, PROJECTION.frames, *image.shape[1:]), jnp.uint8),
-            "count": jnp.zeros(1, jnp.int32),
-        }
+        return projection.begin(self.generator, self._look, image, jax.random.key(0), label)
 
     def project_advance(self, state, now):
-        """A step of Adam; at first the latent is shaken."""
-        progress = now.progress
-        shake = state["deviation"] * 0.05 * jnp.maximum(0, 1 - progress / 0.75) ** 2
-        rate = 0.1 * (0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1, (1 - progress) / 0.25))) * jnp.minimum(1, progress / 0.05)
-
-        def loss(found):
-            w = found["w"] + shake * jax.random.normal(now.keys[0], found["w"].shape)
-            image = self._projected({**found, "w": w})
-            regularity = sum(_correlation(noise) for noise in found["noises"])
-            return self._distance(image, state["target"]).sum() + 1e5 * regularity, image
-
-        slope, image = jax.grad(loss, has_aux=True)(state["found"])
-        moves, moments = PROJECTION.adam.update(slope, state["moments"])
-        found = jax.tree.map(lambda x, move: x - rate * move, state["found"], moves)
-        standard = lambda x: (x - x.mean()) * jax.lax.rsqrt(jnp.var(x))
-        found["noises"] = [standard(noise) for noise in found["noises"]]
-        frame = jnp.floor(progress * PROJECTION.frames).astype(jnp.int32)
-        later = jnp.arange(PROJECTION.frames)[:, None, None, None] >= frame
-        film = jnp.where(later, colour.to_uint8(image)[:, None], state["film"])
-        return {**state, "found": found, "moments": moments, "film": film, "count": jnp.full(1, frame + 1)}
+        return projection.advance(self.generator, self._look, state, now)
 
     def project_finish(self, state):
-        """The image, its latent [1, w_size] and the frames that there are."""
-        film = {"frames": state["film"], "count": state["count"]}
-        return {"image": self._projected(state["found"]), "latent": state["found"]["w"], "film": film}
+        image = projection.picture(self.generator, state["latent"], state["noises"])
+        return {"image": image, "latent": state["latent"], "film": state["film"]}
 
-    def _projected(self, found):
-        return self.generator.synthesis(self._repeated(found["w"]), found["noises"])
+    def path_length_begin(self, *, turns, label=None):
+        return {**path_length.begin(turns), **({} if label is None else {"label": label})}
 
-    def _distance(self, a, b):
-        """How unlike images are, [batch]: squared differences at all sizes, and of a network's features if there is one."""
-        total, x = 0.0, a - b
-        while x.shape[1] >= 8:
-            total += jnp.mean(x**2, (1, 2, 3))
-            x = resample.average_pool(x, (x.shape[1] // 2, x.shape[2] // 2))
-        return total + self._perceptual(a, b) if hasattr(self, "perceptual") else total
+    def path_length_advance(self, state, now):
+        label = state.get("label")
+        lengths = path_length.advance(self.generator, self._look, {"lengths": state["lengths"]}, now, label)
+        return {**state, **lengths}
 
-    def _perceptual(self, a, b):
-        """Squared differences of unit-length features [batch], as of LPIPS but with all channels alike."""
-        layers = PERCEPTUAL[self.model.perceptual][1]
-        size = 2 * (min(a.shape[1], 256),)
-        look = lambda images: self.perceptual(resample.resize(images, size), intermediates=True)[1]
-        a, b = look(a), look(b)
-        return perceptual.lpips(a, b, {name: jnp.ones(a[name].shape[-1]) / len(layers) for name in layers})
+    def path_length_finish(self, state):
+        return path_length.finish(state)
 
     # Figures.
 
@@ -461,24 +433,8 @@ class StyleGAN2(System):
     def evaluate(self, batch, keys):
         """Random patches of held-out and of generated images, for `summarise`."""
         truth, output = colour.from_uint8(batch["colour"]), self._drawn(keys, self._label(batch))
-        found = {name: patches.descriptors(images, keys) for name, images in (("truth", truth), ("output", output))}
-        if hasattr(self, "perceptual"):
-            latents = (random.normal(random.fold(keys, i), (self.model.z_size,)) for i in (2, 3))
-            ends = [self.generator.mapping(z, self._label(batch))[:, 0] for z in latents]
-            paint = lambda w: self.generator.synthesis(self._repeated(w), key=random.fold(keys, 4))
-            found["perceptual_path_length"] = perceptual.path_length(paint, self._perceptual, *ends, random.fold(keys, 5))
-        return found
+        return {name: patches.descriptors(images, keys) for name, images in (("truth", truth), ("output", output))}
 
     @classmethod
     def summarise(cls, values, classes):
         return {"patch_distance": patches.distance(values["truth"], values["output"])}
-
-
-def _correlation(noise):
-    """Squared correlation of noise [side, side] with itself one pixel on, at all sizes."""
-    total = 0.0
-    while True:
-        total += jnp.mean(noise * jnp.roll(noise, 1, 1)) ** 2 + jnp.mean(noise * jnp.roll(noise, 1, 0)) ** 2
-        if len(noise) <= 8:
-            return total
-        noise = noise.reshape(len(noise) // 2, 2, len(noise) // 2, 2).mean((1, 3))
