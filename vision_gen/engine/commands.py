@@ -43,11 +43,14 @@ def define_config(name, help_text):
 
 
 def _config_file(given):
-    """The file of a config that is given by a path or, without folder and suffix, by the name of one that ships."""
+    """The file of a config that is given by a path or, without folder and suffix, by the name of one that ships.
+
+    After a colon may stand what its `get_config` is called with.
+    """
+    file, colon, argument = given.partition(":")
     known = _shipped()
-    if given in known:
-        return str(CONFIGS / f"{given}.py")
-    file, _, _ = given.partition(":")  # Behind it stands what a `get_config` of the user's own takes.
+    if file in known:
+        return f"{CONFIGS / file}.py{colon}{argument}"
     if not os.path.isfile(file):
         what = "no such file" if pathlib.Path(file).suffix else "no config that ships is called so"
         raise InputError(f"{what}{nearest(pathlib.Path(file).stem, known)}")

@@ -26,7 +26,7 @@ class Player:
     decay_start: Share = 0.5  # Of "linear": share of the run before it falls.
     warmup: CountOrNone = 0  # Steps in which the rate rises from 0.
     clip: NotNegative = 0.0  # A gradient that is longer (norm over all parameters) is cut to this; 0: never.
-    every: Count = 1  # The player learns at one in so many steps.
+    every: CountOrNone = 1  # The player learns at one in so many steps; 0: never.
     shrink: Count = 1  # Costly losses: the player learns from one in so many examples of a batch.
     ema_half_life: NotNegative = 0.0  # Use a moving average of weights, of this half-life in examples; 0: none.
     ema_ramp: NotNegative = 0.05  # The half-life is at most this share of the examples seen so far; 0: no limit.

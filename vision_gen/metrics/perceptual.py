@@ -1,7 +1,6 @@
 """Perceptual distances: LPIPS, and the path length of a generator's latent space."""
 
 import jax.numpy as jnp
-import numpy as np
 
 from vision_gen.errors import InputError
 from vision_gen.ops import random
@@ -61,7 +60,12 @@ def lpips(ours, theirs, scales):
     )
 
 
-def path_length(synthesise, distance, latent_a, latent_b, keys, *, epsilon=1e-4, spherical=False):
+def feature_distance(ours, theirs):
+    """`lpips` with all layers and channels weighing the same, for networks that have no weights of it."""
+    return lpips(ours, theirs, {layer: jnp.ones(x.shape[-1]) for layer, x in ours.items()})
+
+
+def path_length(synthesise, distance, latent_a, latent_b, keys, *, epsilon=1e-4, spherical=False, ends=False):
     """Perceptual path length (Karras et al., CVPR 2019, equation 2), [batch].
 
     Args:
@@ -71,12 +75,13 @@ def path_length(synthesise, distance, latent_a, latent_b, keys, *, epsilon=1e-4,
       keys: [batch], for the place on each path.
       epsilon: the step.
       spherical: along great circles, for normally distributed inputs; otherwise straight.
+      ends: at the beginnings of the paths only, as StyleGAN2's published figures are ("ppl2_wend").
 
     Returns:
       distance / epsilon^2. The published figure is the mean of these without the lowest and the
       highest percent (`path_length_mean`).
     """
-    t = random.uniform(keys, (1,))
+    t = jnp.zeros((len(keys), 1)) if ends else random.uniform(keys, (1,))
     at = lambda t: _slerp(latent_a, latent_b, t) if spherical else latent_a + (latent_b - latent_a) * t
     return distance(synthesise(at(t)), synthesise(at(t + epsilon))) / epsilon**2
 
@@ -90,8 +95,8 @@ def _slerp(a, b, t):
 
 
 def path_length_mean(values):
-    """Mean of `path_length`s between the 1st and the 99th percentile, as StyleGAN reports it."""
-    values = np.asarray(values)
-    low = np.percentile(values, 1, method="lower")
-    high = np.percentile(values, 99, method="higher")
-    return float(values[(values >= low) & (values <= high)].mean())
+    """Mean of `path_length`s between the 1st and the 99th percentile, as StyleGAN reports it; NaN are left out."""
+    values = jnp.asarray(values)
+    low = jnp.nanpercentile(values, 1, method="lower")
+    high = jnp.nanpercentile(values, 99, method="higher")
+    return jnp.mean(values, where=(values >= low) & (values <= high))

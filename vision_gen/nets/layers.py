@@ -63,6 +63,22 @@ def across_devices(x):
         return x
 
 
+def all_devices(x):
+    """`x` of all devices that share the batch, joined along its leading axis; `x` itself where there is one view."""
+    try:
+        return lax.all_gather(x, BATCH_AXIS, tiled=True)
+    except NameError:
+        return x
+
+
+def own_part(x, count):
+    """This device's `count` examples of what `all_devices` joined."""
+    try:
+        return lax.dynamic_slice_in_dim(x, lax.axis_index(BATCH_AXIS) * count, count)
+    except NameError:
+        return x
+
+
 def spread(x):
     """`x` with its leading axis, the batch, over all devices of the engine's mesh.
 

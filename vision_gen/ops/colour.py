@@ -67,6 +67,21 @@ def lab_to_rgb(lab):
     return jnp.clip(rgb, 0, 1)
 
 
+def about_grey(angle, along=1.0, across=1.0):
+    """Maps of colours about the grey axis, through (1, 1, 1), by Rodrigues' formula: [batch, 3, 3] float32.
+
+    Args:
+      angle: [batch], by which they turn, in radians.
+      along, across: [batch] or numbers, factors of what lies along the axis and at right angles to it.
+    """
+    cosine, sine, along, across = (
+        x[:, None, None] for x in jnp.broadcast_arrays(jnp.cos(angle), jnp.sin(angle), along, across)
+    )
+    grey = np.full((3, 3), 1 / 3, np.float32)
+    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], np.float32) / np.sqrt(3).astype(np.float32)
+    return along * grey + across * (cosine * (np.eye(3, dtype=np.float32) - grey) + sine * cross)
+
+
 def jitter(image, keys, *, shift=0.0, hue=0.0):
     """A random colour change of the whole image: SCFT's appearance transform a(.).
 
@@ -84,11 +99,7 @@ def jitter(image, keys, *, shift=0.0, hue=0.0):
     batch = keys.shape[0]
     if hue:
         angle = random.uniform(random.fold(keys, 0), (), -hue, hue) * 2 * jnp.pi
-        # Rodrigues' rotation about (1, 1, 1) / sqrt(3).
-        cosine, sine = jnp.cos(angle)[:, None, None], jnp.sin(angle)[:, None, None]
-        cross = jnp.asarray([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], jnp.float32) / np.sqrt(3)
-        rotation = cosine * jnp.eye(3) + sine * cross + (1 - cosine) / 3
-        image = jnp.einsum("bhwc,bdc->bhwd", image, rotation.astype(image.dtype))
+        image = jnp.einsum("bhwc,bdc->bhwd", image, about_grey(angle).astype(image.dtype))
     if shift:
         noise = random.uniform(random.fold(keys, 1), (3,), -shift, shift)
         image = image + noise.reshape(batch, 1, 1, 3).astype(image.dtype)

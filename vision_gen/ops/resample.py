@@ -31,11 +31,11 @@ def double_by_convolution(x):
     taps, (height, width) = np.array([0.25, 0.75, 0.75, 0.25]), x.shape[1:3]
     # At the edges only one of two weights lies inside the map.
     edge = lambda n: np.where(np.isin(np.arange(2 * n), (0, 2 * n - 1)), 4 / 3, 1)
-    y = _filter(x, np.outer(taps, taps), lhs_dilation=(2, 2), padding=((2, 2), (2, 2)))
+    y = filtered(x, np.outer(taps, taps), lhs_dilation=(2, 2), padding=((2, 2), (2, 2)))
     return (y * np.outer(edge(height), edge(width))[..., None].astype(np.float32)).astype(x.dtype)
 
 
-def _filter(x, taps, *, stride=(1, 1), padding="VALID", lhs_dilation=(1, 1)):
+def filtered(x, taps, *, stride=(1, 1), padding="VALID", lhs_dilation=(1, 1)):
     """Every channel of `x` convolved with `taps` [height, width]."""
     kernel = jnp.broadcast_to(jnp.asarray(taps, x.dtype)[..., None, None], (*taps.shape, 1, x.shape[3]))
     return lax.conv_general_dilated(
@@ -108,7 +108,7 @@ def average_pool(x, size):
 
 def mean_by_convolution(x, window):
     """`average_pool` for TPU, whose compiler writes a float32 map for a mean of bfloat16."""
-    return _filter(x, np.ones(window), stride=window) / (window[0] * window[1])
+    return filtered(x, np.ones(window), stride=window) / (window[0] * window[1])
 
 
 def identity_grid(height, width):

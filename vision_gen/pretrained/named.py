@@ -167,7 +167,8 @@ def written(network, layout):
     for ours, value in flat(network).items():
         names, turn = layout[ours]
         theirs = turn.write(np.asarray(value))
-        found |= zip([names] if isinstance(names, str) else names, map(np.ascontiguousarray, theirs), strict=True)
+        whole = (np.asarray(value, order="C") for value in theirs)
+        found |= zip([names] if isinstance(names, str) else names, whole, strict=True)
     return found
 
 

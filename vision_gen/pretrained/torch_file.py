@@ -61,7 +61,7 @@ def read(path):
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(data)
-        return _read_zip(data) if data[:2] == b"PK" else _read_legacy(io.BytesIO(data))
+        return _read_zip(data) if data[:2] == b"PK" else read_legacy(io.BytesIO(data))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
@@ -141,7 +141,7 @@ def _name(module, name):
     return f"c{module}\n{name}\n".encode()
 
 
-class _Storage:
+class Storage:
     """A typed buffer that may be filled after the tensors that view it were made."""
 
     def __init__(self, kind):
@@ -150,7 +150,7 @@ class _Storage:
         self.dtype, self.values = np.dtype(_STORAGES[kind]), None
 
 
-class _Tensor:
+class Tensor:
     """A view of a storage, turned into an array when everything has been read."""
 
     def __init__(self, storage, offset, shape, stride, *_):
@@ -163,7 +163,7 @@ class _Tensor:
           InputError: it is no view of what its storage holds.
         """
         shape, stride = self.shape, self.stride
-        if not isinstance(self.storage, _Storage) or self.storage.values is None:
+        if not isinstance(self.storage, Storage) or self.storage.values is None:
             raise InputError("a tensor has no storage")
         if not isinstance(shape, tuple) or not isinstance(stride, tuple) or len(shape) != len(stride):
             raise InputError("a tensor's shape and stride do not agree")
@@ -182,7 +182,7 @@ def _rebuild_parameter(tensor, *_):
     return tensor
 
 
-class _Dict(dict):
+class Dict(dict):
     """A dict that takes names and numbers as keys only: to hash what is nested deeply would overflow the stack."""
 
     def __init__(self, items=()):
@@ -198,9 +198,9 @@ class _Dict(dict):
 
 # All that a pickle may name; a type of storage stays the text that it is.
 _ALLOWED = {
-    ("collections", "OrderedDict"): _Dict,
-    ("torch._utils", "_rebuild_tensor"): _Tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
+    ("collections", "OrderedDict"): Dict,
+    ("torch._utils", "_rebuild_tensor"): Tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): Tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     **{("torch", name): name for name in _STORAGES},
 }
@@ -213,11 +213,13 @@ _OPCODES = """
 """.split()
 
 
-class _Unpickler(pickle._Unpickler):
-    """Python's own unpickler, with the opcodes and names above only.
+class Unpickler(pickle._Unpickler):
+    """Python's own unpickler, with the opcodes and names above only; a subclass may let through more.
 
     The one in C cannot be kept from setting attributes of anything, nor from taking memory for any index of its memo.
     """
+
+    allowed, refusal = _ALLOWED, "only tensors and plain containers are read"
 
     dispatch = {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _OPCODES}
 
@@ -226,9 +228,9 @@ class _Unpickler(pickle._Unpickler):
         self._storage = storage
 
     def find_class(self, module, name):
-        if (module, name) not in _ALLOWED:
-            raise InputError(f"refused: it names {module}.{name}; only tensors and plain containers are read")
-        return _ALLOWED[module, name]
+        if (module, name) not in self.allowed:
+            raise InputError(f"refused: it names {module}.{name}; {self.refusal}")
+        return self.allowed[module, name]
 
     def persistent_load(self, saved):
         if not isinstance(saved, tuple) or len(saved) < 5 or saved[0] != "storage" or not isinstance(saved[2], str):
@@ -236,25 +238,26 @@ class _Unpickler(pickle._Unpickler):
         return self._storage(saved)
 
     def _make_dict(self):
-        self.append(_Dict())
+        self.append(Dict())
 
     def _set_attributes(self):
         self.stack.pop()  # Torch's versions of modules.
-        if not isinstance(self.stack[-1], _Dict):
+        if not isinstance(self.stack[-1], Dict):
             raise InputError("refused: it sets attributes of what is no OrderedDict")
 
     dispatch |= {pickle.EMPTY_DICT[0]: _make_dict, pickle.BUILD[0]: _set_attributes}
 
 
-def _arrays(value, done):
+def arrays(value, done=None):
     """A value with arrays in place of its tensors; `done`, by id, has what was met before."""
+    done = {} if done is None else done
     if id(value) not in done:
-        if isinstance(value, _Tensor):
+        if isinstance(value, Tensor):
             found = value.array()
         elif isinstance(value, dict):
-            found = {k: _arrays(v, done) for k, v in value.items()}
+            found = {k: arrays(v, done) for k, v in value.items()}
         elif isinstance(value, (list, tuple)):
-            found = type(value)(_arrays(v, done) for v in value)
+            found = type(value)(arrays(v, done) for v in value)
         else:
             found = value
         done[id(value)] = found
@@ -270,11 +273,11 @@ def _read_zip(data):
         def storage(saved):
             _, dtype, key, _, _ = saved
             if key not in storages:
-                storages[key] = _Storage(dtype)
+                storages[key] = Storage(dtype)
                 storages[key].values = np.frombuffer(archive.read(f"{folder}data/{key}"), storages[key].dtype)
             return storages[key]
 
-        return _arrays(_Unpickler(io.BytesIO(archive.read(index)), storage).load(), {})
+        return arrays(Unpickler(io.BytesIO(archive.read(index)), storage).load())
 
 
 def _read_safetensors(data):
@@ -287,16 +290,17 @@ def _read_safetensors(data):
     return found
 
 
-def _read_legacy(file):
+def read_legacy(file):
+    """What torch wrote before the zip archive: a sequence of pickles, then the storages."""
     storages = {}
 
     def storage(saved):
         _, dtype, key, _, _, view = saved
         if view is not None:
             raise InputError("a storage that views another is not supported")
-        return storages.setdefault(key, _Storage(dtype))
+        return storages.setdefault(key, Storage(dtype))
 
-    load = lambda: _Unpickler(file, storage).load()
+    load = lambda: Unpickler(file, storage).load()
     if load() != _MAGIC:
         raise InputError("not a torch file: the magic number is missing")
     load()  # Protocol version.
@@ -309,4 +313,4 @@ def _read_legacy(file):
         found.values = np.frombuffer(raw, found.dtype)
         if found.values.size != count:
             raise InputError("the file ends early")
-    return _arrays(result, {})
+    return arrays(result)
