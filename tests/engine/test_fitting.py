@@ -162,6 +162,11 @@ def test_a_photograph_is_made_into_lines_and_line_art_is_left(caplog, monkeypatc
         assert "sketch: taken for a line drawing" in caplog.text
         np.testing.assert_array_equal(lines(photo, "auto"), lines(photo, "xdog"))
         assert "sketch: taken for a photograph, and made into lines by XDoG" in caplog.text
+        # Grey, and with colours on much paper.
+        grey, coloured = photo[..., :1].repeat(3, -1), art.copy()
+        coloured[40:70, 40:70] = 200, 60, 60
+        for picture in (grey, coloured):
+            np.testing.assert_array_equal(lines(picture, "auto"), lines(picture, "xdog"))
     drawn = lines(photo, "xdog")
     # Ink at the borders of the blocks, paper inside them.
     assert set(np.unique(drawn)) <= {-1.0, 1.0} and 0.02 < (drawn < 0).mean() < 0.5
