@@ -112,7 +112,9 @@ class Alone(Stripes):
         return {"train": self._generate_examples(40, True)}
 
 
-@pytest.mark.parametrize("name,labels,counts", [("stripes", True, (38, 2, 8)), ("stripes", False, (40, 8, 6)), ("alone", True, (34, 2, 4))])
+@pytest.mark.parametrize(
+    "name,labels,counts", [("stripes", True, (38, 2, 8)), ("stripes", False, (40, 8, 6)), ("alone", True, (34, 2, 4))]
+)
 def test_splits_are_disjoint_whatever_a_set_has(tmp_path, name, labels, counts):
     """The brightness of a square is its number in TFDS's split, in steps of 5."""
     found = [open_split(tmp_path, split, f"tfds:{name}", labels) for split in data.SPLITS]

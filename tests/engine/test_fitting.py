@@ -130,7 +130,8 @@ def test_lines_of_a_photograph_are_the_same_small_and_large():
     fitted = fitting.WholePicture(stride=8).fit({"sketch": kind}, {"sketch": photo}, {"lines": "xdog", "size": 48})
     small, large = (np.asarray(x)[0, ..., 0] < 0 for x in (fitted.parts[0]["sketch"], fitted._guide))
     assert small.shape == (48, 48) and large.shape == (384, 384) and small.any()
-    assert (large.reshape(48, 8, 48, 8).mean((1, 3)).round() == small).mean() > 0.95
+    share = large.reshape(48, 8, 48, 8).mean((1, 3))
+    assert share[small].mean() > 0.4 and share[~small].mean() < 0.01  # Of one in sixty, which are at edges.
 
 
 def test_points_go_along_with_their_picture():

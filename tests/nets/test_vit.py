@@ -63,7 +63,7 @@ def test_every_position_and_pooling_works_at_other_resolutions(positions, pool):
 
 def test_rollout_is_the_product_of_layers_with_their_residuals():
     """Abnar & Zuidema 2020: heads are averaged, the residual counts as much as they, later layers come from the left."""
-    attention = np.random.default_rng(0).dirichlet([0.3] * 4, (3, 2, 2, 4)).astype(np.float32)  # Of 3 layers and 2 heads.
+    attention = np.random.default_rng(0).dirichlet([0.3] * 4, (3, 2, 2, 4)).astype(np.float32)  # 3 layers, 2 heads.
     expected = np.eye(4)
     for layer in attention:
         mixed = layer.mean(1) + np.eye(4)

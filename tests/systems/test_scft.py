@@ -65,7 +65,8 @@ def test_triplet_is_that_of_its_equation():
         pairs = [(cell, n) for cell, n in enumerate(negatives) if cell % 4 and n != cell - 1]
         expected.append(np.mean([max(0, q[cell] @ (k[n] - k[cell - 1]) / 8**0.5 + 2) for cell, n in pairs]))
     maps = (x.reshape(2, 4, 4, 8) for x in (query, key))
-    assert float(scft.similarity_triplet(*maps, sampling, keys, margin=2.0)) == pytest.approx(np.mean(expected), rel=1e-4)
+    found = float(scft.similarity_triplet(*maps, sampling, keys, margin=2.0))
+    assert found == pytest.approx(np.mean(expected), rel=1e-4)
 
 
 def test_triplet_in_chunks_is_the_triplet():
