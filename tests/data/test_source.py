@@ -179,6 +179,8 @@ def test_the_fingerprint_tells_sources_apart():
     opened = lambda split, labels=False: data.open(data.Settings(name="digits", size=8, labels=labels), split)
     prints = [data.fingerprint(s) for s in (opened("val"), opened("val"), opened("val", labels=True), opened("test"))]
     assert prints[0] == prints[1] and len(set(prints)) == 3
+    others = ({"x": np.int32([1, 2])}, {"x": np.int32([1, 3])}, {"x": np.int32([[1, 2]])}, {"y": np.int32([1, 2])})
+    assert len({data.fingerprint([example]) for example in others}) == 4
 
 
 def test_fields_that_nothing_read_are_dropped_from_older_runs():

@@ -109,6 +109,20 @@ def test_every_example_is_summarised_once_and_in_order(run):
     )  # fmt: skip
 
 
+def test_some_examples_are_spread_over_their_set(run):
+    model = use.load(run)
+    found = model.apply("evaluate", data.open(model.experiment.data, "test"), 5)
+    np.testing.assert_array_equal(found["pixels"][:, 0, 0, 0], [20, 60, 120, 160, 220])
+
+
+def test_the_newest_of_equal_figures_counts(tmp_path):
+    entry = lambda value: {"mean": value, "images": 2}
+    for step, metrics in ((3, {"psnr": 1.0, "ssim": 0.5}), (3, {"psnr": 2.0}), (4, {"psnr": 9.0})):
+        report.add(tmp_path, {"step": step}, {name: entry(value) for name, value in metrics.items()})
+    found = report.figures(report.read(tmp_path), {"step": 3})
+    assert {name: entry["mean"] for name, entry in found.items()} == {"psnr": 2.0, "ssim": 0.5}
+
+
 def test_figures_of_a_set_can_be_asked_for(run):
     found, _ = evaluation.evaluate_run(run, metrics=("darkest_half",))
     assert found == {"darkest_half": pytest.approx(80)}
@@ -150,6 +164,17 @@ def test_outputs_that_are_not_finite_are_an_error(run):
     broken = SimpleNamespace(step=7, each=lambda *_: [{"output": np.full((2, 4, 4, 3), np.nan, np.float32)}])
     with pytest.raises(InputError, match="outputs at step 7 are not finite"):
         evaluation._outputs(broken, range(2), {}, None, None, None)
+
+
+def test_truths_of_other_settings_are_kept_apart(run):
+    """Of one set of examples, truths may be made otherwise."""
+    extractor, config = SimpleNamespace(key={"features": "x"}), checkpoints.load_config(run)
+    place = lambda fingerprint: evaluation._kept(SimpleNamespace(config=config), extractor, fingerprint)[0]
+    before = place("a"), place("b")
+    config.model.ballast = 9
+    assert len({*before, place("a")}) == 3
+    config.model.ballast = 8
+    assert place("a") == before[0]
 
 
 def test_what_cannot_be_written_or_is_unknown_is_refused_before_work(run, monkeypatch, tmp_path):

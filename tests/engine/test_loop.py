@@ -16,13 +16,16 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.engine import toy
+from vision_gen import data
 from vision_gen.data import pipeline
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import evaluation, events, loop, use
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
+from vision_gen.engine import step as step_lib
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError, NonFiniteError
+from vision_gen.ops import augment
 
 
 def config_of(folder, **train):
@@ -671,6 +674,13 @@ def test_figures_of_a_run_and_applying_it(straight):
     folder, workdir = straight
     means, paths = evaluation.evaluate_run(workdir, "last")
     (record,) = json.loads((workdir / "metrics.json").read_text())["evaluations"]
+    source = data.open(Experiment(ckpt.load_config(workdir)).data, "test")
+    batch = data.stack([source[i] for i in range(len(source))])
+    sketch = augment.sketches(batch, step_lib.example_keys(0, 0, 32)[: len(source)])  # Of batches of 32.
+    painter = state_of(workdir, 6)["ema"]["painter"]
+    image = np.clip(sketch * painter["kernel"][0, 0] + painter["bias"], -1, 1)
+    error = ((image - (batch["colour"] / 127.5 - 1)) ** 2).mean((1, 2, 3)) / 4
+    assert means["psnr"] == pytest.approx(float(np.mean(-10 * np.log10(error))), rel=1e-4)
     assert record["metrics"]["psnr"]["mean"] == means["psnr"] and record["of"]["step"] == 6
     assert [path.name for path in paths] == ["metrics.json", "report.html", "test.png"]
     assert all(path.is_file() for path in paths)

@@ -13,7 +13,7 @@ from vision_gen.configs import vit_digits
 from tests.conftest import ROOT
 from tests.engine import toy
 from vision_gen import data
-from vision_gen.engine import checkpoints, facts, inference, loop, use
+from vision_gen.engine import checkpoints, evaluation, facts, inference, loop, use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 
@@ -88,7 +88,8 @@ def test_the_best_checkpoint_is_that_of_the_best_figure(mode, best, run, tmp_pat
     for checkpoint, step in (("best", best), ("last", 4)):
         model = use.load(tmp_path, checkpoint)
         assert model.step == int(model.state["step"]) == step
-    assert use.load(tmp_path).step == best
+        assert evaluation.evaluate_run(tmp_path, checkpoint)[0] == {"psnr": figures[step]}
+    assert use.load(tmp_path).step == best and evaluation.evaluate_run(tmp_path)[0] == {"psnr": figures[best]}
 
 
 def test_names_of_classes_are_kept_with_the_run(run, tmp_path):

@@ -35,6 +35,20 @@ def test_batch_norms_running_statistics_are_torchs():
     np.testing.assert_allclose(norm.mean[...], 0.19 * flat.mean(0), rtol=1e-5)
 
 
+def test_batch_norm_is_of_the_batches_of_all_devices():
+    x = jax.random.normal(jax.random.key(0), (16, 3, 2, 3)) * 3 + jnp.arange(16)[:, None, None, None]
+
+    def normalised(x):
+        norm = layers.BatchNorm(3, rngs=nnx.Rngs(0))
+        return norm(x, train=True), norm.mean[...], norm.var[...]
+
+    mesh, spec = jax.sharding.Mesh(np.array(jax.devices()), layers.BATCH_AXIS), jax.sharding.PartitionSpec
+    out = spec(layers.BATCH_AXIS), spec(), spec()
+    mapped = jax.shard_map(normalised, mesh=mesh, in_specs=spec(layers.BATCH_AXIS), out_specs=out, check_vma=False)
+    for got, want in zip(jax.jit(mapped)(x), normalised(x)):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("rate", [0.2, 0.5])
 def test_dropout_keeps_the_mean(rate):
     found = np.asarray(layers.dropout(jnp.ones((4, 50, 50)), jax.random.split(jax.random.key(0), 4), rate))

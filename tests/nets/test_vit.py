@@ -17,7 +17,7 @@ import pytest
 from vision_gen.errors import InputError
 from vision_gen.nets import vit
 from vision_gen.ops import resample
-from vision_gen.pretrained import named
+from vision_gen.pretrained import named, torch_file
 from vision_gen.pretrained import vit as reader
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "vit_reference.npz"
@@ -59,6 +59,24 @@ def test_every_position_and_pooling_works_at_other_resolutions(positions, pool):
         np.testing.assert_allclose(vit.rollout(inside["attention"]).sum(-1), 1, atol=1e-5)
         # Position matters: patches in another order are another image.
         assert jnp.abs(model(images[:, ::-1]) - logits).max() > 1e-3
+
+
+def test_rollout_is_the_product_of_layers_with_their_residuals():
+    """Abnar & Zuidema 2020: heads are averaged, the residual counts as much as they, later layers come from the left."""
+    attention = np.random.default_rng(0).dirichlet([0.3] * 4, (3, 2, 2, 4)).astype(np.float32)  # 3 layers, 2 heads.
+    expected = np.eye(4)
+    for layer in attention:
+        mixed = layer.mean(1) + np.eye(4)
+        expected = mixed / mixed.sum(-1, keepdims=True) @ expected
+    np.testing.assert_allclose(vit.rollout(jnp.asarray(attention)), expected, atol=1e-6)
+
+
+def test_fixed_positions_are_big_visions():
+    """Wave lengths from 2 pi to 20,000 pi cells; sines and cosines of the column, then of the row."""
+    found = vit.sincos(2, 3, 12)
+    waves = lambda place: [f(place * rate) for f in (np.sin, np.cos) for rate in (1, 1e-2, 1e-4)]
+    expected = [waves(column) + waves(row) for row in range(2) for column in range(3)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_rematerialisation_changes_no_gradient():
@@ -217,14 +235,13 @@ def weight(name, shape):
 
 @pytest.mark.parametrize("release", ["timm", "torchvision"])
 def test_weights_of_other_releases_give_their_logits_and_gradients(release, tmp_path):
-    torch = pytest.importorskip("torch")
     golden = np.load(GOLDEN)
     state = {}
     for entry in golden[f"{release}_names"]:
         name, shape = entry.split(":")
-        state[name] = torch.tensor(weight(name, tuple(map(int, shape.split(",")))))
+        state[name] = weight(name, tuple(map(int, shape.split(","))))
     path = tmp_path / "weights.pth"
-    torch.save(state, path)
+    torch_file.write(state, path)
     model = vit.ViT(size=vit.Size(48, 192, 3, 3), patch=16, image=64, classes=7, rngs=nnx.Rngs(0))
     graphdef, start = nnx.split(model)
     params = loaded(path, model)
@@ -244,9 +261,8 @@ def test_weights_of_other_releases_give_their_logits_and_gradients(release, tmp_
 
 
 def test_files_of_other_networks_are_named(tmp_path):
-    torch = pytest.importorskip("torch")
     path = tmp_path / "other.pth"
-    torch.save({"layer.weight": torch.zeros(3)}, path)
+    torch_file.write({"layer.weight": np.zeros(3, np.float32)}, path)
     with pytest.raises(InputError, match="not a ViT of timm, torchvision, transformers, transformers 5; its first weight is 'layer.weight'"):
         reader.read(path, tiny())
 

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+from flax import nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -149,6 +150,28 @@ def test_a_constant_network_is_never_right():
     np.testing.assert_allclose(found["cross_entropy"], np.log(10), rtol=1e-5)
 
 
+def test_figures_of_logits_are_sklearns():
+    config = vit_digits.get_config()
+    config.model.update(size=(32, 64, 2, 2))
+    graphdef, params, rest = systems.build(Experiment(config))
+    head = params["network"]["head"]
+    head["kernel"] = jax.random.normal(jax.random.key(0), head["kernel"].shape)
+    source = digits("val")
+    batch = data.stack([source[i] for i in range(60)])
+    system = nnx.merge(graphdef, params, rest, copy=True)
+    found, label = system.evaluate(batch, None), batch["label"]
+    shares = np.asarray(system.classify(image=batch["colour"] / np.float32(127.5) - 1), np.float64)
+    np.testing.assert_allclose(shares.sum(-1), 1, rtol=1e-5)
+    shares /= shares.sum(-1, keepdims=True)
+    for k in (1, 5):
+        expected = sklearn.metrics.top_k_accuracy_score(label, shares, k=k, labels=range(10))
+        assert float(found[f"top{k}"].mean()) == pytest.approx(expected) and 0 < expected < 1
+    assert float(found["cross_entropy"].mean()) == pytest.approx(
+        sklearn.metrics.log_loss(label, shares, labels=range(10)), rel=1e-4
+    )
+    np.testing.assert_array_equal(found["predicted"], shares.argmax(-1))
+
+
 def test_mixing_an_odd_batch_is_refused():
     images, targets = jnp.zeros((3, 4, 4, 1)), jnp.zeros((3, 2))
     with pytest.raises(ValueError, match="images must be an even number, got 3"):
@@ -260,6 +283,14 @@ def test_a_window_of_the_whole_area_is_the_image():
     small = augment.resized_crop(keys, ramp, area=0.05)
     spans = small.max((1, 2, 3)) - small.min((1, 2, 3))
     assert spans.min() < 1.2 and spans.std() > 0.1
+
+
+def test_a_window_lies_inside_its_image():
+    ramp = jnp.broadcast_to(jnp.linspace(-1, 1, 12)[:, None], (64, 12, 12, 1))
+    keys = jax.random.split(jax.random.key(1), 64)
+    for image, axis in ((ramp.swapaxes(1, 2), 1), (ramp, 2)):
+        # Beyond an edge it would go on as it is there.
+        assert (np.diff(augment.resized_crop(keys, image, area=0.25), axis=axis) > 0).all()
 
 
 def test_labels_come_from_groups_and_folders(image_folder):

@@ -1,6 +1,7 @@
 """NeRF: both fields learn a scene, and published weights give what their own code gives."""
 
 import json
+from types import SimpleNamespace
 
 from flax import nnx, serialization
 import jax
@@ -17,7 +18,7 @@ from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets import nerf as net
-from vision_gen.ops import volume
+from vision_gen.ops import rays, volume
 from vision_gen.pretrained import named
 from vision_gen.pretrained import nerf as pretrained
 from vision_gen.systems import nerf
@@ -135,6 +136,49 @@ def test_empty_space_is_skipped():
     x = np.concatenate([s.reshape(24, 24, -1, 3)[10:14, 10:14].reshape(-1, 3) for s in seen])
     # A cell of the grid around the sphere, and a bin of the ray.
     assert (np.linalg.norm(x, axis=-1) < 0.9).mean() > 0.85
+
+
+def test_fields_see_points_of_rays_and_unit_directions():
+    """The coarse one at the middles of equal parts, the fine one at these and where the coarse one saw something."""
+    config = tiny("positional")
+    system = systems.load_class(config.system)(Experiment(config), rngs=nnx.Rngs(0))
+    seen = []
+
+    def field(x, d):
+        seen.append((x, d))
+        return jnp.full(x.shape[:-1], 0.3), jnp.ones_like(x)
+
+    system.field = SimpleNamespace(coarse=field, fine=field)
+    view = data.open(Experiment(config).data, "val")[0]
+    pixel, camera = np.float32([[[3.5, 20.5], [12.5, 4.5]]]), (view["pose"][None, None], view["intrinsics"][None, None])
+    system.render_rays(pixel, *camera)
+    origin, direction = rays.camera_rays(pixel, *camera)
+    length = jnp.linalg.norm(direction, axis=-1, keepdims=True)
+    assert length.max() > 1.05
+    depths = []
+    for x, d in seen:
+        np.testing.assert_allclose(d, (direction / length)[..., None, :], rtol=1e-5)
+        along = ((x - origin[..., None, :]) * d).sum(-1) / length
+        np.testing.assert_allclose(origin[..., None, :] + along[..., None] * direction[..., None, :], x, atol=1e-4)
+        depths.append(np.asarray(along))
+    coarse, fine = depths
+    np.testing.assert_allclose(coarse, np.broadcast_to(2 + 4 * (np.arange(24) + 0.5) / 24, (1, 2, 24)), atol=1e-4)
+    assert fine.shape == (1, 2, 48) and (np.diff(fine) > -1e-4).all()
+    assert np.abs(fine[..., None, :] - coarse[..., None]).min(-1).max() < 1e-3
+
+
+def test_the_occupancy_grid_forgets_what_is_gone():
+    grid = net.OccupancyGrid(bound=1.0, resolution=2, visited=8, decay=0.9)
+    for level, updates in ((5.0, 12), (0.0, 12)):
+        for _ in range(updates):
+            grid.update(lambda x: jnp.full(len(x), level))
+        found = grid(np.float32([[a, b, c] for a in (-0.5, 0.5) for b in (-0.5, 0.5) for c in (-0.5, 0.5)]))
+        if level:
+            np.testing.assert_array_equal(found, 5)
+    # A cell is visited once an update in the mean, and falls by a tenth each time.
+    visits = np.log(np.asarray(found) / 5) / np.log(0.9)
+    np.testing.assert_allclose(visits, np.round(visits), atol=1e-3)
+    assert visits.sum() == pytest.approx(12 * 8, abs=0.1)
 
 
 def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
