@@ -30,6 +30,8 @@ class Settings:
     max_pixels: Count = images.MAX_PIXELS  # Files: an image of more is refused.
     downscale: Count = 1  # Views of scenes are reduced by this factor.
     rays: Count = 64  # Scenes: rays of an example to train on.
+    frames: Count = 4  # Clips: frames of an example to train on.
+    held_out_frames: Count = 16  # Clips: frames of a held-out one.
     film_frames: Count = 60  # Scenes: frames of the film around them.
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # Pairs: which side is the source, and which the target.
     parts: dict = dataclasses.field(default_factory=dict)  # Combinations: {name: fields of a data set}.
