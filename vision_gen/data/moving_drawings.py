@@ -44,7 +44,7 @@ class Clips(source.Source):
     """See the module.
 
     Held-out examples also have `labels` [frames, height, width] uint8, 0 on the ground and 1 to `DRAWINGS` where a
-    drawing is seen, and `points` [frames, DRAWINGS x POINTS, 3] float32: x and y in pixels, and 1 where the point is seen,
+    drawing is seen, and `points` [frames, DRAWINGS, POINTS, 3] float32: x and y in pixels, and 1 where the point is seen,
     0 where it is covered or out of the picture.
     """
 
@@ -58,7 +58,7 @@ class Clips(source.Source):
             self.shapes = {
                 "frames": spec(self._frames, height, width, 3),
                 "labels": spec(self._frames, height, width),
-                "points": spec(self._frames, DRAWINGS * POINTS, 3, dtype=np.float32),
+                "points": spec(self._frames, DRAWINGS, POINTS, 3, dtype=np.float32),
             }
         self._drawings = _drawings(split)
 
@@ -102,7 +102,7 @@ class Clips(source.Source):
                 row, column = int(np.floor(y)), int(np.floor(x))
                 inside = 0 <= row < self._size[0] and 0 <= column < self._size[1]
                 points.append((x, y, float(inside and labels[row, column] == number)))
-        return np.asarray(picture.convert("RGB")), labels, np.float32(points)
+        return np.asarray(picture.convert("RGB")), labels, np.float32(points).reshape(DRAWINGS, POINTS, 3)
 
 
 @dataclasses.dataclass

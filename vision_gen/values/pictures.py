@@ -108,6 +108,85 @@ class Mask(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
+class Labels(Kind):
+    """Regions with numbers: uint8 [height, width], 0 for what is none.
+
+    Read from a picture with a palette, whose numbers count, as DAVIS and PASCAL VOC have them; from a grey one of numbers up to
+    `most`, or of black and white; from one in PASCAL VOC's colours; or from a uint8 array. The system is given [1,
+    height, width, highest number + 1] of 0 and 1. Written as a picture with PASCAL VOC's palette.
+
+    Attributes:
+      most: the highest number that is allowed.
+    """
+
+    most: int = 20
+    suffixes = (".png",)
+    reads = (".png", ".bmp", ".tif", ".tiff", ".gif")
+
+    def read(self, value, name):
+        if is_path(value):
+            try:
+                with PIL.Image.open(value) as image:
+                    image.load()
+                    value = image
+            except FileNotFoundError:
+                raise InputError(f"{name}: {str(value)!r}: no such file; it must be {self.describe()}") from None
+            except Exception as error:  # PIL raises many kinds.
+                raise InputError(f"{name}: {value} cannot be read ({error}); it must be {self.describe()}") from error
+        if isinstance(value, PIL.Image.Image):
+            value = np.asarray(value if value.mode in ("P", "L") else value.convert("RGB"))
+        array = pixels(value, name, (1, 3), "labels [height, width]")
+        if array.shape[-1] == 3:
+            array = self._of_colours(array, name)
+        array = array.reshape(array.shape[:2])
+        if set(np.unique(array)) <= {0, 255}:
+            array = np.uint8(array > 0)
+        if array.max() > self.most:
+            found = np.unique(array[array > self.most])
+            raise InputError(
+                f"{name}: has the label {found[0]} ({len(np.unique(array))} different ones); at most {self.most} are allowed"
+            )
+        return array
+
+    def _of_colours(self, array, name):
+        number = np.full(array.shape[:2], 255, np.uint8)
+        for label, colour in enumerate(PALETTE[: self.most + 1]):
+            number[(array == colour).all(-1)] = label
+        unknown = array[number == 255]
+        if len(unknown):
+            raise InputError(
+                f"{name}: has the colour {unknown[0].tolist()}, which is none of the first {self.most + 1} of PASCAL VOC's; "
+                f"it must be {self.describe()}"
+            )
+        return number
+
+    def array(self, value):
+        return np.eye(int(value.max()) + 1, dtype=np.float32)[value][None]
+
+    def value(self, array):
+        return np.asarray(array[0], np.uint8)
+
+    def write(self, value, path):
+        self.check_path(path)
+        image = PIL.Image.fromarray(value)
+        image.putpalette(PALETTE.reshape(-1).tolist())  # Makes it mode P.
+        image.save(made(path))
+
+    def describe(self):
+        return f"numbered regions, 0 to {self.most} (png with a palette, or grey)"
+
+
+def _palette():
+    """PASCAL VOC's: the bits of a number, in threes from the lowest, are the highest bits of red, green and blue."""
+    number = np.arange(256)
+    channel = lambda c: sum((number >> (3 * bit + c) & 1) << (7 - bit) for bit in range(8))
+    return np.stack([channel(c) for c in range(3)], -1).astype(np.uint8)
+
+
+PALETTE = _palette()  # [256, 3] uint8.
+
+
+@dataclasses.dataclass(frozen=True)
 class Scribble(Kind):
     """Colours put down here and there: uint8 [height, width, 4], alpha 0 where there is none, or strokes.
 
