@@ -78,7 +78,9 @@ class Embedding(nnx.Module):
             self.space.append(Convolution(channel, head, dilation=dilation, rngs=rngs))
             self.time.append(InTime(head, head, rngs=rngs))
             channel = head
-        self.out = layers.Conv(head, features, 1, rngs=rngs)
+        # Products of embeddings begin at about one, or a place would point to a single other by chance.
+        init = nnx.initializers.variance_scaling(features**-0.5, "fan_in", "normal")
+        self.out = layers.Conv(head, features, 1, init=init, rngs=rngs)
 
     def __call__(self, frames, *, train=False, intermediates=False):
         """Frames [batch, frames, height, width, channels] in [-1, 1] -> [batch, frames, height / 8, width / 8, features].
