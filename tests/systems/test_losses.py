@@ -204,8 +204,9 @@ def of_tracking():
         features = np.asarray(system.network(lab[..., :1] / 50 - 1, train=True), np.float64)
         cells = frames.reshape(2, 4, 4, 8, 4, 8, 3).mean((3, 5))
         ab = np.asarray(colour.rgb_to_lab((cells + 1) / 2))[..., 1:]
-        number = np.asarray(out["number"])
+        number = np.asarray(out["target"]).argmax(-1)
         assert number.shape == (2, 4, 4) and len(np.unique(number)) > 1
+        np.testing.assert_array_equal(number, system.clusters.nearest(ab[:, 3]))
         before = np.asarray(system.clusters.nearest(ab[:, :3])).reshape(2, -1)
         scores = np.einsum("bqd,bkd->bqk", features[:, 3].reshape(2, 16, -1), features[:, :3].reshape(2, 48, -1))
         shares = np.exp(scores - scores.max(-1, keepdims=True))
@@ -214,7 +215,7 @@ def of_tracking():
         return {"network": {"cross_entropy": -np.log(np.maximum(mine, 1e-6)).mean()}}
 
     config.model.clusters_steps = 1  # Of which step 3 is none: the clusters stay as they are.
-    return Case(config, batch, expected, {"network": {"cross_entropy": {"shares"}}})
+    return Case(config, batch, expected, {"network": {"cross_entropy": {"shares", "target"}}})
 
 
 CASES = {

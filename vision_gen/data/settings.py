@@ -33,6 +33,7 @@ class Settings:
     downscale: Count = 1  # Views of scenes are reduced by this factor.
     rays: Count = 64  # Scenes: rays of an example to train on.
     frames: Count = 4  # Clips: frames of an example to train on.
+    frame_step: Count = 1  # Clips: from one frame of a training example to the next.
     held_out_frames: Count = 16  # Clips: frames of a held-out one.
     film_frames: Count = 60  # Scenes: frames of the film around them.
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # Pairs: which side is the source, and which the target.

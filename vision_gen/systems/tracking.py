@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vision_gen import values
+from vision_gen.data import labels as palettes
 from vision_gen.engine.fitting import Fitting
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
@@ -21,7 +22,6 @@ from vision_gen.metrics import segmentation
 from vision_gen.nets import layers, tracking
 from vision_gen.ops import attention, colour, random, resample
 from vision_gen.settings import Count, CountOrNone, Range, Share
-from vision_gen.values import pictures
 
 NEAR = 0.1  # Of the picture's longer side: a point that is found so near counts as found.
 
@@ -185,7 +185,7 @@ class Tracking(System):
     track_preview = track_finish
 
     def forward(self, batch, now):
-        """`shares` of clusters that are copied to each place of the last frame, and the number of the one it has."""
+        """`shares` of clusters that are copied to each place of the last frame, and as `target` the one it has."""
         frames = colour.from_uint8(batch["frames"])
         if self.model.flip:
             flipped = random.bernoulli(random.fold(now.keys, 0), 0.5)[:, None, None, None, None]
@@ -194,9 +194,11 @@ class Tracking(System):
         features = self.network(seen, train=True)
         ab = self._colours(frames, features.shape[2:4])
         self.clusters.update(ab, now.step < self.model.clusters_steps)
-        number = self.clusters.nearest(ab)
-        shares = self._point(features, jax.nn.one_hot(number[:, :-1], self.model.clusters), self.model.temperature)
-        return {"shares": shares, "number": number[:, -1]}
+        return self._copied(features, ab)
+
+    def _copied(self, features, ab):
+        number = jax.nn.one_hot(self.clusters.nearest(ab), self.model.clusters)
+        return {"shares": self._point(features, number[:, :-1], self.model.temperature), "target": number[:, -1]}
 
     def network_loss(self, out, batch, now):
         """Equation 3, over clusters."""
@@ -280,24 +282,29 @@ class Tracking(System):
 
     def evaluate(self, batch, keys):
         """J, F and points of drawings tracked from the first frame to each that follows."""
-        frames, labels, points = colour.from_uint8(batch["frames"]), batch["labels"], batch["points"]
+        frames = colour.from_uint8(batch["frames"])
+        found = {"cross_entropy": self._held_out_entropy(frames)}
+        if "labels" not in batch:
+            return found
+        labels, points = batch["labels"], batch["points"]
         size = labels.shape[2:]
         map_size = size[0] // tracking.STRIDE, size[1] // tracking.STRIDE
         objects = points.shape[2]
-        points = points.reshape(*points.shape[:2], -1, 3)
+        points = points.reshape(*points.shape[:2], objects * points.shape[3], 3)
         masks = jax.nn.one_hot(labels[:, 0], objects + 1)
         start = jnp.concatenate([resample.average_pool(masks, map_size), self._heat(points[:, 0], size, map_size)], -1)
-        found = self._figures(labels[:, :1], points[:, :1, :, :2], labels, points, objects, "_copy")
+        found |= self._figures(labels[:, :1], points[:, :1, :, :2], labels, points, objects, "_copy")
         for way, more in {"": {}, "_colour": dict(embed=self._raw, temperature=100.0)}.items():
             copied = self._propagate(frames, start, **more)
             tracked = self._labels(copied[..., : objects + 1], size)
             found |= self._figures(tracked, self._places(copied[..., objects + 1 :], size), labels, points, objects, way)
-        seen = self._seen(frames[:, : self.model.memory + 1])
-        features = self.network(seen)
-        number = self.clusters.nearest(self._colours(frames[:, : self.model.memory + 1], map_size))
-        shares = self._point(features, jax.nn.one_hot(number[:, :-1], self.model.clusters), self.model.temperature)
-        found["cross_entropy"] = _cross_entropy({"shares": shares, "number": number[:, -1]}).mean((1, 2))
         return found
+
+    def _held_out_entropy(self, frames):
+        """The loss [batch] of the frames that the memory holds and the next."""
+        frames = frames[:, : self.model.memory + 1]
+        features = self.network(self._seen(frames))
+        return _cross_entropy(self._copied(features, self._colours(frames, features.shape[2:4]))).mean((1, 2))
 
     @staticmethod
     def _heat(points, size, map_size):
@@ -347,10 +354,11 @@ class Tracking(System):
 
     def sample(self, batch, keys):
         """First and last frame, the last in colours copied from the first, and painted with what was tracked."""
-        frames, labels = colour.from_uint8(batch["frames"]), batch["labels"]
-        size = labels.shape[2:]
+        frames = colour.from_uint8(batch["frames"])
+        size = frames.shape[2:4]
         map_size = size[0] // tracking.STRIDE, size[1] // tracking.STRIDE
-        objects = batch["points"].shape[2]
+        objects = batch["points"].shape[2] if "labels" in batch else 0
+        labels = batch.get("labels", jnp.zeros(frames.shape[:-1], jnp.uint8))
         masks = resample.average_pool(jax.nn.one_hot(labels[:, 0], objects + 1), map_size)
         start = jnp.concatenate([masks, self._colours(frames[:, :1], map_size)[:, 0]], -1)
         last = self._propagate(frames, start)[:, -1:]
@@ -373,10 +381,9 @@ def check_sides(size, name="config.data.size"):
 
 def _painted(image, labels):
     """Images [..., height, width, 3] with their labels in PASCAL VOC's colours, brightened; the ground as it is."""
-    colours = colour.from_uint8(jnp.asarray(pictures.PALETTE)[labels])
+    colours = colour.from_uint8(jnp.asarray(palettes.PALETTE)[labels])
     return jnp.where((labels > 0)[..., None], 0.4 * image + 0.6 * (0.6 * colours + 0.4), image)
 
 
 def _cross_entropy(out):
-    share = jnp.take_along_axis(out["shares"], out["number"][..., None], -1)[..., 0]
-    return -jnp.log(jnp.maximum(share, 1e-6))
+    return -jnp.sum(out["target"] * jnp.log(jnp.maximum(out["shares"], 1e-6)), -1)

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 from PIL import ImageColor, ImageDraw
 
-from vision_gen.data import images
+from vision_gen.data import images, labels
 from vision_gen.errors import InputError
 from vision_gen.values.kind import Kind, is_path, made
 
@@ -126,39 +126,13 @@ class Labels(Kind):
     def read(self, value, name):
         if is_path(value):
             try:
-                with PIL.Image.open(value) as image:
-                    image.load()
-                    value = image
-            except FileNotFoundError:
-                raise InputError(f"{name}: {str(value)!r}: no such file; it must be {self.describe()}") from None
-            except Exception as error:  # PIL raises many kinds.
-                raise InputError(f"{name}: {value} cannot be read ({error}); it must be {self.describe()}") from error
-        if isinstance(value, PIL.Image.Image):
+                value = labels.read(value)
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from error
+        elif isinstance(value, PIL.Image.Image):
             value = np.asarray(value if value.mode in ("P", "L") else value.convert("RGB"))
         array = pixels(value, name, (1, 3), "labels [height, width]")
-        if array.shape[-1] == 3:
-            array = self._of_colours(array, name)
-        array = array.reshape(array.shape[:2])
-        if set(np.unique(array)) <= {0, 255}:
-            array = np.uint8(array > 0)
-        if array.max() > self.most:
-            found = np.unique(array[array > self.most])
-            raise InputError(
-                f"{name}: has the label {found[0]} ({len(np.unique(array))} different ones); at most {self.most} are allowed"
-            )
-        return array
-
-    def _of_colours(self, array, name):
-        number = np.full(array.shape[:2], 255, np.uint8)
-        for label, colour in enumerate(PALETTE[: self.most + 1]):
-            number[(array == colour).all(-1)] = label
-        unknown = array[number == 255]
-        if len(unknown):
-            raise InputError(
-                f"{name}: has the colour {unknown[0].tolist()}, which is none of the first {self.most + 1} of PASCAL VOC's; "
-                f"it must be {self.describe()}"
-            )
-        return number
+        return labels.numbers(array[..., 0] if array.shape[-1] == 1 else array, self.most, name)
 
     def array(self, value):
         return np.eye(int(value.max()) + 1, dtype=np.float32)[value][None]
@@ -169,21 +143,11 @@ class Labels(Kind):
     def write(self, value, path):
         self.check_path(path)
         image = PIL.Image.fromarray(value)
-        image.putpalette(PALETTE.reshape(-1).tolist())  # Makes it mode P.
+        image.putpalette(labels.PALETTE.reshape(-1).tolist())  # Makes it mode P.
         image.save(made(path))
 
     def describe(self):
         return f"numbered regions, 0 to {self.most} (png with a palette, or grey)"
-
-
-def _palette():
-    """PASCAL VOC's: the bits of a number, in threes from the lowest, are the highest bits of red, green and blue."""
-    number = np.arange(256)
-    channel = lambda c: sum((number >> (3 * bit + c) & 1) << (7 - bit) for bit in range(8))
-    return np.stack([channel(c) for c in range(3)], -1).astype(np.uint8)
-
-
-PALETTE = _palette()  # [256, 3] uint8.
 
 
 @dataclasses.dataclass(frozen=True)
