@@ -98,15 +98,20 @@ def read(cls, values, name):
 
 
 def described(cls):
-    """{field: what it is} of a dataclass of settings: its comment in the source, or else its type."""
+    """{field: what it is} of a dataclass of settings: its comment in the source and its choices, or else its type."""
     comments = dict(re.findall(r"^    (\w+): .*?  # (.+)$", inspect.getsource(cls), re.M))
-    return {name: comments.get(name) or _named(hint) for name, hint in _hints(cls).items()}
+    found = {name: comments.get(name) or _named(hint) for name, hint in _hints(cls).items()}
+    for name, hint in _hints(cls).items():
+        if typing.get_origin(hint) is typing.Literal and name in comments:
+            found[name] += f" ({', '.join(map(repr, typing.get_args(hint)))})"
+    return found
 
 
-def nearest(field, known):
-    """What to say of an unknown name: "; did you mean ...", or which there are."""
+def nearest(field, known, every=False):
+    """What to say of an unknown name: "; did you mean ...", or which there are; with `every` both."""
     close = difflib.get_close_matches(field, known, 1, 0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
+    meant, there = f"; did you mean {close[0]!r}?" if close else "", f"; there are {', '.join(sorted(known))}"
+    return there + meant if every else meant or there
 
 
 @functools.cache

@@ -241,10 +241,11 @@ def test_a_run_has_distances_and_a_report(image_folder, tmp_path, monkeypatch):
     assert 'alt="val/psnr"' in page and 'alt="samples"' in page
     with pytest.raises(InputError, match="unknown 'pnsr'; pix2pix.Pix2Pix has .*psnr"):
         evaluation.evaluate_run(tmp_path / "run", metrics=("pnsr",))
-    table = comparison.compare_runs([tmp_path / "run", tmp_path / "run"], tmp_path / "compared", "train")
+    (tmp_path / "again").symlink_to("run")
+    table = comparison.compare_runs([tmp_path / "run", tmp_path / "again"], tmp_path / "compared", "train")
     assert table[str(tmp_path / "run")]["psnr"] == found["psnr"]
     with pytest.raises(InputError, match="metrics.json has nothing of the split 'test'; run eval.py --workdir"):
-        comparison.compare_runs([tmp_path], tmp_path / "compared")
+        comparison.compare_runs([tmp_path / "run", tmp_path / "again"], tmp_path / "compared")
 
 
 def test_samples_of_runs_stand_beside_each_other(tmp_path, monkeypatch):

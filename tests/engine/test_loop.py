@@ -466,6 +466,19 @@ def test_another_experiment_is_refused(straight):
         loop.train(config, workdir)
 
 
+def test_a_folder_of_other_files_is_refused(straight, tmp_path):
+    folder, _ = straight
+    with pytest.raises(InputError, match=r"holds files that are no run's \(0.png and 11 more\); choose another"):
+        loop.train(config_of(folder), folder)
+    (tmp_path / "config.json").write_text("{}")  # Of another program.
+    with pytest.raises(InputError, match=r"no run's \(config.json\)"):
+        loop.train(config_of(folder), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    (tmp_path / "config.json").rename(tmp_path / "nohup.out")
+    (tmp_path / ".hidden").mkdir()
+    assert ckpt.refuse_another(tmp_path, Experiment(config_of(folder))) == {}
+
+
 def test_a_checkpoint_of_another_config_is_refused_by_parameter(straight):
     folder, workdir = straight
     config = config_of(folder)

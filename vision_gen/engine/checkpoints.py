@@ -510,14 +510,15 @@ def results(workdir):
 def refuse_another(workdir, experiment):
     """Refuses a folder that holds another experiment; changes nothing.
 
-    A start that finished no checkpoint leaves nothing that another experiment could spoil.
+    A start that finished no checkpoint leaves nothing that another experiment could spoil. Hidden files and logs, to
+    which a user may send what a run prints, may lie in a new run's folder; other files may not.
 
     Returns:
       What differs from the run's last start and may: {field: (what it was, what it is)}, "absent" for what was or is
       not there; {} of a new run.
 
     Raises:
-      InputError: `workdir` holds another experiment; names the fields that differ.
+      InputError: `workdir` holds another experiment (names the fields that differ), or files that are no run's.
     """
     workdir = pathlib.Path(workdir)
     if is_packed(workdir):
@@ -528,6 +529,7 @@ def refuse_another(workdir, experiment):
     if workdir.exists() and not workdir.is_dir():
         raise InputError(f"workdir {str(workdir)!r} is a file; it must be a folder")
     if not finished(workdir / "checkpoints"):
+        _refuse_files(workdir)
         return {}
     if not (workdir / "config.json").exists():
         raise InputError(f"workdir {str(workdir)!r} has checkpoints but no config.json; choose another --workdir")
@@ -549,6 +551,18 @@ def refuse_another(workdir, experiment):
             "Choose another --workdir"
         )
     return different
+
+
+def _refuse_files(workdir):
+    """Refuses a folder with files in which no run has begun: that leaves `LOCK`, or before there was one a log."""
+    found = sorted(path.name for path in workdir.glob("*"))
+    others = [n for n in found if not n.startswith(".") and not n.endswith((".log", ".out", ".err", ".txt"))]
+    if others and not {LOCK, "train.log"} & set(found):
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise InputError(
+            f"workdir {str(workdir)!r} holds files that are no run's ({others[0]}{more}); choose another --workdir, "
+            "new or empty"
+        )
 
 
 @contextlib.contextmanager
@@ -665,9 +679,8 @@ def load_config(workdir):
         record = json.loads(path.read_text())
     except FileNotFoundError:
         if path.parent.parent == ZOO:
-            known = [f"zoo/{entry.parent.name}" for entry in ZOO.glob(f"*/{path.name}")]
-            name = f"zoo/{path.parent.name}"
-            raise InputError(f"there is no {name!r}{nearest(name, known)}") from None
+            known, name = [entry.parent.name for entry in ZOO.glob(f"*/{path.name}")], path.parent.name
+            raise InputError(f"the zoo has no {name!r}{nearest(name, known, every=True)}") from None
         raise InputError(
             f"workdir {str(workdir)!r} holds no run: there is no {path.name} in it"
         ) from None

@@ -5,10 +5,13 @@ import importlib
 import logging
 import os
 import pathlib
+import select
 import shlex
+import signal
 import sys
+import time
 
-from absl import app, flags
+from absl import flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 import tqdm
@@ -18,6 +21,11 @@ from vision_gen.errors import InputError, LostProcessError, NonFiniteError
 from vision_gen.settings import nearest
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
+
+# Seconds between lines of progress where it is no terminal that shows them.
+BETWEEN_LINES = 10.0
+
+TOOL = "a tool"  # Among flags: the first word of the command line that is none.
 
 _configs = []  # Names of the flags that name a config.
 # Flags that ask for help.
@@ -36,12 +44,14 @@ def define_config(name, help_text):
 
 def _config_file(given):
     """The file of a config that is given by a path or, without folder and suffix, by the name of one that ships."""
-    if not given.isidentifier():
-        return given
     known = _shipped()
-    if given not in known:
-        raise InputError(f"no config that ships is called so{nearest(given, known)} (a file is given by its path)")
-    return str(CONFIGS / f"{given}.py")
+    if given in known:
+        return str(CONFIGS / f"{given}.py")
+    file, _, _ = given.partition(":")  # Behind it stands what a `get_config` of the user's own takes.
+    if not os.path.isfile(file):
+        what = "no such file" if pathlib.Path(file).suffix else "no config that ships is called so"
+        raise InputError(f"{what}{nearest(pathlib.Path(file).stem, known)}")
+    return given
 
 
 def _shipped():
@@ -64,6 +74,47 @@ def training_command(config):
     return shlex.join(["vision-gen", "train", *min(found, key=len)]) if found else ""
 
 
+def chosen(selects, words, takes_words, nothing):
+    """What a command line asks for.
+
+    Args:
+      selects: {flag that says what to do, or `TOOL`: (flags of which exactly one goes with it, others that may)}; the
+        first that is given counts. "checkpoint" and "split" are of a "workdir".
+      words: of the command line, that are no flags.
+      takes_words: of `selects`, those that words belong to.
+      nothing: what to say where nothing is asked for.
+
+    Returns:
+      One of `selects`.
+
+    Raises:
+      InputError: nothing says what to do, or flags do not go together.
+    """
+    values = flags.FLAGS
+    known = {name for flag, (needs, may) in selects.items() for name in (flag, *needs, *may)} - {TOOL}
+    given = [name for name in sorted(known) if values[name].present and values[name].value is not False]
+    if words and not set(takes_words) & set(given):
+        given.append(TOOL)
+    call = lambda name: name if name == TOOL else f"--{name}"
+    found = next((flag for flag in selects if flag in given), None)
+    if not given:
+        raise InputError(nothing)
+    if found is None:
+        ways = [call(flag) for flag, (needs, may) in selects.items() if given[0] in (*needs, *may)]
+        raise InputError(f"{call(given[0])} goes with {' or '.join(ways)}")
+    needs, may = selects[found]
+    there = [name for name in needs if name in given]
+    if needs and len(there) != 1:
+        raise InputError(f"{call(found)} goes with {' or '.join(map(call, needs))}{', one of them' * (len(needs) > 1)}")
+    without_run = {"checkpoint", "split"} if needs and "workdir" not in there else set()
+    can = [*there, *(name for name in may if name not in without_run)]
+    wrong = [name for name in given if name not in (found, *can)]
+    if wrong:
+        alone = f"{', '.join(map(call, can))} alone" if can else "nothing else"
+        raise InputError(f"{call(found)} goes with {alone}, not with {call(wrong[0])}")
+    return found
+
+
 def show_log():
     """Prints what the package logs, from INFO on, on standard output; called again, it goes to what that is now.
 
@@ -72,7 +123,7 @@ def show_log():
     log = logging.getLogger("vision_gen")
     for handler in [handler for handler in log.handlers if handler.name == "console"]:
         log.removeHandler(handler)
-    console = logging.StreamHandler(sys.stdout)
+    console = _Console(sys.stdout)
     console.name = "console"
     console.setLevel(logging.INFO)
     log.addHandler(console)
@@ -80,6 +131,21 @@ def show_log():
     log.propagate = False  # Libraries give the root logger handlers of their own.
     absl_logging.set_verbosity(absl_logging.FATAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # A checkpoint's other writes, where one fails.
+
+
+class _Console(logging.StreamHandler):
+    """Where nobody reads the output any more, as of `| head`, it is as where the terminal is gone: SIGHUP."""
+
+    def handleError(self, record):
+        if not isinstance(sys.exception(), BrokenPipeError):
+            return super().handleError(record)
+        _quiet()
+        signal.raise_signal(signal.SIGHUP)
+
+
+def _quiet():
+    """Lets standard output lead nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(main):
@@ -96,18 +162,24 @@ def run(main):
     try:
         argv = flags.FLAGS(given)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        if given == sys.argv or not flags.FLAGS.is_parsed():  # Help can do without a flag that a command needs.
-            return _fail(_of_flags(error), 2)
+        return _fail(_of_flags(error), 2)
     try:
         for name in _configs:
             try:
                 getattr(flags.FLAGS[name].value, "items", None)
             except OSError as error:  # Of a file that could not be loaded, whose value raises when it is used.
                 raise InputError(f"--{name}: {str(error).strip().splitlines()[-1].strip()}") from error
-        if given != sys.argv:
-            return print("\n".join(_help())) or 0
-        return main(argv) or 0
-    except (InputError, app.UsageError) as error:
+        status = print("\n".join(_help())) if given != sys.argv else main(argv)
+        sys.stdout.flush()
+        return status or 0
+    except BrokenPipeError:
+        output = select.poll()
+        output.register(sys.stdout.fileno(), 0)
+        if not output.poll(0):  # It is another pipe that is broken.
+            raise
+        _quiet()
+        return 0
+    except InputError as error:
         return _fail(error, 2)
     except NonFiniteError as error:
         return _fail(error, 3)
@@ -151,16 +223,23 @@ def _first_line(file):
 
 
 def _fields(config, name):
-    """A line for each field of an experiment's config: its value, and what it is."""
-    from vision_gen.data.settings import Settings as Data
+    """A line for each field of an experiment's config that something reads: its value, and what it is."""
+    from vision_gen import data
     from vision_gen.engine import checkpoints, defaults, system
 
-    classes = {"": defaults.Run, "data.": Data, "train.": defaults.Train, "parallel.": defaults.Parallel}
-    classes["model."] = system.load_class(config.system).Settings
-    classes |= {f"players.{player}.": defaults.Player for player in config.players}
-    says = {prefix + field: text for prefix, cls in classes.items() for field, text in settings.described(cls).items()}
-    values = {field: f"{name}.{field}={value}" for field, value in checkpoints.fields(config)}
-    return [f"  {value:<48} {says.get(field, '')}".rstrip() for field, value in values.items()]
+    values = dict(checkpoints.fields(config))
+    values = {name: value for name, value in values.items() if not name.startswith("data.")} | {
+        f"data.{name}": value for name, value in data.only_read(config.data.to_dict()).items()
+    }
+    init = {n: "Weights to start from: a file, a run, zoo/NAME." for n in config.init if n != "allow"}
+    init["allow"] = "Patterns of tensors that may be missing there, or left over."
+    described = {"": settings.described(defaults.Run), "data.": settings.described(data.Settings)}
+    described |= {"model.": settings.described(system.load_class(config.system).Settings), "init.": init}
+    described |= {f"players.{player}.": settings.described(defaults.Player) for player in config.players}
+    described |= {"train.": settings.described(defaults.Train), "parallel.": settings.described(defaults.Parallel)}
+    says = {section + field: text for section, fields in described.items() for field, text in fields.items()}
+    named = [*(field for field in says if field in values), *(field for field in values if field not in says)]
+    return [f"  {f'{name}.{field}={values[field]}':<48} {says.get(field, '')}".rstrip() for field in named]
 
 
 def _report_unraisable(unraisable):
@@ -180,16 +259,33 @@ def _fail(message, status):
 
 
 def progress(label, unit="image"):
-    """A progress bar, as a function of (done, total); it appears with the first call."""
+    """A progress bar, as a function of (done, total); it appears with the first call.
+
+    Where standard error is no terminal, it is a line now and then.
+    """
+    if not sys.stderr.isatty():
+        return _lines_of_progress(label, unit)
     bar = None
 
     def update(done, total):
         nonlocal bar
-        bar = bar or tqdm.tqdm(desc=label, unit=unit, leave=False)
+        bar = bar or tqdm.tqdm(desc=label, unit=f" {unit}", leave=False)
         bar.total = total
         bar.update(done - bar.n)
         if done >= total:
             bar.close()
+
+    return update
+
+
+def _lines_of_progress(label, unit):
+    last = time.monotonic()
+
+    def update(done, total):
+        nonlocal last
+        if done < total and time.monotonic() - last >= BETWEEN_LINES:
+            last = time.monotonic()
+            print(f"{label}: {unit} {done} of {total}", file=sys.stderr, flush=True)
 
     return update
 
