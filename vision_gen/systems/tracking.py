@@ -141,6 +141,7 @@ class Tracking(System):
                 outputs={"masks": values.LabelClip(), "overlay": values.Clip(rate=10)},
                 fitting=OneSize(),
                 turns="video",
+                unit="frame",
                 previews=True,
             )
         ]
