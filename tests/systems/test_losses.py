@@ -22,8 +22,8 @@ from vision_gen import systems as shipped
 from vision_gen.configs import vit_digits
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
-from vision_gen.ops import ada_augment, random
-from vision_gen.systems import classifier, nerf, pix2pix, scft, stylegan2
+from vision_gen.ops import ada_augment, colour, random
+from vision_gen.systems import classifier, nerf, pix2pix, scft, stylegan2, tracking
 
 
 class Case(NamedTuple):
@@ -226,6 +226,31 @@ def of_stylegan2():
     return Case(config, batch, expected, flows)
 
 
+def of_tracking():
+    """Equations 1 to 3: what is copied of the frames before, by a softmax over all their places at temperature 1."""
+    config = tiny("tracking_drawings", widths=(4, 4, 4, 4), head=4, features=4, flip=False)
+    batch = {"frames": pixels(2, 4, 32, 32, 3)}
+
+    def expected(system, out, now):
+        frames = plain(batch["frames"])
+        lab = np.asarray(colour.rgb_to_lab((frames + 1) / 2))
+        features = np.asarray(system.network(lab[..., :1] / 50 - 1, train=True), np.float64)
+        cells = frames.reshape(2, 4, 4, 8, 4, 8, 3).mean((3, 5))
+        ab = np.asarray(colour.rgb_to_lab((cells + 1) / 2))[..., 1:]
+        number = np.asarray(out["target"]).argmax(-1)
+        assert number.shape == (2, 4, 4) and len(np.unique(number)) > 1
+        np.testing.assert_array_equal(number, system.clusters.nearest(ab[:, 3]))
+        before = np.asarray(system.clusters.nearest(ab[:, :3])).reshape(2, -1)
+        scores = np.einsum("bqd,bkd->bqk", features[:, 3].reshape(2, 16, -1), features[:, :3].reshape(2, 48, -1))
+        shares = np.exp(scores - scores.max(-1, keepdims=True))
+        shares /= shares.sum(-1, keepdims=True)
+        mine = np.array([[shares[b, q][before[b] == n].sum() for q, n in enumerate(number[b].ravel())] for b in range(2)])
+        return {"network": {"cross_entropy": -np.log(np.maximum(mine, 1e-6)).mean()}}
+
+    config.model.clusters_steps = 1  # Of which step 3 is none: the clusters stay as they are.
+    return Case(config, batch, expected, {"network": {"cross_entropy": {"shares", "target"}}})
+
+
 CASES = {
     "cross entropy": (pix2pix.Pix2Pix, lambda: of_pix2pix("cross_entropy", entropy)),
     "least squares": (pix2pix.Pix2Pix, lambda: of_pix2pix("least_squares", square)),
@@ -233,6 +258,7 @@ CASES = {
     "classifier": (classifier.Classifier, of_classifier),
     "stylegan2": (stylegan2.StyleGAN2, of_stylegan2),
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
+    "tracking": (tracking.Tracking, of_tracking),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),
 }
 
