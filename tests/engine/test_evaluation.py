@@ -188,7 +188,7 @@ def test_what_cannot_be_written_or_is_unknown_is_refused_before_work(run, monkey
         evaluation.save_statistics(run, tmp_path / "a.npz", features="vgg")
 
 
-def test_names_of_files_hold_the_split_or_the_set(run, grey):
+def test_names_of_files_hold_the_split_or_the_set(run, grey, tmp_path):
     evaluation.evaluate_run(run, metrics=("psnr",))
     for split, data, levels in (("val", "a", (50, 60, 70)), ("other", "b", (90, 100, 170))):
         found, paths = evaluation.evaluate_run(run, split=split)
@@ -198,7 +198,8 @@ def test_names_of_files_hold_the_split_or_the_set(run, grey):
         assert found["brightness"] == pytest.approx(np.mean(levels)) and all(path.exists() for path in paths)
         record = json.loads(paths[0].read_text())["evaluations"][-1]["of"]
         assert record["split"] == split and record["images"] == len(levels)
-    table = comparison.compare_runs([run, run], run / "compared", "other")
+    (tmp_path / "again").symlink_to(run)
+    table = comparison.compare_runs([run, tmp_path / "again"], run / "compared", "other")
     assert table[str(run)]["brightness"] == pytest.approx(120)
 
 
@@ -216,7 +217,7 @@ def test_sets_that_are_none_are_named(run, tmp_path):
     with pytest.raises(InputError, match=refused):
         evaluation.evaluate_run(other, split="digits")
     with pytest.raises(InputError, match="metrics.json has nothing of the split 'train'; run .* --split=train first"):
-        comparison.compare_runs([run], run / "compared", "train")
+        comparison.compare_runs([run, other], run / "compared", "train")
 
 
 def test_what_is_summarised_must_be_declared(run, monkeypatch):
