@@ -14,13 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.golden import ops_by_seed
 from vision_gen.errors import InputError
 from vision_gen.nets import vit
 from vision_gen.ops import resample
-from vision_gen.pretrained import named
+from vision_gen.pretrained import named, torch_file
 from vision_gen.pretrained import vit as reader
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "vit_reference.npz"
+TORCH = GOLDEN.with_name("torch_reference.npz")  # See make_torch.py there.
 TINY = vit.Size(32, 64, 2, 3)
 
 
@@ -149,8 +151,8 @@ def older(name):
     ],
 )
 def test_transformers_weights_give_its_logits_and_gradients(size, patch, image, tmp_path):
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    transformers = pytest.importorskip("transformers", reason="the parity extra is not installed")
     shape = vit.SIZES[size]
     torch.manual_seed(0)
     config = transformers.ViTConfig(
@@ -215,16 +217,15 @@ def weight(name, shape):
     return np.float32(1 + 0.1 * value if name.endswith(norms) else 0.1 * value)
 
 
-@pytest.mark.parametrize("release", ["timm", "torchvision"])
+@pytest.mark.parametrize("release", ["timm", "torchvision", "transformers"])
 def test_weights_of_other_releases_give_their_logits_and_gradients(release, tmp_path):
-    torch = pytest.importorskip("torch")
-    golden = np.load(GOLDEN)
+    golden = np.load(TORCH if release == "transformers" else GOLDEN)
     state = {}
     for entry in golden[f"{release}_names"]:
         name, shape = entry.split(":")
-        state[name] = torch.tensor(weight(name, tuple(map(int, shape.split(",")))))
+        state[name] = weight(name, tuple(map(int, shape.split(","))))
     path = tmp_path / "weights.pth"
-    torch.save(state, path)
+    torch_file.write(state, path)
     model = vit.ViT(size=vit.Size(48, 192, 3, 3), patch=16, image=64, classes=7, rngs=nnx.Rngs(0))
     graphdef, start = nnx.split(model)
     params = loaded(path, model)
@@ -244,9 +245,8 @@ def test_weights_of_other_releases_give_their_logits_and_gradients(release, tmp_
 
 
 def test_files_of_other_networks_are_named(tmp_path):
-    torch = pytest.importorskip("torch")
     path = tmp_path / "other.pth"
-    torch.save({"layer.weight": torch.zeros(3)}, path)
+    torch_file.write({"layer.weight": np.zeros(3, np.float32)}, path)
     with pytest.raises(InputError, match="not a ViT of timm, torchvision, transformers, transformers 5; its first weight is 'layer.weight'"):
         reader.read(path, tiny())
 
@@ -299,13 +299,7 @@ def test_the_original_release_fits_with_its_heads_split(tmp_path):
         loaded(path, tiny(size=vit.Size(32, 64, 2, 2)))
 
 
-@pytest.mark.parametrize("size", [(16, 8), (5, 3)])
+@pytest.mark.parametrize("size", ops_by_seed.CUBIC)
 def test_cubic_resizing_is_torchs(size):
-    torch = pytest.importorskip("torch")
-    x = numbers((2, 8, 8, 3))
-    theirs = torch.nn.functional.interpolate(
-        torch.tensor(x.transpose(0, 3, 1, 2)), size, mode="bicubic", align_corners=False
-    )
-    np.testing.assert_allclose(
-        resample.resize_cubic(jnp.asarray(x), size), theirs.numpy().transpose(0, 2, 3, 1), atol=1e-5
-    )
+    x = ops_by_seed.pooled()
+    np.testing.assert_allclose(resample.resize_cubic(jnp.asarray(x), size), np.load(TORCH)[f"cubic/{size[0]}"], atol=1e-5)

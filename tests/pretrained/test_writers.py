@@ -80,7 +80,7 @@ def same(ours, theirs):
 
 
 def test_pix2pixs_files_give_torchs_outputs(tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
     from benchmarks.peers import pix2pix as peers
 
     generator, discriminator = drawn(a_unet), drawn(a_discriminator)
@@ -97,7 +97,7 @@ def test_pix2pixs_files_give_torchs_outputs(tmp_path):
 
 
 def test_nerfs_checkpoint_goes_on_in_torch(tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
     from benchmarks.peers import nerf as peer
 
     field = drawn(a_field)
@@ -122,7 +122,7 @@ def test_nerfs_checkpoint_goes_on_in_torch(tmp_path):
 
 
 def test_a_folder_for_transformers_is_opened_with_its_classes(tmp_path):
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch, transformers = pytest.importorskip("torch", reason="the parity extra is not installed"), pytest.importorskip("transformers", reason="the parity extra is not installed")
     network = drawn(a_vit())
     of_vit.WRITERS["transformers"].write(tmp_path / "model.safetensors", network, ABOUT)
     theirs = transformers.ViTForImageClassification.from_pretrained(tmp_path).eval()
@@ -131,7 +131,7 @@ def test_a_folder_for_transformers_is_opened_with_its_classes(tmp_path):
 
 
 def test_transformers_cuts_pictures_as_here(tmp_path):
-    pytest.importorskip("torch"), pytest.importorskip("transformers")
+    pytest.importorskip("torch", reason="the parity extra is not installed"), pytest.importorskip("transformers", reason="the parity extra is not installed")
     from transformers import AutoImageProcessor
 
     of_vit.WRITERS["transformers"].write(tmp_path / "model.safetensors", drawn(a_vit()), ABOUT)

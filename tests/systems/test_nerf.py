@@ -138,7 +138,7 @@ def test_empty_space_is_skipped():
 
 
 def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
     from benchmarks.peers import nerf as peer
 
     torch.manual_seed(0)

@@ -18,7 +18,7 @@ import pytest
 from vision_gen.errors import InputError
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.nets.unet import UNet
-from vision_gen.pretrained import named
+from vision_gen.pretrained import named, torch_file
 from vision_gen.pretrained import pix2pix as reader
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "pix2pix_reference.npz"
@@ -47,40 +47,41 @@ def digest(value):
     return np.concatenate([[np.linalg.norm(flat)], flat[:: max(1, flat.size // 32)][:32]])
 
 
-def load(torch_module, path):
-    """Seeds a torch module by parameter name and saves it."""
-    import torch
-
-    state = {
-        k: torch.tensor(weight(k, tuple(v.shape))) if v.ndim else v
-        for k, v in torch_module.state_dict().items()
-    }
-    torch_module.load_state_dict(state)
-    torch.save(torch_module.state_dict(), path)
+NETWORKS = {
+    "G": (lambda: UNet(size=SIZE, width=WIDTH, rngs=nnx.Rngs(0)), reader.read_generator, reader.GENERATOR_WRITERS),
+    "D": (lambda: PatchDiscriminator(channel=6, width=WIDTH, rngs=nnx.Rngs(0)), reader.read_discriminator,
+          reader.DISCRIMINATOR_WRITERS),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def torch_peers(tmp_path_factory):
-    pytest.importorskip("torch", reason="the parity extra is not installed")
+def folder(tmp_path_factory):
+    """Of files in the reference's format, with weights by name."""
+    found = tmp_path_factory.mktemp("weights")
+    for name, (build, _, writers) in NETWORKS.items():
+        path = found / f"latest_net_{name}.pth"
+        writers["pytorch"].write(path, build(), {})
+        torch_file.write({k: weight(k, v.shape) for k, v in torch_file.read_state_dict(path).items()}, path)
+    return found
+
+
+@pytest.fixture(scope="module")
+def torch_peers(folder):
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
     from benchmarks.peers import pix2pix as peers
 
-    folder = tmp_path_factory.mktemp("weights")
-    generator = peers.UNet(8, WIDTH, dropout=False)
-    discriminator = peers.PatchDiscriminator(6, WIDTH)
-    load(generator, folder / "latest_net_G.pth")
-    load(discriminator, folder / "latest_net_D.pth")
-    return folder, generator, discriminator
+    found = peers.UNet(8, WIDTH, dropout=False), peers.PatchDiscriminator(6, WIDTH)
+    for network, name in zip(found, NETWORKS):
+        network.load_state_dict(torch.load(folder / f"latest_net_{name}.pth", weights_only=True))
+    return found
 
 
 def ours(folder):
     """Our networks with the files' weights: {name: (graphdef, params, rest)}."""
     networks = {}
-    for name, network, read in (
-        ("G", UNet(size=SIZE, width=WIDTH, rngs=nnx.Rngs(0)), reader.read_generator),
-        ("D", PatchDiscriminator(channel=6, width=WIDTH, rngs=nnx.Rngs(0)), reader.read_discriminator),
-    ):
+    for name, (build, read, _) in NETWORKS.items():
         graphdef, params, rest = nnx.split(
-            named.load(read, folder / f"latest_net_{name}.pth", network), nnx.Param, ...
+            named.load(read, folder / f"latest_net_{name}.pth", build()), nnx.Param, ...
         )
         networks[name] = graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
     return networks
@@ -114,8 +115,8 @@ def torch_layout(gradient):
 
 
 @pytest.fixture(scope="module")
-def result(torch_peers):
-    return run(ours(torch_peers[0]))
+def result(folder):
+    return run(ours(folder))
 
 
 def close(got, want, tolerance=1e-4):
@@ -128,7 +129,7 @@ def test_outputs_and_gradients_equal_plain_torch(torch_peers, result):
     import torch
     from torch.nn import functional
 
-    _, generator, discriminator = torch_peers
+    generator, discriminator = torch_peers
     source, target = (torch.tensor(x) for x in inputs())
     generator.eval()
     with torch.no_grad():
@@ -174,10 +175,10 @@ def test_outputs_and_gradients_equal_the_reference_implementation(result):
         close(digest(torch_layout(d_grads["convs"][i]["kernel"])), golden[f"convs{i}"])
 
 
-def test_a_file_of_another_size_is_refused_by_name(torch_peers):
+def test_a_file_of_another_size_is_refused_by_name(folder):
     network = UNet(size=SIZE, width=8, rngs=nnx.Rngs(0))
     with pytest.raises(InputError, match=r"model\.model\.0\.weight has shape"):
-        named.load(reader.read_generator, torch_peers[0] / "latest_net_G.pth", network)
+        named.load(reader.read_generator, folder / "latest_net_G.pth", network)
     network = UNet(size=128, width=WIDTH, rngs=nnx.Rngs(0))
     with pytest.raises(InputError, match="another architecture|has shape"):
-        named.load(reader.read_generator, torch_peers[0] / "latest_net_G.pth", network)
+        named.load(reader.read_generator, folder / "latest_net_G.pth", network)
