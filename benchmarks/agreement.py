@@ -33,8 +33,8 @@ GOLDEN = pathlib.Path(__file__).parent.parent / "tests" / "golden"
 FILES = """
 ## Image files
 
-Metrics of folders read files as pytorch-fid and clean-fid do: not turned by their EXIF orientation, transparency dropped,
-palettes, CMYK, grey and one bit as PIL turns them into colours. On purpose otherwise:
+Metrics of folders read files as pytorch-fid and clean-fid do: not turned by their EXIF orientation, transparency
+dropped, palettes, CMYK, grey and one bit as PIL turns them into colours. On purpose otherwise:
 
 | what | here | there |
 | --- | --- | --- |
@@ -181,7 +181,8 @@ def main():
             "# Agreement with the implementations that papers cite",
             "",
             "Made by `python -m benchmarks.agreement --markdown=docs/agreement.md`. Largest difference as a share of",
-            "the largest value, but for resizing and image files, which are in grey levels of 255, and precision and recall.",
+            "the largest value, but for resizing and image files, which are in grey levels of 255, and precision and",
+            "recall.",
             "",
             "| what | reference | difference | bound |",
             "| --- | --- | --- | --- |",

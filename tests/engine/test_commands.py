@@ -5,6 +5,8 @@ import subprocess
 import sys
 import types
 
+import pytest
+
 from tests.conftest import ROOT
 from vision_gen.engine import commands
 
@@ -42,7 +44,26 @@ def test_a_config_that_is_not_there_is_one_line():
     for more in ("--help", "--workdir=runs/x"):
         result = train("--config=configs/nope.py", more)
         assert result.returncode == 2
-        assert result.stderr == "error: --config: [Errno 2] No such file or directory: 'configs/nope.py'\n"
+        given = "flag --config=configs/nope.py: 'configs/nope.py' is no file"
+        assert result.stderr == f"error: {given}; it must be that of a config, or the name of one that ships\n"
+
+
+def test_memory_that_is_not_enough_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(commands, "show_log", lambda: None)
+
+    def full(argv):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nMore of it")
+
+    def other(argv):
+        raise RuntimeError("INTERNAL: RESOURCE")
+
+    assert commands.run(full) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: there is not enough memory (RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.)")
+    assert line.count("\n") == 1
+    with pytest.raises(RuntimeError, match="INTERNAL"):
+        commands.run(other)
 
 
 def test_only_the_tail_of_a_failed_checkpoint_goes_unreported(monkeypatch):

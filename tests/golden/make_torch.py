@@ -39,7 +39,8 @@ def operations():
             out = F.grid_sample(image, grid, padding_mode=padding, align_corners=align)
             out.backward(nchw(change))
             parts = nhwc(out), nhwc(image.grad), grid.grad.numpy()
-            found.update({f"grid_sample/{padding}/{align}/{part}": x for part, x in zip(("out", "image", "grid"), parts)})
+            names = (f"grid_sample/{padding}/{align}/{part}" for part in ("out", "image", "grid"))
+            found.update(zip(names, parts))
     x = nchw(ops_by_seed.pooled())
     found["max_pool/3/2/0"], found["max_pool/3/1/1"] = nhwc(F.max_pool2d(x, 3, 2)), nhwc(F.max_pool2d(x, 3, 1, 1))
     found["average_pool"] = nhwc(F.avg_pool2d(x, 3, 1, 1, count_include_pad=False))
@@ -97,7 +98,8 @@ def transformer():
     model = transformers.ViTForImageClassification(config).eval()
     state = {name: torch.tensor(weight(name, tuple(value.shape))) for name, value in model.state_dict().items()}
     model.load_state_dict(state)
-    images = torch.tensor(np.random.default_rng(0).uniform(-1, 1, (2, 3, 64, 64)).astype(np.float32), requires_grad=True)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 3, 64, 64)).astype(np.float32)
+    images = torch.tensor(images, requires_grad=True)
     logits = model(images).logits
     torch.logsumexp(logits, -1).sum().backward()
     found["transformers_names"] = [f"{name}:{','.join(map(str, value.shape))}" for name, value in state.items()]

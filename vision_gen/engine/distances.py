@@ -175,8 +175,8 @@ def program(size):
 def paired(name):
     """The function (image, truth) -> [batch] of a name of `PAIRED`, of images [batch, height, width, 3] in [-1, 1].
 
-    It takes images of any sizes: they are extended to a few, of which each compiles a program; LPIPS, whose programs are
-    large and slow, to eight lengths an octave, and the last few programs are kept.
+    It takes images of any sizes: they are extended to a few, of which each compiles a program; LPIPS, whose programs
+    are large and slow, to eight lengths an octave, and the last few programs are kept.
 
     Raises:
       InputError: published weights that it needs are not to be had; of the function: images are too small.

@@ -58,8 +58,9 @@ def lpips(ours, theirs, scales, sizes=None):
     """
     unit = lambda x: x / (jnp.sqrt((x * x).sum(-1, keepdims=True)) + 1e-10)
     sizes = sizes or {layer: x.shape[1:3] for layer, x in ours.items()}
+    count = {layer: jnp.float32(rows) * columns for layer, (rows, columns) in sizes.items()}
     return sum(
-        ((unit(ours[layer]) - unit(theirs[layer])) ** 2 @ scale).sum((1, 2)) / (jnp.float32(sizes[layer][0]) * sizes[layer][1])
+        ((unit(ours[layer]) - unit(theirs[layer])) ** 2 @ scale).sum((1, 2)) / count[layer]
         for layer, scale in scales.items()
     )
 

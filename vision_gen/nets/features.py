@@ -4,9 +4,9 @@ Inception-v3 as FID uses it, VGG, AlexNet and EfficientNet-Lite0. A network maps
 [batch, height, width, 3] in [-1, 1] to logits [batch, classes], or without classes to its last map;
 with `intermediates` to that and a dict of its activations by name, in order, the output among them;
 what is not used is not computed under `jit`. VGG and AlexNet take a `size`, (rows, columns) that count of images that
-were extended at the bottom and on the right (see `ops.pool.inside`): their maps are zero beyond their `sizes`. Their batch normalisations are folded into the
-convolutions by the reader (`pretrained.features`), whose names of the layers are those of the
-published files.
+were extended at the bottom and on the right (see `ops.pool.inside`): their maps are zero beyond their `sizes`. Their
+batch normalisations are folded into the convolutions by the reader (`pretrained.features`), whose names of the layers
+are those of the published files.
 """
 
 from flax import nnx
@@ -200,7 +200,8 @@ class VGG(nnx.Module):
                 x = out[f"relu{block}_{i}"] = pool.inside(jax.nn.relu(before), sizes.get(f"relu{block}_{i}"))
                 index += 2
             # The largest first and then ReLU gives the same, and a backward pass needs but the map before both.
-            x = out[f"pool{block}"] = pool.inside(jax.nn.relu(pool.max_pool(before, 2, stride=2)), sizes.get(f"pool{block}"))
+            largest = jax.nn.relu(pool.max_pool(before, 2, stride=2))
+            x = out[f"pool{block}"] = pool.inside(largest, sizes.get(f"pool{block}"))
             index += 1
         if self.linears:
             x = _classify([self.linears[f"classifier.{i}"] for i in (0, 3, 6)], x, (7, 7), out)

@@ -51,7 +51,8 @@ def average_pool(x, window, *, stride=1, padding=0):
 def inside(x, size):
     """Maps [batch, height, width, channel] with zeros beyond their first `size` rows and columns; None is all of them.
 
-    So maps of many sizes share one compiled program: zeros are what convolutions have around a map. `size` may be traced.
+    So maps of many sizes share one compiled program: zeros are what convolutions have around a map. `size` may be
+    traced.
     """
     if size is None:
         return x
