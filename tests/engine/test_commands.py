@@ -139,6 +139,24 @@ def test_progress_that_no_terminal_shows_is_lines_now_and_then(monkeypatch, caps
     assert capsys.readouterr().err.splitlines() == [f"film: view {done} of 40" for done in range(4, 40, 4)]
 
 
+def test_memory_that_is_not_enough_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(commands, "show_log", lambda: None)
+
+    def full(argv):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nMore of it")
+
+    def other(argv):
+        raise RuntimeError("INTERNAL: RESOURCE")
+
+    assert commands.run(full) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: there is not enough memory (RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.)")
+    assert line.count("\n") == 1
+    with pytest.raises(RuntimeError, match="INTERNAL"):
+        commands.run(other)
+
+
 def test_only_the_tail_of_a_failed_checkpoint_goes_unreported(monkeypatch):
     reported = []
     monkeypatch.setattr(sys, "__unraisablehook__", lambda unraisable: reported.append(unraisable.exc_value))

@@ -246,6 +246,17 @@ def test_a_run_of_days_is_told_so_once(straight, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "train.log").read_text().count("this run will take about 0:0") == 1
 
 
+def test_it_is_said_once_where_data_slow_the_run(straight, tmp_path, monkeypatch):
+    folder, _ = straight
+    monkeypatch.setattr(loop, "EARLY", 0)
+    for least, times in ((0, 1), (2, 0)):  # It is waited for more than 0 and less than 2 of the time.
+        monkeypatch.setattr(loop, "SLOW_DATA", least)
+        loop.train(config_of(folder), tmp_path / str(least))
+        log = (tmp_path / str(least) / "train.log").read_text()
+        assert log.count(" percent of the time goes into waiting for data") == times
+        assert log.count("config.data.workers (now 0) reads in so many processes") == times
+
+
 def test_resuming_is_bit_identical(straight, tmp_path):
     folder, workdir = straight
     loop.train(config_of(folder, steps=3), tmp_path / "run")
@@ -410,15 +421,16 @@ def test_a_full_disk_under_logs_or_samples_ends_a_run_saved(straight, tmp_path, 
 
 
 def test_a_run_may_leave_out_broken_images_from_now_on(straight, tmp_path):
-    folder = shutil.copytree(straight[0], tmp_path / "pictures")
+    folder = shutil.copytree(straight[0], tmp_path / os.fsdecode(b"caf\xe9"))  # Nor need names be UTF-8.
     loop.train(config_of(folder, steps=1), tmp_path / "run")
     (folder / "3.png").write_bytes(b"no image")
     config = config_of(folder, steps=2)
     with pytest.raises(InputError, match="3.png: .*; config.data.skip_unreadable=True leaves such files out"):
         loop.train(config, tmp_path / "run")
-    config.data.skip_unreadable = True
+    config.data.update(skip_unreadable=True, max_pixels=10**6)
     loop.train(config, tmp_path / "run")
     lines = (tmp_path / "run" / "train.log").read_text()
+    assert "config.data.max_pixels is now 1000000, was 178956970" in lines
     assert "config.data.skip_unreadable is now True, was False" in lines and "left out 1 unreadable image(s)" in lines
 
 

@@ -16,8 +16,10 @@ from tests.golden import features_by_name, metrics_by_seed as golden
 from vision_gen.errors import InputError
 from vision_gen.metrics import accuracy, distribution, extract, image, masked, perceptual, resizing
 from vision_gen.pretrained import features as reader
+from vision_gen.pretrained import torch_file
 
 REFERENCE = np.load(pathlib.Path(__file__).parent.parent / "golden" / "metrics_reference.npz")
+TORCH = np.load(pathlib.Path(__file__).parent.parent / "golden" / "torch_reference.npz")  # See make_torch.py there.
 SETS = golden.feature_sets()
 
 
@@ -98,6 +100,22 @@ def test_lpips_is_the_reference_implementation(net, trunk):
     found = perceptual.lpips(ours, theirs, scales)
     np.testing.assert_allclose(found, REFERENCE[f"lpips/{net}"], rtol=1e-4)
     np.testing.assert_allclose(perceptual.lpips(ours, ours, scales), 0, atol=1e-7)
+
+
+@pytest.mark.parametrize("trunk, size", [("alexnet", (70, 91)), ("vgg16", (33, 50))])
+def test_lpips_is_the_same_of_images_that_were_extended(trunk, size, monkeypatch, tmp_path):
+    network = nnx.eval_shape(lambda: reader.NETWORKS[trunk](classes=0, rngs=nnx.Rngs(0)))
+    reader.fill(network, features_by_name.state_of(network))
+    monkeypatch.setattr(reader, "load", lambda *_, **__: (network, ""))
+    pair = [x[:, : size[0], : size[1]] for x in golden.pair()]
+    layers = network(pair[0], intermediates=True)[1]
+    assert {layer: x.shape[1:3] for layer, x in layers.items()} == network.sizes(size)
+    scales = features_by_name.lpips_scales(perceptual.LPIPS_LAYERS[trunk], layers)
+    state = {f"lin{i}.model.1.weight": scale[None, :, None, None] for i, scale in enumerate(scales.values())}
+    torch_file.write(state, tmp_path / "linear.pth")
+    function, params = perceptual.load_lpips(trunk, linear=tmp_path / "linear.pth")
+    longer = [np.pad(x, [(0, 0), (0, 96 - size[0]), (0, 96 - size[1]), (0, 0)], constant_values=0.5) for x in pair]
+    np.testing.assert_allclose(jax.jit(function)(params, *longer, size), function(params, *pair), rtol=1e-4)
 
 
 def test_ssim_is_scikit_images():

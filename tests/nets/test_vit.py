@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.golden import ops_by_seed
 from vision_gen.errors import InputError
 from vision_gen.nets import vit
 from vision_gen.ops import resample
@@ -21,6 +22,7 @@ from vision_gen.pretrained import named, torch_file
 from vision_gen.pretrained import vit as reader
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "vit_reference.npz"
+TORCH = GOLDEN.with_name("torch_reference.npz")  # See make_torch.py there.
 TINY = vit.Size(32, 64, 2, 3)
 
 
@@ -167,8 +169,8 @@ def older(name):
     ],
 )
 def test_transformers_weights_give_its_logits_and_gradients(size, patch, image, tmp_path):
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    transformers = pytest.importorskip("transformers", reason="the parity extra is not installed")
     shape = vit.SIZES[size]
     torch.manual_seed(0)
     config = transformers.ViTConfig(
@@ -233,9 +235,9 @@ def weight(name, shape):
     return np.float32(1 + 0.1 * value if name.endswith(norms) else 0.1 * value)
 
 
-@pytest.mark.parametrize("release", ["timm", "torchvision"])
+@pytest.mark.parametrize("release", ["timm", "torchvision", "transformers"])
 def test_weights_of_other_releases_give_their_logits_and_gradients(release, tmp_path):
-    golden = np.load(GOLDEN)
+    golden = np.load(TORCH if release == "transformers" else GOLDEN)
     state = {}
     for entry in golden[f"{release}_names"]:
         name, shape = entry.split(":")
@@ -315,13 +317,8 @@ def test_the_original_release_fits_with_its_heads_split(tmp_path):
         loaded(path, tiny(size=vit.Size(32, 64, 2, 2)))
 
 
-@pytest.mark.parametrize("size", [(16, 8), (5, 3)])
+@pytest.mark.parametrize("size", ops_by_seed.CUBIC)
 def test_cubic_resizing_is_torchs(size):
-    torch = pytest.importorskip("torch")
-    x = numbers((2, 8, 8, 3))
-    theirs = torch.nn.functional.interpolate(
-        torch.tensor(x.transpose(0, 3, 1, 2)), size, mode="bicubic", align_corners=False
-    )
-    np.testing.assert_allclose(
-        resample.resize_cubic(jnp.asarray(x), size), theirs.numpy().transpose(0, 2, 3, 1), atol=1e-5
-    )
+    x = ops_by_seed.pooled()
+    expected = np.load(TORCH)[f"cubic/{size[0]}"]
+    np.testing.assert_allclose(resample.resize_cubic(jnp.asarray(x), size), expected, atol=1e-5)

@@ -1,5 +1,7 @@
 """Resampling, warps, colours and sketches against independent implementations."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import matplotlib
@@ -10,33 +12,24 @@ import scipy.interpolate
 import scipy.ndimage
 import skimage.color
 
+from tests.golden import ops_by_seed
 from vision_gen.ops import augment, colour, resample, sketch, tps
 
 RNG = np.random.default_rng(0)
+TORCH = np.load(pathlib.Path(__file__).parent.parent / "golden" / "torch_reference.npz")  # See make_torch.py there.
 
 
 @pytest.mark.parametrize("padding", ["zeros", "border"])
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_grid_sample_equals_torch_with_both_gradients(padding, align_corners):
-    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
-    image = RNG.normal(size=(2, 7, 9, 3)).astype(np.float32)
-    grid = RNG.uniform(-1.3, 1.3, (2, 5, 6, 2)).astype(np.float32)
-    out, pull = jax.vjp(
-        lambda i, g: resample.grid_sample(i, g, padding=padding, align_corners=align_corners),
-        jnp.asarray(image),
-        jnp.asarray(grid),
-    )
-    ti = torch.tensor(image.transpose(0, 3, 1, 2), requires_grad=True)
-    tg = torch.tensor(grid, requires_grad=True)
-    expected = torch.nn.functional.grid_sample(
-        ti, tg, padding_mode=padding, align_corners=align_corners
-    )
-    np.testing.assert_allclose(out, expected.detach().numpy().transpose(0, 2, 3, 1), atol=1e-5)
-    weight = RNG.normal(size=out.shape).astype(np.float32)
-    expected.backward(torch.tensor(weight.transpose(0, 3, 1, 2)))
-    d_image, d_grid = pull(jnp.asarray(weight))
-    np.testing.assert_allclose(d_image, ti.grad.numpy().transpose(0, 2, 3, 1), atol=1e-4)
-    np.testing.assert_allclose(d_grid, tg.grad.numpy(), atol=1e-3)
+    image, grid, change = ops_by_seed.sampled()
+    sample = lambda i, g: resample.grid_sample(i, g, padding=padding, align_corners=align_corners)
+    out, pull = jax.vjp(sample, jnp.asarray(image), jnp.asarray(grid))
+    expected = {part: TORCH[f"grid_sample/{padding}/{align_corners}/{part}"] for part in ("out", "image", "grid")}
+    np.testing.assert_allclose(out, expected["out"], atol=1e-5)
+    d_image, d_grid = pull(jnp.asarray(change))
+    np.testing.assert_allclose(d_image, expected["image"], atol=1e-4)
+    np.testing.assert_allclose(d_grid, expected["grid"], atol=1e-3)
 
 
 def test_grid_sample_at_the_identity_returns_the_image():

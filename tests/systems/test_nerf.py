@@ -182,7 +182,7 @@ def test_the_occupancy_grid_forgets_what_is_gone():
 
 
 def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
     from benchmarks.peers import nerf as peer
 
     torch.manual_seed(0)

@@ -126,7 +126,7 @@ def test_clips_are_written_and_read_again(tmp_path, monkeypatch):
 
 
 def test_videos_are_read_where_ffmpeg_is(tmp_path):
-    pytest.importorskip("imageio_ffmpeg")
+    pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
     kind = values.Clip()
     frames = np.uint8(np.linspace(30, 220, 6)[:, None, None, None] * np.ones((1, 33, 47, 3)))
     kind.write(frames, tmp_path / "c.mp4")

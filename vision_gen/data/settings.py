@@ -64,7 +64,7 @@ class Settings:
         return folder
 
 
-def local(path, where):
+def local(path, where=""):
     """A path of this machine; `~` is somebody's home.
 
     Raises:
@@ -72,7 +72,7 @@ def local(path, where):
     """
     if re.match(r"[a-z][a-z0-9+.-]+:/", path, re.IGNORECASE):
         right = "only folders of this machine are read; copy it, or mount it"
-        raise InputError(f"{where}: {path!r} is an address, but {right}")
+        raise InputError(f"{where and f'{where}: '}{path!r} is an address, but {right}")
     return pathlib.Path(os.path.expanduser(path))
 
 

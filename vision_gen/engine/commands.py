@@ -2,21 +2,27 @@
 
 import ast
 import importlib
+import importlib.machinery
+import io
 import logging
 import os
 import pathlib
+import re
 import select
 import shlex
 import signal
 import sys
 import time
+import traceback
+import types
 
 from absl import flags
 from absl import logging as absl_logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 import tqdm
 
 from vision_gen import settings
+from vision_gen.data.settings import local
 from vision_gen.errors import InputError, LostProcessError, NonFiniteError
 from vision_gen.settings import nearest
 
@@ -35,26 +41,63 @@ HELP = ("--help", "-help", "-h", "-?", "--helpshort", "--helpfull")
 def define_config(name, help_text):
     """A flag for a config, a file or the name of one that ships, whose fields can be set: --config.train.steps=100."""
     _configs.append(name)
-    holder = config_flags.DEFINE_config_file(name, None, help_text, lock_config=True)
-    parser = flags.FLAGS[name].parser
-    parse = parser.parse
-    parser.parse = lambda given: parse(_config_file(given))
+    holder = config_flags.DEFINE_config_file(name, None, help_text)
+    flags.FLAGS[name].parser.parse = _load_config
     return holder
 
 
-def _config_file(given):
-    """The file of a config that is given by a path or, without folder and suffix, by the name of one that ships.
+def define_path(name, help_text):
+    """A flag for a file or folder of this machine; `~` is somebody's home."""
+    return flags.DEFINE(_Path(), name, None, help_text)
 
-    After a colon may stand what its `get_config` is called with.
+
+class _Path(flags.ArgumentParser):
+    """A path of this machine."""
+
+    def parse(self, argument):
+        return argument and str(local(argument))
+
+
+def _load_config(given):
+    """The config of a file, or of the name of one that ships, locked.
+
+    Args:
+      given: the path, or the name; what follows a colon is the argument of the file's `get_config`.
+
+    Raises:
+      InputError: there is no such file, or it cannot be loaded; says at which line.
     """
     file, colon, argument = given.partition(":")
     known = _shipped()
     if file in known:
-        return f"{CONFIGS / file}.py{colon}{argument}"
+        file = str(CONFIGS / f"{file}.py")
+    if os.path.isdir(file):
+        raise InputError(f"{file!r} is a folder; it must be the file of a config, or the name of one that ships")
     if not os.path.isfile(file):
         what = "no such file" if pathlib.Path(file).suffix else "no config that ships is called so"
         raise InputError(f"{what}{nearest(pathlib.Path(file).stem, known)}")
-    return given
+    loader = importlib.machinery.SourceFileLoader("config_config", file)
+    module = sys.modules[loader.name] = types.ModuleType(loader.name)
+    module.__file__ = file
+    try:
+        loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise InputError(f"{file} has no get_config(), which gives the config")
+        config = module.get_config(*([argument] if colon else []))
+    except InputError:
+        raise
+    except Exception as error:  # Of whatever the file does.
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        where = f", line {lines[-1]}" if lines else ""
+        raise InputError(f"{file}{where}: {type(error).__name__}: {_first_line(str(error))}") from error
+    if not isinstance(config, ConfigDict):
+        right = "it must be a ConfigDict, as `defaults.experiment` makes one"
+        raise InputError(f"{file}: get_config() gives a {type(config).__name__}; {right}")
+    return config.lock()
+
+
+def _first_line(message):
+    return message.strip().partition("\n")[0]
 
 
 def _shipped():
@@ -155,9 +198,12 @@ def run(main):
     """Parses the flags and calls `main(argv)`.
 
     Returns:
-      The exit status: what `main` returns, or 0; 2 where the user can mend it, with one line on stderr that says what;
+      The exit status: what `main` returns, or 0; 2 where the user can mend it, with one line on stderr that says what
+      (memory that is not enough among it);
       3 where training diverged; 4 where another process of the run was lost.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # Names of files may be of another encoding.
+        sys.stdout.reconfigure(errors="backslashreplace")
     show_log()
     sys.unraisablehook = _report_unraisable
     flags.FLAGS.set_gnu_getopt(True)  # Flags may follow what is no flag.
@@ -167,11 +213,6 @@ def run(main):
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         return _fail(_of_flags(error), 2)
     try:
-        for name in _configs:
-            try:
-                getattr(flags.FLAGS[name].value, "items", None)
-            except OSError as error:  # Of a file that could not be loaded, whose value raises when it is used.
-                raise InputError(f"--{name}: {str(error).strip().splitlines()[-1].strip()}") from error
         status = print("\n".join(_help())) if given != sys.argv else main(argv)
         sys.stdout.flush()
         return status or 0
@@ -191,10 +232,22 @@ def run(main):
         sys.stdout.flush()
         # What runs at exit would wait for the process that is gone.
         os._exit(4)
+    except Exception as error:
+        what = _first_line(str(error))
+        if not (isinstance(error, MemoryError) or what.startswith("RESOURCE_EXHAUSTED")):  # As XLA has it.
+            raise
+        less = "a smaller batch, picture or model needs less; config.train.accumulate takes a batch in parts"
+        return _fail(f"there is not enough memory ({what}): {less}", 2)
 
 
 def _of_flags(error):
     """One line on what is wrong with a flag; of a field of a config that is none, ml_collections gives its name alone."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return f"{error}; --help lists those that there are"
+    if isinstance(error, flags.IllegalFlagValueError):
+        wrong = re.sub("invalid literal for int.*", "it must be an integer", str(error))
+        wrong = re.sub("could not convert string to float.*", "it must be a number", wrong)
+        return re.sub(r"\('Non-boolean argument.*", "it must be True or False", wrong)
     if not (isinstance(error, (AttributeError, KeyError)) and error.args):
         return error
     name, *more = str(error.args[0]).replace("\\n", "\n").replace("\\'", "'").strip("\"'").splitlines()
@@ -216,13 +269,13 @@ def _help():
             lines += ["", f"Fields, to be set as --{flag.name}.seed=1:", *_fields(flag.value, flag.name)]
             continue
         lines += ["", f"Configs; --{flag.name}=NAME --help shows the fields of one:"]
-        lines += [f"  {name:<24} {_first_line(CONFIGS / f'{name}.py')}" for name in _shipped()]
+        lines += [f"  {name:<24} {_says(CONFIGS / f'{name}.py')}" for name in _shipped()]
     return lines
 
 
-def _first_line(file):
-    """Of a Python file's docstring."""
-    return (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+def _says(file):
+    """The first line of a Python file's docstring."""
+    return _first_line(ast.get_docstring(ast.parse(file.read_text())) or "")
 
 
 def _fields(config, name):
@@ -257,7 +310,7 @@ def _report_unraisable(unraisable):
 
 
 def _fail(message, status):
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print("error:", "; ".join(str(message).strip().splitlines()), file=sys.stderr, flush=True)
     return status
 
 

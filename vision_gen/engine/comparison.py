@@ -158,8 +158,8 @@ def _pairs(folders, given, metrics):
             )
         distances.check_sides(metrics, *sizes[0], paths[0])
         found[name] = sizes[0]
-    # LPIPS compiles a program for each size in a row.
-    return {name: pairs[name] for name in sorted(pairs, key=found.get)}
+    # Those that LPIPS has one program for come in a row.
+    return {name: pairs[name] for name in sorted(pairs, key=lambda name: distances.program(found[name]))}
 
 
 def _compare_pairs(pairs, functions, progress):
@@ -226,6 +226,7 @@ def compare_runs(workdirs, output, split="test"):
     report.check(output)
     of, figures = {}, {}
     for workdir in workdirs:
+        ckpt.load_config(workdir)  # It is a run.
         evaluations = report.read(ckpt.results(workdir))
         found = [evaluation["of"] for evaluation in evaluations if evaluation["of"].get("split") == split]
         if not found:

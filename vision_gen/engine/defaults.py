@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from vision_gen import settings
 from vision_gen.data.settings import Settings as Data
 from vision_gen.engine import system as systems
-from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Share
+from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Seed, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Run:
     """The fields of a config that are in no section."""
 
     system: str  # "module.Class" in vision_gen.systems, or its full path.
-    seed: CountOrNone = 0  # Of first weights, the order of the data and all that is random.
+    seed: Seed = 0  # Of first weights, the order of the data and all that is random.
     dtype: Literal["float32", "bfloat16"] = "float32"  # Of the computation; parameters are float32.
 
 

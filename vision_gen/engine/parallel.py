@@ -6,6 +6,7 @@ step. "pmap": one replica of the state a device, as older code does it. All give
 """
 
 import contextlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -178,9 +179,19 @@ def initialize(parallel):
 
     Args:
       parallel: the typed `config.parallel`.
+
+    Raises:
+      InputError: a setting is wrong, or the other processes are not found.
     """
     if parallel.processes == 1:
         return
+    if parallel.processes and parallel.process >= parallel.processes:
+        raise InputError(
+            f"config.parallel.process is {parallel.process}; of {parallel.processes} processes it must be one from 0 "
+            f"to {parallel.processes - 1}"
+        )
+    if parallel.coordinator and not re.fullmatch(r"\S+:\d+", parallel.coordinator):
+        raise InputError(f"config.parallel.coordinator must be host:port of process 0, got {parallel.coordinator!r}")
     if jax.config.jax_platforms == "cpu" or not jax.config.jax_platforms:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     arguments = {}
@@ -190,7 +201,15 @@ def initialize(parallel):
             num_processes=parallel.processes,
             process_id=parallel.process,
         )
-    jax.distributed.initialize(**arguments, heartbeat_timeout_seconds=parallel.timeout)
+    try:
+        jax.distributed.initialize(**arguments, heartbeat_timeout_seconds=parallel.timeout)
+    except (ValueError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise InputError(
+            f"config.parallel.processes is {parallel.processes}, but they cannot be joined ({why}); "
+            f"config.parallel.coordinator, host:port of process 0, is {parallel.coordinator!r}; it may be empty in a "
+            "cluster that says it"
+        ) from error
 
 
 def barrier(name):

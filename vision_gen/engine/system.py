@@ -234,8 +234,9 @@ def load_class(name):
             if error.name is None or not path.startswith(error.name):
                 raise
         else:
-            if hasattr(found, attribute):
-                return getattr(found, attribute)
+            cls = getattr(found, attribute, None)
+            if isinstance(cls, type) and issubclass(cls, System):
+                return cls
             break
     raise InputError(
         f'config.system is {name!r}; it must name a class as "module.Class" in vision_gen.systems, '

@@ -58,6 +58,8 @@ def read(path):
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected a torch file") from None
+    if not data:
+        raise InputError(f"{path}: is empty; expected a torch file")
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(data)
@@ -65,7 +67,7 @@ def read(path):
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
-        raise InputError(f"{path}: not a readable torch file ({error})") from error
+        raise InputError(f"{path}: not a readable torch file ({type(error).__name__}: {error})") from error
 
 
 def read_state_dict(path, entry=None):

@@ -22,23 +22,23 @@ from vision_gen.engine import commands
 from vision_gen.errors import InputError
 
 _CONFIG = commands.define_config("config", "Instead of a run: an experiment with published weights.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run, or zoo/NAME.")
+_WORKDIR = commands.define_path("workdir", "Folder of the run, or zoo/NAME.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", '"best", "last" or a step.')
 _SPLIT = flags.DEFINE_string("split", "test", '"test", "val", "train" or a name in config.evaluations.')
 _METRICS = flags.DEFINE_list("metrics", [], "Such as fd,kid,precision,recall,psnr; by default the system's own.")
 _FEATURES = flags.DEFINE_string("features", "efficientnet-lite0", 'Network of fd and kid; "inception-2015" makes FID.')
-_WEIGHTS = flags.DEFINE_string("weights", None, "Weights of --features, by default the published ones.")
+_WEIGHTS = commands.define_path("weights", "Weights of --features, by default the published ones.")
 _RESIZE = flags.DEFINE_string("resize", "clean", '"clean", "legacy_pytorch" or "legacy_tensorflow".')
 _TOOLS = flags.DEFINE_bool("tools", False, "List what the system can be asked to do.")
 _EXPORT = flags.DEFINE_string("export", None, "Write the networks in this published format, into --output.")
-_INPUT = flags.DEFINE_string("input", None, "An image, or a folder of them, for the first tool that takes one.")
-_GENERATED = flags.DEFINE_string("generated", None, "A folder of images to compare with --reference.")
-_REFERENCE = flags.DEFINE_string(
-    "reference", None, "With --generated a folder or an .npz of statistics; with --input the second image."
+_INPUT = commands.define_path("input", "An image, or a folder of them, for the first tool that takes one.")
+_GENERATED = commands.define_path("generated", "A folder of images to compare with --reference.")
+_REFERENCE = commands.define_path(
+    "reference", "With --generated a folder or an .npz of statistics; with --input the second image."
 )
-_SAVE_STATS = flags.DEFINE_string("save-stats", None, "Write the statistics of --reference or --workdir to an .npz.")
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "With a tool a file or folder, otherwise a folder (the run's, or runs/compared)."
+_SAVE_STATS = commands.define_path("save-stats", "Write the statistics of --reference or --workdir to an .npz.")
+_OUTPUT = commands.define_path(
+    "output", "With a tool a file or folder, otherwise a folder (the run's, or runs/compared)."
 )
 _COMPARE = flags.DEFINE_bool("compare", False, "Compare the runs that follow.")
 _ZOO = flags.DEFINE_bool("zoo", False, "List the models that ship with the package.")

@@ -4,13 +4,11 @@
 config are set as --config.train.steps=2000. The same command again goes on from the last checkpoint.
 """
 
-from absl import flags
-
 from vision_gen.engine import commands
 from vision_gen.errors import InputError
 
 _CONFIG = commands.define_config("config", "The experiment: a file, or the name of one in configs/.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for everything that the run makes.")
+_WORKDIR = commands.define_path("workdir", "Folder for everything that the run makes.")
 
 
 def main(argv):

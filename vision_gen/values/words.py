@@ -249,5 +249,6 @@ class Table(Kind):
 
 def write_rows(path, rows):
     """Writes rows as a .csv file."""
-    with open(made(path), "w", newline="") as file:
+    # Names of files may be of another encoding.
+    with open(made(path), "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         csv.writer(file).writerows(rows)
