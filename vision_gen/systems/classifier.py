@@ -5,7 +5,7 @@ RandAugment, mixup and CutMix, label smoothing, stochastic depth.
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 from flax import nnx
 import jax
@@ -21,7 +21,7 @@ from vision_gen.metrics import accuracy, groups
 from vision_gen.nets import vit
 from vision_gen.ops import augment, colour, rand_augment, random, resample
 from vision_gen.pretrained import vit as pretrained
-from vision_gen.settings import Count, CountOrNone, NotNegative, Share
+from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Settings:
     classes: Count = 1000
     positions: Literal["learned", "sincos"] = "learned"
     pool: Literal["token", "gap", "map"] = "token"  # Class token, mean of the patches, attention with a learned query.
-    dropout: Share = 0.1
-    drop_path: Share = 0.1  # Stochastic depth of the last block; linearly less before.
+    dropout: Annotated[float, Range(0, 1, below=True)] = 0.1
+    drop_path: Annotated[float, Range(0, 1, below=True)] = 0.1  # Stochastic depth of the last block; linearly less before.
     remat: Literal["none", "full", "dots"] = "none"  # Compute again in the backward pass: see `nets.vit.ViT`.
     unroll: Count = 1  # The number of blocks is faster on CPU, and moves less memory on GPU.
     label_smoothing: Share = 0.0

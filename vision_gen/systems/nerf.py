@@ -6,6 +6,7 @@ Evans, Schied, Keller, SIGGRAPH 2022, and an occupancy grid says where to sample
 
 import dataclasses
 import functools
+from typing import Annotated
 
 from flax import nnx
 import jax
@@ -22,7 +23,7 @@ from vision_gen.metrics import masked
 from vision_gen.nets import nerf as net
 from vision_gen.ops import chunks, colour, random, rays, volume
 from vision_gen.pretrained import nerf as pretrained
-from vision_gen.settings import Count, NotNegative, Share
+from vision_gen.settings import Count, NotNegative, Range, Share
 from vision_gen.values.cameras import Rig
 
 
@@ -34,11 +35,14 @@ class Settings:
     near: NotNegative = 2.0  # Depths between which rays are sampled.
     far: NotNegative = 6.0
     chunk: Count = 4096  # Rays rendered at a time.
-    width: Count = 256  # Of the MLPs.
+    width: Annotated[int, Range(2)] = 256  # Of the MLPs.
     coarse_samples: Count = 64
     fine_samples: Count = 128
     density_noise: NotNegative = 0.0  # Standard deviation added to raw densities in training.
     ndc: bool = False  # Rays in normalised device coordinates: for forward-facing captures.
+
+    def __post_init__(self):
+        _check_depths(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,7 @@ class HashSettings:
     near: NotNegative = 2.0  # Depths between which rays are sampled.
     far: NotNegative = 6.0
     chunk: Count = 4096  # Rays rendered at a time.
-    bound: NotNegative = 1.5  # The scene lies in [-bound, bound]^3.
+    bound: Annotated[float, Range(1e-3)] = 1.5  # The scene lies in [-bound, bound]^3.
     levels: Count = 16  # Of the grid, `features` an entry, at most `entries` (a power of two) a level,
     features: Count = 2
     entries: Count = 2**19
@@ -63,8 +67,16 @@ class HashSettings:
     explore: Share = 0.05  # Of the samples, those spread over all bins.
 
     def __post_init__(self):
+        _check_depths(self)
         if self.entries & (self.entries - 1):
             raise InputError(f"entries must be a power of two, got {self.entries}")
+        if self.coarsest > self.finest:
+            raise InputError(f"coarsest is {self.coarsest}; it must be at most finest, {self.finest}")
+
+
+def _check_depths(model):
+    if model.near >= model.far:
+        raise InputError(f"near is {model.near:g}; it must be below far, {model.far:g}")
 
 
 class RadianceField(System):

@@ -7,7 +7,7 @@ that into `colour`.
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from flax import nnx
 import jax
@@ -23,7 +23,7 @@ from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.nets.unet import UNet
 from vision_gen.ops import augment, colour, losses, random
 from vision_gen.pretrained import pix2pix as pretrained
-from vision_gen.settings import Count, NotNegative, Share
+from vision_gen.settings import Count, NotNegative, Range, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Settings:
     gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"
     l1_weight: NotNegative = 100.0
     colour_layer: bool = False  # The sketch is multiplied over the output; where lines are dark in the image too.
-    jitter: NotNegative = 286 / 256  # Images are enlarged by it, and a window of the old size is cut; 1 is off.
+    jitter: Annotated[float, Range(1)] = 286 / 256  # Images are enlarged by it, and a window of the old size is cut; 1 is off.
     flip: bool = True
     line_share: Share = 0.7  # Of the sketches, those that are the artist's; see `augment.sketches`.
     xdog_share: Share = 0.8  # Of the others, those by XDoG.
