@@ -72,25 +72,31 @@ def test_safetensors_are_read_by_their_suffix(tmp_path):
         torch_file.read_state_dict(tmp_path / "short.safetensors")
 
 
-def test_what_is_written_is_read_by_torch_and_here(tmp_path):
-    value = {
-        "step": 70_000,
-        "state": {"kernel": np.float32([[1, 2], [3, 4], [5, 6]]).T, "half": np.float16([1, 2]), "one": np.array(7)},
-        "group": [{"betas": (0.9, 0.999), "on": False, "name": "x", "none": None, "empty": {}}],
-    }
-    path = tmp_path / "x.tar"
-    torch_file.write(value, path)
-    found = torch_file.read(path)
-    assert {**found, "state": None} == {**value, "state": None} and found["state"].keys() == value["state"].keys()
-    for name, array in value["state"].items():
-        assert found["state"][name].dtype == array.dtype
-        np.testing.assert_array_equal(found["state"][name], array)
+WRITTEN = {
+    "step": 70_000,
+    "state": {"kernel": np.float32([[1, 2], [3, 4], [5, 6]]).T, "half": np.float16([1, 2]), "one": np.array(7)},
+    "group": [{"betas": (0.9, 0.999), "on": False, "name": "x", "none": None, "empty": {}}],
+}
+
+
+def compare_with_written(found, arrays):
+    assert {**found, "state": None} == {**WRITTEN, "state": None} and arrays.keys() == WRITTEN["state"].keys()
+    for name, array in WRITTEN["state"].items():
+        assert arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+def test_what_is_written_is_read(tmp_path):
+    torch_file.write(WRITTEN, tmp_path / "x.tar")
+    found = torch_file.read(tmp_path / "x.tar")
+    compare_with_written(found, found["state"])
+
+
+def test_what_is_written_is_read_by_torch(tmp_path):
     torch = pytest.importorskip("torch", reason="the parity extra is not installed")
-    found = torch.load(path, weights_only=True)
-    assert {**found, "state": None} == {**value, "state": None}
-    for name, array in value["state"].items():
-        assert found["state"][name].numpy().dtype == array.dtype
-        np.testing.assert_array_equal(found["state"][name].numpy(), array)
+    torch_file.write(WRITTEN, tmp_path / "x.tar")
+    found = torch.load(tmp_path / "x.tar", weights_only=True)
+    compare_with_written(found, {name: value.numpy() for name, value in found["state"].items()})
 
 
 def legacy(*parts, storages=()):
