@@ -1,5 +1,6 @@
 """What the entry points print."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -28,6 +29,24 @@ def test_help_lists_the_configs_and_the_fields_of_one():
     assert "config.train.steps=7 an integer at least 1" in lines
     assert "config.model.mixup=0.1 Alpha; 0 is off." in lines
     assert "config.players.network.schedule=cosine one of 'constant', 'linear', 'cosine', 'exponential'" in lines
+
+
+def test_nobody_needs_to_read_what_is_printed(monkeypatch):
+    command, environment = [sys.executable, "train.py", "--help"], {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 141
+    unread = []
+    monkeypatch.setattr(commands, "_print_to_nobody", lambda: unread.append(True))
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    reading, writing = os.pipe()
+    closed = types.SimpleNamespace(write=lambda text: os.write(writing, text.encode()), flush=lambda: None)
+    os.close(reading)
+    record = logging.LogRecord("vision_gen", logging.INFO, "", 0, "a line", (), None)
+    commands._Console(closed).emit(record)
+    os.close(writing)
+    commands._Console(closed).emit(record)  # An error of another kind.
+    assert unread == [True]
 
 
 def test_a_field_that_is_none_is_one_line():

@@ -120,7 +120,7 @@ def show_log():
     log = logging.getLogger("vision_gen")
     for handler in [handler for handler in log.handlers if handler.name == "console"]:
         log.removeHandler(handler)
-    console = logging.StreamHandler(sys.stdout)
+    console = _Console(sys.stdout)
     console.name = "console"
     console.setLevel(logging.INFO)
     log.addHandler(console)
@@ -130,13 +130,27 @@ def show_log():
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # A checkpoint's other writes, where one fails.
 
 
+class _Console(logging.StreamHandler):
+    """The log on standard output; a run goes on where nobody reads that any more, as behind `| head`."""
+
+    def handleError(self, record):
+        if isinstance(sys.exception(), BrokenPipeError):
+            _print_to_nobody()
+        else:
+            super().handleError(record)
+
+
+def _print_to_nobody():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run(main):
     """Parses the flags and calls `main(argv)`.
 
     Returns:
       The exit status: what `main` returns, or 0; 2 where the user can mend it, with one line on stderr that says what
       (memory that is not enough among it);
-      3 where training diverged; 4 where another process of the run was lost.
+      3 where training diverged; 4 where another process of the run was lost; 141 where nobody reads what is printed.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # Names of files may be of another encoding.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -150,8 +164,10 @@ def run(main):
         return _fail(_of_flags(error), 2)
     try:
         if given != sys.argv:
-            return print("\n".join(_help())) or 0
-        return main(argv) or 0
+            return print("\n".join(_help()), flush=True) or 0
+        status = main(argv) or 0
+        sys.stdout.flush()
+        return status
     except (InputError, app.UsageError) as error:
         return _fail(error, 2)
     except NonFiniteError as error:
@@ -161,6 +177,9 @@ def run(main):
         sys.stdout.flush()
         # What runs at exit would wait for the process that is gone.
         os._exit(4)
+    except BrokenPipeError:
+        _print_to_nobody()
+        return 141
     except Exception as error:
         what = _first_line(str(error))
         if not (isinstance(error, MemoryError) or what.startswith("RESOURCE_EXHAUSTED")):  # As XLA has it.
