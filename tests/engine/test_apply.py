@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import types
 
 import numpy as np
@@ -149,6 +150,8 @@ def test_what_is_wrong_is_found_before_the_work(box, folders):
 def test_the_command_line_names_tools_and_values(box):
     found, _ = box
     assert apply.choose(found, ["blend", "first=x=1.png", "second=b"], [])[1] == {"first": "x=1.png", "second": "b"}
+    home = apply.choose(found, ["blend", "first=~/a.png", "second=b~"], [])[1]
+    assert home == {"first": os.path.expanduser("~") + "/a.png", "second": "b~"}
     tool, given = apply.choose(found, ["size=9"], ["p.png"])
     assert tool.name == "copy" and given == {"image": "p.png", "size": "9"}
     for arguments, pictures, message in (

@@ -15,6 +15,7 @@ import torch
 import torchmetrics.functional.image
 import transformers
 
+from benchmarks.peers import nerf
 from tests.golden import features_by_name, metrics_by_seed, ops_by_seed
 from tests.nets.test_vit import weight
 from vision_gen.pretrained import weights
@@ -107,7 +108,22 @@ def transformer():
     found["transformers_image_gradient"] = images.grad.numpy()[:, :, ::8, ::8]
 
 
-for part in (operations, similarities, efficientnet, files, transformer):
+def fields():
+    """Rays through NeRF's networks, weights by name, and gradients of the sum of their colours' squares."""
+    x, d, t = map(torch.tensor, ops_by_seed.rays())
+    for part in ("coarse", "fine"):
+        network = nerf.RadianceMLP(64)
+        state = {k: features_by_name.weight(f"{part}.{k}", tuple(v.shape)) for k, v in network.state_dict().items()}
+        network.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
+        colour = nerf.composite(*network(x, d[:, None]), t, d)[1]
+        (colour**2).sum().backward()
+        found[f"nerf/{part}/colour"] = colour.detach().numpy()
+        for name in (*(f"pts_linears.{i}" for i in range(8)), "rgb_linear"):
+            gradient = network.get_submodule(name).weight.grad.numpy().T
+            found[f"nerf/{part}/{name}"] = features_by_name.some(gradient)
+
+
+for part in (operations, similarities, efficientnet, files, transformer, fields):
     part()
 target = pathlib.Path(__file__).parent / "torch_reference.npz"
 np.savez_compressed(target, **found)

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
+from tests.golden import features_by_name, ops_by_seed
 from vision_gen.configs import nerf_blender, nerf_demo
 from vision_gen import data
 from vision_gen.data import analytic_scene
@@ -19,7 +21,7 @@ from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets import nerf as net
 from vision_gen.ops import rays, volume
-from vision_gen.pretrained import named
+from vision_gen.pretrained import named, torch_file
 from vision_gen.pretrained import nerf as pretrained
 from vision_gen.systems import nerf
 
@@ -182,56 +184,34 @@ def test_the_occupancy_grid_forgets_what_is_gone():
 
 
 def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
-    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
-    from benchmarks.peers import nerf as peer
-
-    torch.manual_seed(0)
-    width = 64
-    coarse, fine = peer.RadianceMLP(width), peer.RadianceMLP(width)
-    path = tmp_path / "200000.tar"
-    torch.save(
-        {
-            "global_step": 200000,
-            "network_fn_state_dict": coarse.state_dict(),
-            "network_fine_state_dict": fine.state_dict(),
-        },
-        path,
-    )
     config = nerf_blender.get_config()
-    config.model.width = width
+    config.model.width = 64
+    one = lambda: net.RadianceMLP(width=64, rngs=nnx.Rngs(0))
+    path = tmp_path / "200000.tar"
+    about = {"step": 200_000, "classes": (), "cameras": None}
+    pretrained.WRITERS["pytorch"].write(path, nnx.Dict(coarse=one(), fine=one()), about)
+    file = torch_file.read(path)
+    for part, entry in (("coarse", "network_fn_state_dict"), ("fine", "network_fine_state_dict")):
+        file[entry] = {k: features_by_name.weight(f"{part}.{k}", v.shape) for k, v in file[entry].items()}
+    torch_file.write(file, path)
     field = field_of(path, config)
 
-    rng = np.random.default_rng(0)
-    x = rng.uniform(-1, 1, (40, 12, 3)).astype(np.float32)
-    d = rng.normal(size=(40, 3)).astype(np.float32)
-    d /= np.linalg.norm(d, axis=-1, keepdims=True)
-    t = np.sort(rng.uniform(2, 6, (40, 12))).astype(np.float32)
-    module = nnx.split(net.RadianceMLP(width=width, rngs=nnx.Rngs(0)))[0]
+    x, d, t = map(jnp.asarray, ops_by_seed.rays())
+    module = nnx.split(one())[0]
 
     def rendered(params):
-        model = nnx.merge(module, nnx.State(params))
-        density, colour = model(x, jnp.broadcast_to(d[:, None], x.shape))
-        t_ = jnp.asarray(t)
-        return volume.composite(
-            density, colour, t_, volume.lengths(t_), jnp.asarray(d), (1.0, 1.0, 1.0)
-        )["colour"]
+        density, colour = nnx.merge(module, nnx.State(params))(x, jnp.broadcast_to(d[:, None], x.shape))
+        return volume.composite(density, colour, t, volume.lengths(t), d, (1.0, 1.0, 1.0))["colour"]
 
-    def torch_rendered(network):
-        density, colour = network(torch.tensor(x), torch.tensor(d)[:, None])
-        return peer.composite(density, colour, torch.tensor(t), torch.tensor(d))[1]
-
-    for name, network in (("coarse", coarse), ("fine", fine)):
-        expected = torch_rendered(network)
-        np.testing.assert_allclose(rendered(field[name]), expected.detach(), atol=1e-4)
-        network.zero_grad()
-        (expected**2).sum().backward()
-        ours = jax.grad(lambda p: (rendered(p) ** 2).sum())(field[name])
-        for i in range(8):
-            theirs = network.pts_linears[i].weight.grad.numpy().T
-            scale = np.abs(theirs).max()
-            np.testing.assert_allclose(ours["trunk"][i]["kernel"], theirs, atol=1e-3 * scale)
-        theirs = network.rgb_linear.weight.grad.numpy().T
-        np.testing.assert_allclose(ours["colour"]["kernel"], theirs, atol=1e-3 * np.abs(theirs).max())
+    golden = np.load(ROOT / "tests" / "golden" / "torch_reference.npz")  # See make_torch.py there.
+    for part in ("coarse", "fine"):
+        np.testing.assert_allclose(rendered(field[part]), golden[f"nerf/{part}/colour"], atol=1e-4)
+        ours = jax.grad(lambda p: (rendered(p) ** 2).sum())(field[part])
+        kernels = {f"pts_linears.{i}": ours["trunk"][i]["kernel"] for i in range(8)}
+        kernels["rgb_linear"] = ours["colour"]["kernel"]
+        for name, kernel in kernels.items():
+            theirs = golden[f"nerf/{part}/{name}"]
+            np.testing.assert_allclose(features_by_name.some(kernel), theirs, atol=1e-3 * np.abs(theirs).max())
 
     config.model.width = 32
     with pytest.raises(InputError, match=r"has shape \[64\], the network's"):

@@ -72,7 +72,7 @@ def choose(tools, arguments, pictures):
             raise InputError(f"unexpected {argument!r}; inputs and options of {tool.name} are given as name=value")
         if name in given:
             raise InputError(f"{name} is given twice")
-        given[name] = text
+        given[name] = os.path.expanduser(text)
     return tool, given
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 
 from clu import parameter_overview
 import jax
@@ -101,12 +102,14 @@ def train(config, workdir):
 
 @contextlib.contextmanager
 def _settings_refused():
-    """One clear error where networks or operations refuse what they are built for or given."""
+    """One clear error where networks or operations refuse what they are built for or given; not where JAX does."""
     try:
         yield
     except InputError:
         raise
     except ValueError as error:
+        if "site-packages" in traceback.extract_tb(error.__traceback__)[-1].filename:
+            raise
         raise InputError(f"config.model or config.data.size: {str(error).strip().splitlines()[0]}") from error
 
 

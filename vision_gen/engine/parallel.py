@@ -7,6 +7,8 @@ step. "pmap": one replica of the state a device, as older code does it. All give
 
 import contextlib
 import re
+import socket
+import time
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,7 @@ from vision_gen.errors import InputError
 from vision_gen.nets.layers import BATCH_AXIS
 from vision_gen.ops import conv
 
+JOINING = 300  # Seconds in which process 0 must answer, as JAX has it.
 STYLES = ("jit", "shard_map", "pmap")
 
 
@@ -192,6 +195,8 @@ def initialize(parallel):
         )
     if parallel.coordinator and not re.fullmatch(r"\S+:\d+", parallel.coordinator):
         raise InputError(f"config.parallel.coordinator must be host:port of process 0, got {parallel.coordinator!r}")
+    if parallel.coordinator and parallel.process:
+        _wait_for(parallel.coordinator)
     if jax.config.jax_platforms == "cpu" or not jax.config.jax_platforms:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     arguments = {}
@@ -210,6 +215,22 @@ def initialize(parallel):
             f"config.parallel.coordinator, host:port of process 0, is {parallel.coordinator!r}; it may be empty in a "
             "cluster that says it"
         ) from error
+
+
+def _wait_for(coordinator):
+    """Returns when process 0 answers: JAX itself would abort this process where it never does."""
+    host, _, port = coordinator.rpartition(":")
+    end = time.monotonic() + JOINING
+    while True:
+        try:
+            return socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            if time.monotonic() >= end:
+                raise InputError(
+                    f"config.parallel.coordinator: nothing answers at {coordinator} for {JOINING} s ({error}); is process 0 "
+                    "running there?"
+                ) from error
+            time.sleep(1)
 
 
 def barrier(name):

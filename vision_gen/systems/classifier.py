@@ -7,7 +7,7 @@ With `config.model.answers` the classes are the values of all traits of the data
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 from flax import nnx
 import jax
@@ -25,7 +25,7 @@ from vision_gen.metrics import accuracy, groups
 from vision_gen.nets import vit
 from vision_gen.ops import augment, colour, rand_augment, random, resample
 from vision_gen.pretrained import vit as pretrained
-from vision_gen.settings import Count, CountOrNone, NotNegative, Share
+from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Settings:
     answers: tuple[str, ...] = ()  # "trait=value" of each class, to judge all traits of the data at once, not its label.
     positions: Literal["learned", "sincos"] = "learned"  # Embeddings of where a patch lies; "sincos" is fixed.
     pool: Literal["token", "gap", "map"] = "token"  # How patches become one vector: class token, mean, or attention.
-    dropout: Share = 0.1  # Share of activations that are dropped in training.
-    drop_path: Share = 0.1  # Chance that the last block is left out in training; less for earlier ones.
+    dropout: Annotated[float, Range(0, 1, below=True)] = 0.1  # Share of activations that are dropped in training.
+    drop_path: Annotated[float, Range(0, 1, below=True)] = 0.1  # Chance that the last block is left out in training; less for earlier ones.
     remat: Literal["none", "full", "dots"] = "none"  # Save memory, compute again: "full" all, "dots" all but products.
     unroll: Count = 1  # Blocks written out in one turn of a loop: 1 compiles fastest, all run fastest on CPU and GPU.
     label_smoothing: Share = 0.0  # Share of the target that is spread over all classes.

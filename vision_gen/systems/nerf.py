@@ -6,6 +6,7 @@ Evans, Schied, Keller, SIGGRAPH 2022, and an occupancy grid says where to sample
 
 import dataclasses
 import functools
+from typing import Annotated
 
 from flax import nnx
 import jax
@@ -22,7 +23,7 @@ from vision_gen.metrics import masked
 from vision_gen.nets import nerf as net
 from vision_gen.ops import chunks, colour, random, rays, volume
 from vision_gen.pretrained import nerf as pretrained
-from vision_gen.settings import Count, NotNegative, Share
+from vision_gen.settings import Count, NotNegative, Range, Share
 from vision_gen.values.cameras import Rig
 
 
@@ -34,11 +35,14 @@ class Settings:
     near: NotNegative = 2.0  # Distance from the camera from which rays are sampled,
     far: NotNegative = 6.0  # and to which: the scene must lie between.
     chunk: Count = 4096  # Rays rendered at a time, outside training; less takes less memory.
-    width: Count = 256  # Units of a layer of the MLPs.
+    width: Annotated[int, Range(2)] = 256  # Units of a layer of the MLPs.
     coarse_samples: Count = 64  # Places along a ray, spread evenly,
     fine_samples: Count = 128  # and further ones where the first found something.
     density_noise: NotNegative = 0.0  # In training, noise on densities of this deviation: fewer floating specks.
     ndc: bool = False  # Normalised device coordinates, for captures that face forward.
+
+    def __post_init__(self):
+        _check_depths(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,7 @@ class HashSettings:
     near: NotNegative = 2.0  # Distance from the camera from which rays are sampled,
     far: NotNegative = 6.0  # and to which: the scene must lie between.
     chunk: Count = 4096  # Rays rendered at a time, outside training; less takes less memory.
-    bound: NotNegative = 1.5  # The grids cover [-bound, bound]^3; the scene must lie within.
+    bound: Annotated[float, Range(1e-3)] = 1.5  # The grids cover [-bound, bound]^3; the scene must lie within.
     levels: Count = 16  # Grids of rising resolution.
     features: Count = 2  # Numbers at a corner of a cell.
     entries: Count = 2**19  # Corners that a grid has room for, a power of two; more hold more detail.
@@ -63,8 +67,16 @@ class HashSettings:
     explore: Share = 0.05  # Share of the samples that may fall where it is empty.
 
     def __post_init__(self):
+        _check_depths(self)
         if self.entries & (self.entries - 1):
             raise InputError(f"entries must be a power of two, got {self.entries}")
+        if self.coarsest > self.finest:
+            raise InputError(f"coarsest is {self.coarsest}; it must be at most finest, {self.finest}")
+
+
+def _check_depths(model):
+    if model.near >= model.far:
+        raise InputError(f"near is {model.near:g}; it must be below far, {model.far:g}")
 
 
 class RadianceField(System):

@@ -7,7 +7,7 @@ that into `colour`.
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from flax import nnx
 import jax
@@ -23,7 +23,7 @@ from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.nets.unet import UNet
 from vision_gen.ops import augment, colour, losses, random
 from vision_gen.pretrained import pix2pix as pretrained
-from vision_gen.settings import Count, NotNegative, Share
+from vision_gen.settings import Count, NotNegative, Range, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Settings:
     gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"  # Of the adversarial terms.
     l1_weight: NotNegative = 100.0  # Of the absolute error, beside the adversarial term's 1.
     colour_layer: bool = False  # The sketch is multiplied over the output: for line art.
-    jitter: NotNegative = 286 / 256  # Enlarge images by it and cut a window of the old size; 1 is off.
+    jitter: Annotated[float, Range(1)] = 286 / 256  # Enlarge images by it and cut a window of the old size; 1 is off.
     flip: bool = True  # Mirror half of the images.
     line_share: Share = 0.7  # Of data with artists' lines: share of sketches that are these; others are made.
     xdog_share: Share = 0.8  # Of sketches that are made of the image: share by XDoG; others by Sobel.

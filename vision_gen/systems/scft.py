@@ -7,7 +7,7 @@ warp is known, so is which region of the reference each region of the sketch sho
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 from flax import nnx
 import jax
@@ -24,7 +24,7 @@ from vision_gen.nets import scft as net
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.ops import attention, augment, chunks, colour, losses, random, resample, tps
 from vision_gen.pretrained import features
-from vision_gen.settings import Count, CountOrNone, NotNegative, Share
+from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Share
 
 # Positions may be off by this share of the image's side to count as found.
 CORRESPONDENCE_RADIUS = 0.1
@@ -59,7 +59,7 @@ class Settings:
     style_weight: NotNegative = 50.0  # and of the difference of their Gram matrices (style).
     jitter_shift: NotNegative = 0.2  # Images are recoloured at random: colours shift up to this, of 2,
     jitter_hue: NotNegative = 0.0  # and hues turn up to this, of a whole turn.
-    tps_points: Count = 3  # The reference is the image, warped: control points along a side,
+    tps_points: Annotated[int, Range(2)] = 3  # The reference is the image, warped: control points along a side,
     tps_scale: NotNegative = 0.3  # and how far each moves, of half the image's side.
     flip: bool = True  # Mirror half of the images.
     line_share: Share = 0.7  # Of data with artists' lines: share of sketches that are these; others are made.
