@@ -102,6 +102,28 @@ def scft(size, batch):
     return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
 
 
+def stylegan2(size, batch):
+    """A cycle of 16 steps, in which the lazy phases act at their cadence; half of the augmentations act."""
+    from benchmarks.peers.stylegan2 import Trainer
+    from vision_gen.configs import stylegan2_avatars
+
+    config = stylegan2_avatars.get_config()
+    config.data.size, config.train.batch_size = size, batch
+    config.model.update(augmentation="fixed", probability=0.5)
+    config.players.r1.every, config.players.path_length.every, cycle = 16, 4, 16
+    real = torch.rand(batch, 3, size, size) * 2 - 1
+
+    def repeated(step):
+        return lambda: [step() for _ in range(cycle)]
+
+    def make(last):
+        trainer = Trainer(config, channels_last=last)
+        return repeated(lambda: trainer.step(real))
+
+    peers = {"torch eager, nchw": lambda: make(False), "torch eager, channels_last": lambda: make(True)}
+    return Comparison(lambda: repeated(ours(config, steps.random_batch(config))), peers, "images", cycle * batch)
+
+
 def vit_small(size, batch):
     from benchmarks.peers.vit import Trainer
     from vision_gen.configs import vit_imagenet
@@ -181,6 +203,7 @@ COMPARISONS = {
     "pix2pix-256": ("pix2pix train step, 256 px, batch 1", lambda: pix2pix(256, 1)),
     "pix2pix-64": ("pix2pix train step, 64 px, batch 16", lambda: pix2pix(64, 16)),
     "scft": ("SCFT train step, 64 px, batch 8", lambda: scft(64, 8)),
+    "stylegan2": ("StyleGAN2-ADA train step, 64 px, batch 16", lambda: stylegan2(64, 16)),
     "vit": ("ViT-S/16 train step, 224 px, batch 8", lambda: vit_small(224, 8)),
     "nerf": (f"NeRF train step, 8 x 256, 64 + 128 samples, {RAYS} rays", lambda: nerf(RAYS)),
     "inception": ("Inception features, 299 px, batch 32", lambda: inception(32)),

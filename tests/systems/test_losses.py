@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 from tests.conftest import tiny
-from tests.systems import test_nerf
+from tests.systems import test_nerf, test_stylegan2
 from vision_gen import data
 from vision_gen import systems as shipped
 from vision_gen.configs import vit_digits
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
-from vision_gen.ops import random
-from vision_gen.systems import classifier, nerf, pix2pix, scft
+from vision_gen.ops import ada_augment, random
+from vision_gen.systems import classifier, nerf, pix2pix, scft, stylegan2
 
 
 class Case(NamedTuple):
@@ -193,11 +193,45 @@ def of_nerf(encoding):
     return Case(config, batch, expected, {"field": flows})
 
 
+def of_stylegan2():
+    """The non-saturating game, 10 / 2 |dD / dx|^2 and 2 (|J^T y| - a)^2, each behind augmentations of its own."""
+    config = test_stylegan2.tiny(augmentation="fixed", probability=0.5, pipeline="color", r1_weight=10.0)
+    batch = {"colour": pixels(4, 8, 8, 3), "label": np.array([3, 0, 9, 3], np.int32)}
+
+    def expected(system, out, now):
+        def look(image, i):
+            drawn = ada_augment.draw(random.fold(now.keys, i), 0.5, "color", (8, 8, 3))
+            return system.discriminator(ada_augment.apply(image, drawn), batch["label"])
+
+        real = plain(batch["colour"])
+        slopes = jax.jacrev(lambda image: look(image, 6).sum())(real)
+        ws = system._latents(random.fold(now.keys, 8), batch["label"])
+        paint = lambda ws: system.generator.synthesis(ws, key=random.fold(now.keys, 9))
+        jacobian = jax.jacrev(paint)(ws)  # [batch, size, size, 3, batch, layers, w_size]
+        towards = random.normal(random.fold(now.keys, 10), (8, 8, 3)) / 8
+        lengths = jnp.sqrt(jnp.mean(jnp.sum(jnp.einsum("bijc,bijcblw->blw", towards, jacobian) ** 2, -1), -1))
+        return {
+            "discriminator": {"fake": entropy(look(out["fake"], 3), False), "real": entropy(look(real, 4), True)},
+            "r1": {"penalty": 10 / 2 * np.mean(np.sum(np.square(slopes), (1, 2, 3)))},
+            "generator": {"gan": entropy(look(out["fake"], 7), True)},
+            "path_length": {"penalty": 2 * np.mean(np.square(lengths - 0.01 * lengths.mean()))},
+        }
+
+    flows = {
+        "discriminator": {"fake": {"fake"}, "real": {"real"}},
+        "r1": {"penalty": set()},
+        "generator": {"gan": {"fake"}},
+        "path_length": {"penalty": set()},
+    }
+    return Case(config, batch, expected, flows)
+
+
 CASES = {
     "cross entropy": (pix2pix.Pix2Pix, lambda: of_pix2pix("cross_entropy", entropy)),
     "least squares": (pix2pix.Pix2Pix, lambda: of_pix2pix("least_squares", square)),
     "scft": (scft.SCFT, of_scft),
     "classifier": (classifier.Classifier, of_classifier),
+    "stylegan2": (stylegan2.StyleGAN2, of_stylegan2),
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),
 }

@@ -35,13 +35,17 @@ def define_config(name, help_text):
 
 
 def _config_file(given):
-    """The file of a config that is given by a path or, without folder and suffix, by the name of one that ships."""
-    if not given.isidentifier():
+    """The file of a config that is given by a path or, without folder and suffix, by the name of one that ships.
+
+    After a colon may stand what its `get_config` is called with.
+    """
+    name, colon, argument = given.partition(":")
+    if not name.isidentifier():
         return given
     known = _shipped()
-    if given not in known:
-        raise InputError(f"no config that ships is called so{nearest(given, known)} (a file is given by its path)")
-    return str(CONFIGS / f"{given}.py")
+    if name not in known:
+        raise InputError(f"no config that ships is called so{nearest(name, known)} (a file is given by its path)")
+    return f"{CONFIGS / name}.py{colon}{argument}"
 
 
 def _shipped():

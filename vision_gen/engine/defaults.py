@@ -26,7 +26,7 @@ class Player:
     decay_start: Share = 0.5  # Share of the run after which "linear" decays.
     warmup: CountOrNone = 0  # Steps of the run.
     clip: NotNegative = 0.0  # Largest global norm of the gradient; 0 is off.
-    every: Count = 1  # Acts every so many steps.
+    every: CountOrNone = 1  # Acts every so many steps; 0: never.
     shrink: Count = 1  # Acts on every so manyth example of the batch.
     ema_half_life: NotNegative = 0.0  # Of the moving average of its parameters, in examples; 0 keeps none.
     ema_ramp: NotNegative = 0.05  # At first the half-life is this share of the examples seen; 0: never.

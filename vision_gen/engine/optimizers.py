@@ -69,7 +69,9 @@ def correction(players, modules_key):
     power, they go as far as k moves (Karras et al. 2020, appendix B).
     """
     moves = sum(
-        1 / settings.every for player, settings in players.values() if player.lazy and key(player) == modules_key
+        1 / settings.every
+        for player, settings in players.values()
+        if player.lazy and settings.every and key(player) == modules_key
     )
     return 1 / (1 + moves)
 

@@ -28,7 +28,7 @@ class Metrics:
 
     Attributes:
       names: `<player>/<term>`, `<player>/loss`, `<player>/gradient_norm`, `<player>/learning_rate` and, for players
-        that do not act every step, `<player>/acted`; `unequal/<leaf>`: see `averaged`.
+        that do not act every step, `<player>/acted`; `state/<name>` of `System.watched`; `unequal/<leaf>`: see `averaged`.
       values: float32 [..., len(names)], zero where the player did not act; under pmap a row a device, all
         alike.
     """
@@ -120,6 +120,8 @@ class Step:
             state, shared = self._forward(state, batch, now)
         metrics = {}
         for number, (name, (player, settings)) in enumerate(self._players.items()):
+            if not settings.every:
+                continue
             act = lambda state, p=player, s=settings, n=number: self._turn(p, s, n, state, batch, now, shared)
             if settings.every > 1:
                 state, terms = _only_if(state["step"] % settings.every == 0, act, state)
@@ -127,6 +129,8 @@ class Step:
                 state, terms = act(state)
             metrics |= {f"{name}/{term}": value for term, value in terms.items()}
         state, unequal = self._ended(begun, state)
+        watched, _ = self._run(state["params"], state["rest"], "watched")
+        metrics |= {f"state/{name}": jnp.asarray(value, jnp.float32) for name, value in watched.items()}
         metrics |= {f"{UNEQUAL}/{leaf}": value for leaf, value in unequal.items()}
         values = jnp.stack(list(metrics.values())) if metrics else jnp.zeros(0)
         return state, Metrics(tuple(metrics), values)

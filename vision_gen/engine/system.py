@@ -144,6 +144,10 @@ class System(nnx.Module):
         """
         raise NotImplementedError
 
+    def watched(self):
+        """Numbers of the running state after a step, which stand in the log beside the losses: {name: scalar}."""
+        return {}
+
     def sample(self, batch, keys):
         """Named images [batch, height, width, 1 or 3] in [-1, 1]: columns of the sample sheet."""
         raise NotImplementedError

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vision_gen.ops import colour, random
+from vision_gen.ops import colour, fir, random
 
 # The groups of each published pipeline.
 PIPELINES = {
@@ -33,7 +33,7 @@ NOISE = 0.1  # Deviation of the noise's own deviation.
 CUT = 0.5  # Side of what is cut out, of the image's.
 
 # Daubechies' least asymmetric wavelet of 12 taps, sum 1: up- and downsampling by it is the identity.
-_SYM6 = np.array(
+SYM6 = np.array(
     [
         0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633,
         0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252,
@@ -41,7 +41,7 @@ _SYM6 = np.array(
     ]
 ) / np.sqrt(2)  # fmt: skip
 _SYM2 = np.array([-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025])
-_EDGE = len(_SYM6) // 4  # Pixels beyond each edge that the last filter reads.
+_EDGE = len(SYM6) // 4  # Pixels beyond each edge that the last filter reads.
 _POWER = np.array([10, 1, 1, 1], np.float32) / 13  # Of natural images in the bands.
 
 
@@ -186,7 +186,8 @@ def _places(matrix, x, y):
 def _looked_up(images, x, y):
     batch, height, width, channel = images.shape
     index = (y * width + x).reshape(batch, -1, 1)
-    return jnp.take_along_axis(images.reshape(batch, height * width, channel), index, 1).reshape(*x.shape, channel)
+    flat = images.reshape(batch, height * width, channel)
+    return jnp.take_along_axis(flat, index, 1, mode="promise_in_bounds").reshape(*x.shape, channel)
 
 
 def _resampled(images, matrix):
@@ -195,7 +196,10 @@ def _resampled(images, matrix):
     Beyond the edges an image is mirrored once, and black, that is 0, beyond that.
     """
     _, height, width, _ = images.shape
-    fine = _doubled(_doubled(images, 1), 2)
+    # One period of the mirrored image, and what the filter reads around it, at twice the resolution.
+    around = [(_EDGE, n - 2 + _EDGE) for n in (height, width)]
+    fine = jnp.pad(images, [(0, 0), *around, (0, 0)], "reflect")
+    fine = fir.upfirdn(fine, SYM6, up=2, padding=(0, -1), gain=4)
     sides = [jnp.arange(2 * (n + 2 * _EDGE), dtype=jnp.float32) - (n + 2 * _EDGE - 1) for n in (width, height)]
     twice = matrix * jnp.array([1, 1, 2], jnp.float32)
     x, y = _places(twice, *jnp.meshgrid(*sides))
@@ -209,32 +213,12 @@ def _resampled(images, matrix):
             there = _within(column, width) & _within(row, height)
             found = _looked_up(fine, column % (4 * width - 4), row % (4 * height - 4))
             out += found * (weight_x * weight_y * there)[..., None]
-    return _halved(_halved(out, 1), 2)
+    return fir.upfirdn(out, SYM6, down=2, padding=(-1, -1), flip=True)
 
 
 def _within(place, count):
     """Whether places among the doubled pixels lie on the image of `count` or its mirror images."""
     return (place >= -2 * (count - 1)) & (place < 2 * count + 2 * (count - 1))
-
-
-def _doubled(x, axis):
-    """Twice as many pixels along an axis, of one period of the mirrored image: 4 (count - 1)."""
-    count, reach = x.shape[axis], len(_SYM6) // 4
-    period = 2 * (count - 1)
-    x = jnp.pad(x, [(reach, period - count + reach) if i == axis else (0, 0) for i in range(4)], "reflect")
-    part = lambda start: jax.lax.slice_in_dim(x, start, start + period, axis=axis)
-    even = sum(2 * _SYM6[2 * k + 1] * part(2 * reach - 1 - k) for k in range(2 * reach))
-    odd = sum(2 * _SYM6[2 * k] * part(2 * reach - k) for k in range(2 * reach))
-    shape = list(even.shape)
-    shape[axis] *= 2
-    return jnp.stack([even, odd], axis + 1).reshape(shape)
-
-
-def _halved(x, axis):
-    """Half as many pixels along an axis, but for the `_EDGE` at either end."""
-    count = x.shape[axis] // 2 - 2 * _EDGE
-    part = lambda start: jax.lax.slice_in_dim(x, start, start + 2 * count - 1, 2, axis)
-    return sum(_SYM6[k] * part(1 + k) for k in range(len(_SYM6)))
 
 
 def _coloured(images, drawn):

@@ -72,7 +72,8 @@ def advance(generator, look, state, now):
     moved = jax.tree.map(lambda x, dx: x - rate(now.progress) * dx, moved, updates)
     moved["noises"] = [_normalised(noise) for noise in moved["noises"]]
     place = jnp.int32(now.progress * FRAMES)
-    frames = jax.lax.dynamic_update_index_in_dim(state["film"]["frames"], colour.to_uint8(image), place, 1)
+    later = jnp.arange(FRAMES)[:, None, None, None] >= place  # Of few turns each stands for several frames.
+    frames = jnp.where(later, colour.to_uint8(image)[:, None], state["film"]["frames"])
     film = {"frames": frames, "count": jnp.full(1, place + 1)}
     return {**state, **moved, "moments": moments, "distance": distance, "film": film}
 
