@@ -407,6 +407,19 @@ def test_of_running_state_floats_are_averaged_and_the_rest_must_agree(style, nam
     np.testing.assert_array_equal(jax.random.key_data(rest["key"]), expected)
 
 
+def test_a_player_that_acts_every_0_steps_never_does_and_corrects_nothing():
+    _, state, step = duel(LazyDuel, {"critic": dict(optimizer="adam"), "penalty": dict(optimizer="adam", every=0)})
+    metrics = step(state, BATCH)[1].scalars()
+    assert metrics["critic/learning_rate"] == pytest.approx(RATE)
+    assert not any(name.startswith("penalty/") for name in metrics)
+
+
+def test_numbers_of_the_running_state_stand_beside_the_losses(monkeypatch):
+    monkeypatch.setattr(NormalisedDuel, "watched", lambda self: {"steps": self.maker["steps"][...]})
+    _, state, step = duel(NormalisedDuel)
+    assert [metrics["state/steps"] for metrics, _ in history(state, step, 2)[0]] == [1, 2]
+
+
 @pytest.mark.parametrize("cls", [Duel, LazyDuel])
 def test_accumulation_equals_the_whole_batch(cls):
     adam = {"critic": dict(optimizer="adam"), "penalty": dict(optimizer="adam", every=2)}

@@ -206,7 +206,7 @@ def test_deviations_are_of_groups_of_the_global_batch():
     wanted = np.sqrt(y.var(0) + 1e-8).mean((1, 2, 4))
     np.testing.assert_allclose(whole(x)[:, 1, 0, 6:], wanted[np.arange(8) % 2], rtol=1e-5)
     part = jax.sharding.PartitionSpec("data")
-    mesh = jax.make_mesh((4,), ("data",), devices=jax.devices()[:4])
+    mesh = jax.sharding.Mesh(jax.devices()[:4], ("data",))
     shared = lambda f: jax.jit(jax.shard_map(f, mesh=mesh, in_specs=part, out_specs=part, check_vma=False))(x)
     close(shared(whole), whole(x))
     slope = jax.grad(lambda x: jnp.sum(jnp.sin(whole(x))))

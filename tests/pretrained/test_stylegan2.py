@@ -217,7 +217,8 @@ def test_tensorflows_pickles_are_read(case, fakes, tmp_path):
     make = lambda state: network(
         fakes, tensorflow(state, "generator"), resolution=size, resample_kernel=taps, mapping_lrmul=0.01
     )
-    judge = network(fakes, tensorflow(of_discriminator, "discriminator"), resolution=size, resample_kernel=taps, mapping_lrmul=0.01)
+    kwargs = dict(resolution=size, resample_kernel=taps, mapping_layers=2, mapping_lrmul=0.01)
+    judge = network(fakes, tensorflow(of_discriminator, "discriminator"), **kwargs)
     if case == "orig":  # Its colours are called after how far they are from the full size.
         judge.variables = [(n.replace(f"{size}x{size}/FromRGB", "FromRGB_lod0"), v) for n, v in judge.variables]
     judge.__dict__["static_kwargs"]["label_size"] = golden.CASES[case]["classes"]
@@ -331,8 +332,8 @@ def test_networks_that_are_built_otherwise_are_refused_by_the_setting(fakes, tmp
         (dict(w_size=9), "config.model.w_size is 9, and the network in the file has 8"),
         (dict(classes=2), "config.model.classes is 2, and the network in the file has 0"),
         (dict(mapping_layers=8), "config.model.mapping_layers is 8, and the network in the file has 2"),
-        (dict(architecture="residual"), "architecture is residual, and the network in the file has skip"),
-        (dict(mapping_rate=0.1), "mapping_rate is 0.1, and the network in the file has 0.01"),
+        (dict(architecture="residual"), "the generator's architecture is residual, and the network in the file has skip"),
+        (dict(mapping_rate=0.1), "the multiplier of the mapping's learning rate is 0.1, and the network in the file has 0.01"),
         (dict(channel_base=128), "channel_base=128 and channel_max=10 give 10 channels at 8 px, .* file has 8"),
         (dict(taps=(1, 2, 1)), r"resample_filter is not the filter \(1, 2, 1\)"),
     ):

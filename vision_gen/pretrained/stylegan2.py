@@ -325,7 +325,7 @@ def _facts_of_torch(facts):
 def _facts_of_tensorflow(facts, kind):
     taps = facts.get("resample_kernel", (1, 3, 3, 1))
     found = {"taps": tuple(taps) if isinstance(taps, (tuple, list)) else taps}
-    if kind == "generator" or facts.get("label_size"):
+    if kind == "generator" or facts.get("mapping_layers"):
         found["mapping_rate"] = facts.get("mapping_lrmul", 0.01 if kind == "generator" else 0.1)
     return found
 
@@ -420,8 +420,17 @@ def _depth(state):
     return sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in state)
 
 
-# Where settings stand that are not called `config.model.<name>`.
-_FIELDS = {"size": "config.data.size", "channels": "channels of an image"}
+# What is not called `config.model.<name>`, or cannot be set.
+_FIELDS = {
+    "size": "config.data.size",
+    "channels": "the number of an image's channels",
+    "mapping_rate": "the multiplier of the mapping's learning rate",
+    "taps": "the filter of resampling",
+}
+_FIELDS_OF = {
+    "Generator": _FIELDS | {"architecture": "the generator's architecture"},
+    "Discriminator": _FIELDS | {"mapping_layers": "config.model.label_layers"},
+}
 
 
 def _check(path, network, facts):
@@ -435,7 +444,7 @@ def _check(path, network, facts):
         mine = getattr(settings, name, None)
         near = isinstance(mine, float) and isinstance(found, float) and math.isclose(mine, found)
         if found is not None and mine != found and not near:
-            field = _FIELDS.get(name, f"config.model.{name}")
+            field = _FIELDS_OF[type(network).__name__].get(name, f"config.model.{name}")
             raise InputError(f"{path}: {field} is {mine}, and the network in the file has {found}")
     for side, found in sorted(widths.items()):
         if found is not None and found != settings.width(side):

@@ -35,8 +35,6 @@ PERCEPTUAL = {
 }
 
 
-
-
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """`config.model` of StyleGAN2; the defaults are the reference's for 1024 px ("stylegan2")."""
@@ -51,7 +49,7 @@ class Settings:
     half: Literal["bfloat16", "float16"] = "bfloat16"  # this type, on any hardware.
     conv_clamp: NotNegative = 256.0  # Convolutions give at most so much; 0: anything.
     architecture: Literal["residual", "skip", "orig"] = "residual"  # Of the discriminator.
-    label_layers: Count = 8  # Of its mapping of labels.
+    label_layers: CountOrNone = 8  # Of its mapping of labels.
     group: CountOrNone = 4  # Images whose deviation the discriminator sees together; 0: all.
     frozen: CountOrNone = 0  # Of the discriminator's convolutions, from the image on, those that do not learn (Freeze-D).
     style_mixing: Share = 0.9  # Of the images, those that have two latents.
