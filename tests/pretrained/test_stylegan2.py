@@ -365,8 +365,8 @@ def test_code_is_refused_by_name(fakes, tmp_path):
     "opcodes,message",
     [
         (b"cdnnlib.tflib.network\nNetwork\n)\x81}b" + b"q\x00}(X\x01\x00\x00\x00Ah\x00u0h\x00.", "not a readable"),
-        (b"cnumpy\nndarray\n)\x81.", "it makes an object that is no network"),
-        (b"cdnnlib.util\nEasyDict\n(K\x01t\x81.", "it makes an object that is no network"),
+        (b"cnumpy\nndarray\n)\x81.", "it makes an object of another type"),
+        (b"cdnnlib.util\nEasyDict\n(K\x01t\x81.", "it makes an object of another type"),
         (b"](K\x01\x90.", "has no network"),
         (b"}(K\x01\x90.", "it adds to what is no set"),
         (b"cnumpy\ndtype\n}b.", "sets attributes"),
