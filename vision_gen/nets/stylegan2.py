@@ -322,7 +322,7 @@ class SynthesisBlock(nnx.Module):
         return [layer for layer in (self.conv0, self.conv1, self.to_rgb) if layer is not None]
 
     def __call__(self, x, image, styles, noises):
-        """-> (x, image), both None at first; `styles` and `noises` are iterators over those of all layers and convolutions."""
+        """-> (x, image), both None at first; `styles` and `noises` are iterators over those of all layers."""
         x = self.const[...][None] if x is None else x  # Its style makes a batch of it.
         x, skip, gain = x.astype(self.dtype), None, 1.0
         if self.skip is not None:
@@ -549,8 +549,8 @@ class Discriminator(nnx.Module):
 def directions(generator, first=0, last=None):
     """Closed-form directions of the latent space (SeFa; Shen & Zhou, CVPR 2021), the strongest first.
 
-    Moving w along them changes the styles of the layers most: eigenvectors of A^T A, A being the layers' affine maps, each
-    style's scaled to length one as the authors' code does.
+    Moving w along them changes the styles of the layers most: eigenvectors of A^T A, A being the layers' affine maps,
+    each style's scaled to length one as the authors' code does.
 
     Args:
       generator: a `Generator`.
