@@ -24,7 +24,7 @@ def tiny(**model):
     config.data.update(name="digits", labels=True)
     small = dict(classes=10, z_size=8, w_size=8, mapping_layers=1, label_layers=1, group=2)
     small |= dict(channel_base=64, channel_max=8)
-    config.model.update(**small | dict(half_resolutions=0, perceptual="none") | model)
+    config.model.update(**small | dict(half_resolutions=0, perceptual="none", pipeline="color") | model)
     config.players.r1.every = config.players.path_length.every = 2
     config.train.update(batch_size=8, steps=8, log_every=2, sample_every=0, eval_every=0, checkpoint_every=4)
     return config
