@@ -1,5 +1,7 @@
 """Torch files are read and written without torch, exactly, and nothing in them is run."""
 
+import argparse
+import collections
 import io
 import os
 import pathlib
@@ -44,6 +46,14 @@ def test_code_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match=r"x.pth: refused: it names \w+.mkdir"):
         torch_file.read_state_dict(tmp_path / "x.pth")
     assert not os.path.exists("/tmp/vision_gen_was_fooled")
+
+
+def test_arguments_of_a_training_script_are_left_empty(tmp_path):
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    torch.save({"w": torch.ones(2), "args": argparse.Namespace(size=256, path="x")}, tmp_path / "x.pt")
+    found = torch_file.read(tmp_path / "x.pt")
+    np.testing.assert_array_equal(found["w"], [1, 1])
+    assert found["args"] == {}
 
 
 def test_what_is_no_torch_file_is_named(tmp_path):
@@ -163,6 +173,8 @@ def test_a_tensor_is_what_lies_in_its_storage_or_refused(offset, dimensions):
         # What is named cannot be called if it is a type, nor changed.
         (FLOATS + b"K\x05\x85R", "not callable"),
         (b"ctorch._utils\n_rebuild_parameter\n}b", "sets attributes"),
+        (b"ctorch._utils\n_rebuild_tensor\n)\x81", "makes an object of another type"),
+        (b"cargparse\nNamespace\n(Nt\x81", "makes an object of another type"),
         (tensor(FLOATS, 0, (2,), (1,)) + b"}b", "sets attributes"),
         (b"Nr\xff\xff\xff\x7f0i", "not a readable"),  # A far place of the memo, then an opcode that makes objects.
         (b"}" + b"(" * 100_000 + b"N" + b"t" * 100_000 + b"Ns", "a key is of the type tuple"),

@@ -201,6 +201,7 @@ class Dict(dict):
 # All that a pickle may name; a type of storage stays the text that it is.
 _ALLOWED = {
     ("collections", "OrderedDict"): Dict,
+    ("argparse", "Namespace"): Dict,  # Arguments of a training script beside its weights, left empty.
     ("torch._utils", "_rebuild_tensor"): Tensor,
     ("torch._utils", "_rebuild_tensor_v2"): Tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
@@ -222,6 +223,7 @@ class Unpickler(pickle._Unpickler):
     """
 
     allowed, refusal = _ALLOWED, "only tensors and plain containers are read"
+    makes = (Dict,)  # Types of objects that a pickle may make without arguments.
 
     dispatch = {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _OPCODES}
 
@@ -242,12 +244,18 @@ class Unpickler(pickle._Unpickler):
     def _make_dict(self):
         self.append(Dict())
 
+    def _make(self):
+        arguments, kind = self.stack.pop(), self.stack.pop()
+        if arguments != () or kind not in self.makes:
+            raise InputError("refused: it makes an object of another type")
+        self.append(kind())
+
     def _set_attributes(self):
-        self.stack.pop()  # Torch's versions of modules.
+        self.stack.pop()  # Torch's versions of modules, or arguments.
         if not isinstance(self.stack[-1], Dict):
             raise InputError("refused: it sets attributes of what is no OrderedDict")
 
-    dispatch |= {pickle.EMPTY_DICT[0]: _make_dict, pickle.BUILD[0]: _set_attributes}
+    dispatch |= {pickle.EMPTY_DICT[0]: _make_dict, pickle.NEWOBJ[0]: _make, pickle.BUILD[0]: _set_attributes}
 
 
 def arrays(value, done=None):
