@@ -21,6 +21,11 @@ def uniform(keys, shape=(), low=0.0, high=1.0):
     return jax.vmap(lambda key: jax.random.uniform(key, shape, minval=low, maxval=high))(keys)
 
 
+def normal(keys, shape=()):
+    """[batch, *shape] float32, normal, one draw for each of `keys` [batch]."""
+    return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+
+
 def bernoulli(keys, probability, shape=()):
     """[batch, *shape] bool, true with `probability`, one draw for each of `keys` [batch]."""
     return jax.vmap(lambda key: jax.random.bernoulli(key, probability, shape))(keys)

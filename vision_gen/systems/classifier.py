@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from vision_gen import values
+from vision_gen.engine.facts import check_number_of_classes
 from vision_gen.engine.fitting import CentralSquare
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
@@ -85,11 +86,7 @@ class Classifier(System):
     @classmethod
     def check(cls, experiment, source):
         """As many classes as the data has."""
-        if len(source.classes) != experiment.model.classes:
-            raise InputError(
-                f"config.model.classes is {experiment.model.classes}, but the data has {len(source.classes)}: "
-                f"{', '.join(source.classes[:12])}"
-            )
+        check_number_of_classes(source, experiment)
 
     @classmethod
     def tools(cls, experiment, facts):

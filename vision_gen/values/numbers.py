@@ -12,13 +12,17 @@ from vision_gen.values.kind import Kind, array_of, finite, is_path, made, write_
 
 @dataclasses.dataclass(frozen=True)
 class Number(Kind):
-    """A number from `low` to `high`, both included; with `whole`, an integer. `doc` says what it is for."""
+    """A number from `low` to `high`, both included; with `whole`, an integer.
+
+    `doc` says what it is for. With `static` the system is given the number itself, as for the length of an array.
+    """
 
     low: float
     high: float
     default: float | None = None
     whole: bool = False
     doc: str = ""
+    static: bool = False
     suffixes = (".json",)
     prints = True
 
@@ -36,6 +40,8 @@ class Number(Kind):
         return found
 
     def array(self, value):
+        if self.static:
+            return value
         return np.int32([value]) if self.whole else np.float32([value])
 
     def value(self, array):
