@@ -197,6 +197,15 @@ def test_words_labels_attributes_and_scores(tmp_path):
     scores.write(found, tmp_path / "s.json")
     assert json.loads((tmp_path / "s.json").read_text()) == found
     assert list(values.Scores().value(np.float32([[0.1, 0.9]]))) == ["1", "0"]
+    traits = values.Traits(("hair=red", "hair=grey", "hat=yes", "hat=no"))
+    found = traits.value(np.float32([[0.25, 0.75, 1.0, 0.0]]))
+    assert list(found) == ["hair", "hat"] and list(found["hair"].items()) == [("grey", 0.75), ("red", 0.25)]
+    assert traits.text(found) == "hair  grey  0.7500\nhat   yes   1.0000"
+    assert traits.cells(found) == {"hair": "grey", "hat": "yes"}
+    traits.write(found, tmp_path / "t.json")
+    assert json.loads((tmp_path / "t.json").read_text()) == found
+    traits.write(found, tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().splitlines()[:2] == ["trait,value,probability", "hair,grey,0.75"]
     table = values.Table()
     rows = table.value({"a": np.float32([0.5]), "b": np.int32([[1, 2]])})
     assert rows == {"a": 0.5, "b": [1, 2]}

@@ -9,11 +9,9 @@ import io
 import pathlib
 import re
 
-from PIL import Image
-import resvg_py
 import tensorflow_datasets as tfds
 
-from vision_gen.data import emoji, glyphs, source
+from vision_gen.data import emoji, glyphs, images, source
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -56,7 +54,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             group, subgroup = groups.get(base_glyph, ("Extras", f"extras-{self.name}"))
             yield codepoints, {
                 **{
-                    name: _png(rasterise(change(svg), size), "RGB" if channels == 3 else "L")
+                    name: io.BytesIO(images.rasterise(change(svg), size, mode="RGB" if channels == 3 else "L"))
                     for name, (channels, change) in self.images.items()
                 },
                 "codepoints": codepoints,
@@ -65,13 +63,6 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "subgroup": subgroup,
                 "base_glyph": base_glyph,
             }
-
-
-def rasterise(svg, size, background="#ffffff"):
-    """PNG bytes of an SVG text, `size` x `size`, over a background colour."""
-    return resvg_py.svg_to_bytes(
-        svg_string=svg, width=size, height=size, background=background, skip_system_fonts=True
-    )
 
 
 def line_drawing(svg):
@@ -93,12 +84,6 @@ def line_drawing(svg):
         elif keep_until is not None or depth == 0 and re.match(r"</?svg|<\?xml", token):
             out.append(token)
     return "".join(out)
-
-
-def _png(rgba_png, mode):
-    out = io.BytesIO()
-    Image.open(io.BytesIO(rgba_png)).convert(mode).save(out, "PNG")
-    return io.BytesIO(out.getvalue())
 
 
 class OpenMoji(Builder):

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import functools
 import hashlib
+import io
 import logging
 import os
 import pathlib
@@ -115,6 +116,16 @@ def fit(image, size):
     """
     height, width = np.broadcast_to(size, 2).tolist()
     return np.asarray(ImageOps.fit(Image.fromarray(image), (width, height), Image.Resampling.LANCZOS))
+
+
+def rasterise(svg, size, background="#ffffff", mode="RGB"):
+    """PNG bytes of an SVG text, `size` x `size`, over a background colour, in one of PIL's modes."""
+    import resvg_py
+
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background=background, skip_system_fonts=True)
+    out = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert(mode).save(out, "PNG")
+    return out.getvalue()
 
 
 def size(path, upright=True, max_pixels=MAX_PIXELS):

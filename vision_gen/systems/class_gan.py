@@ -63,7 +63,7 @@ class ClassGAN(System):
 
     @classmethod
     def check(cls, experiment, source):
-        check_number_of_classes(source, experiment)
+        check_number_of_classes(source.classes, experiment)
 
     @classmethod
     def figures_of_set(cls, experiment):

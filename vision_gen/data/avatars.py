@@ -1,0 +1,75 @@
+"""Cartoon faces with every trait known, drawn by python-avatars on first use and cached by TFDS; see `avatar_faces`.
+
+`examples` are the faces to train on; there are a twentieth as many in "val", and a tenth in "test". Every second face of
+"test" has one of `avatar_faces.COMBINATIONS`, which no face of the others has.
+"""
+
+import logging
+
+import numpy as np
+
+from vision_gen.data import avatar_faces, faces, tfds
+from vision_gen.errors import InputError
+
+log = logging.getLogger("vision_gen")
+FIELDS = ("dir", "size", "labels", "label", "examples")
+LICENCE = "Drawings: avataaars by Pablo Stanley, in python-avatars, MIT"
+SIZES = (64, 128, 256)
+# How many times as many faces there are to train on.
+SHARE = {"train": 1, "val": 20, "test": 10}
+
+
+def shapes(settings):
+    """As of `faces.shapes`, of the traits and attributes in `avatar_faces`.
+
+    Raises:
+      InputError: faces are not drawn in `settings.size`.
+    """
+    if settings.size not in SIZES:
+        raise InputError(f"{settings.section}.size must be one of {SIZES} for {settings.name}, got {settings.size}")
+    return faces.shapes(settings, avatar_faces.TRAITS, avatar_faces.ATTRIBUTES)
+
+
+def open(settings, split):
+    """See `shapes`; `label` is the colour of hair unless `settings.label` names another trait or attribute."""
+    return Avatars(settings, split)
+
+
+class Avatars(faces.Faces):
+    """Example i is face i of the split, of any size and in a set of any length."""
+
+    def __init__(self, settings, split):
+        shapes(settings)
+        super().__init__(settings, avatar_faces.TRAITS, avatar_faces.ATTRIBUTES, "hair_colour")
+        # Not at the top: tensorflow_datasets takes most of a second.
+        from tensorflow_datasets import decode
+
+        from vision_gen.data import avatar_builder
+
+        config = avatar_builder.Config.of(split, -(-settings.examples // SHARE[split]), settings.size)
+        with tfds.lock(settings, f"avatars-{config.name}"):
+            where = str(tfds.folder(settings))
+            builder = avatar_builder.Avatars(config=config, data_dir=where, file_format="array_record")
+            if not builder.is_prepared():
+                log.info("drawing %d faces, once, into %s", config.count, builder.data_dir)
+            builder.download_and_prepare()
+        self._images = builder.as_data_source(split)
+        self._values = builder.as_data_source(split, decoders={"colour": decode.SkipDecoding()})
+
+    def __len__(self):
+        return len(self._images)
+
+    def image(self, index):
+        return self._images[index]["colour"]
+
+    def values(self, index):
+        found = self._values[index]
+        return np.array([found[name] for name in self.traits], np.int32)
+
+    def name(self, index):
+        """The face's number in its split."""
+        return f"{index:06d}"
+
+    def combinations(self, index):
+        """Names of the `avatar_faces.COMBINATIONS` that a face has."""
+        return avatar_faces.combinations(self.describe(index))
