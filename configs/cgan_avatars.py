@@ -5,7 +5,7 @@ from vision_gen.configs import cgan_digits
 
 def get_config():
     config = cgan_digits.get_config()
-    config.data.update(name="avatars", size=64)
+    config.data.update(name="avatars", size=64, label="hair_colour")
     config.model.update(
         classes=7, channels=3, widths=(128, 64, 32, 16), discriminator_widths=(16, 32, 64, 128), flip=False
     )

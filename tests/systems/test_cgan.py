@@ -2,12 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import numpy as np
 import pytest
 from sklearn import linear_model
 
 from vision_gen import data
 from vision_gen.configs import acgan_digits, cgan_digits, vit_digits
+from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import defaults, evaluation, loop, use, weights
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
@@ -198,6 +200,21 @@ def test_distances_of_a_set_and_itself_are_none():
     values["features"] = np.repeat(features[:1], 60, 0) + 1e-4 * rng.normal(size=(60, 3))
     found = class_gan.ClassGAN.summarise(values, ())
     assert found["judge_precision"] == 1 and found["judge_recall"] < 0.05 and found["judge_distance"] > 1
+
+
+def test_of_a_judge_of_several_traits_the_label_is_asked(judge):
+    config = tiny(**SMALL, classes=3)
+    config.data.update(name="avatars", size=64, label="eyes")
+    with config.unlocked():
+        answers = ("hair=red", "hair=grey", "eyes=open", "eyes=closed", "eyes=happy", "mouth=open")
+        model = ckpt.load_config(judge).model.to_dict() | dict(answers=answers, classes=6)
+        origin = dict(run="runs/x", attribute="network", system="classifier.Classifier", model=model, data={})
+        config.origin = ConfigDict(dict(judge=origin))
+    assert class_gan._answers(Experiment(config)) == (2, 5)
+    config.data.label = "nose"
+    message = "config.init.judge must be .* 3 classes .*, got runs/x: .*, 0 classes of 'nose', .*; it judges hair, eyes, mouth"
+    with pytest.raises(InputError, match=message):
+        class_gan._answers(Experiment(config))
 
 
 def refused(config, message, workdir):

@@ -18,6 +18,7 @@ from vision_gen.errors import InputError
 from vision_gen.figures import confusion, sheets
 from vision_gen.metrics import accuracy, distribution
 from vision_gen.ops import augment, colour, random, resample
+from vision_gen.systems import classifier
 
 DRAWS = 8  # Of each class on a class sheet.
 FARTHEST = 4.0  # A normal number is nearer to 0, all but one in 16,000.
@@ -54,11 +55,7 @@ class ClassGAN(System):
         self.model = nnx.static(experiment.model)
         self.generator, self.discriminator = generator, discriminator
         if "judge" in experiment.origin:
-            origin = experiment.origin["judge"]
-            found = f"{origin.attribute} of {origin.system}, {origin.model.get('classes', 'no')} classes"
-            right = f"network of classifier.Classifier, {experiment.model.classes} classes"
-            if found != right:
-                raise InputError(f"config.init.judge must be {right} (runs/x:network), got {origin.run}: {found}")
+            self.judged = nnx.static(_answers(experiment))
             self.judge = experiment.network("judge", rngs=rngs)
 
     @classmethod
@@ -225,7 +222,7 @@ class ClassGAN(System):
         side = self.judge.grid * self.judge.patch
         images = images if images.shape[1:3] == (side, side) else resample.resize(images, (side, side))
         logits, inside = self.judge(images, intermediates=True)
-        return logits.astype(jnp.float32), inside["pooled"].astype(jnp.float32)
+        return logits[:, slice(*self.judged)].astype(jnp.float32), inside["pooled"].astype(jnp.float32)
 
     @classmethod
     def summarise(cls, values, classes):
@@ -252,6 +249,24 @@ class ClassGAN(System):
         if "predicted" in values:
             drawn["confusion"] = confusion.draw(values["label"], values["predicted"], source.classes)
         return drawn
+
+
+def _answers(experiment):
+    """(start, stop) of the judge's logits that are of this experiment's classes.
+
+    Raises:
+      InputError: it is no classifier of them.
+    """
+    origin, number = experiment.origin["judge"], experiment.model.classes
+    of = classifier.places(origin.model) if origin.system == "classifier.Classifier" else {}
+    trait = experiment.data.label if "label" not in of else "label"
+    chosen = of.get(trait, slice(0, 0))
+    found = f"{origin.attribute} of {origin.system}, {chosen.stop - chosen.start} classes"
+    right = f"network of classifier.Classifier, {number} classes"
+    if found != right:
+        several = f" of {trait!r}, which is config.data.label; it judges {', '.join(of)}" if len(of) > 1 else ""
+        raise InputError(f"config.init.judge must be {right} (runs/x:network), got {origin.run}: {found}{several}")
+    return chosen.start, chosen.stop
 
 
 def slerp(a, b, share):
