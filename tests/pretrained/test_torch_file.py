@@ -1,7 +1,6 @@
 """Torch files are read and written without torch, exactly, and nothing in them is run."""
 
 import argparse
-import collections
 import io
 import os
 import pathlib

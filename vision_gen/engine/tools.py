@@ -95,7 +95,7 @@ class Tool:
 
     def match(self, arguments, named):
         """{name: what was given}, once it is known that the names are right; see `read`."""
-        takes = f"{self.name} takes {', '.join(self.inputs)}"
+        takes = f"{self.name} takes {', '.join(self.inputs) or 'no inputs'}"
         if self.all_options:
             takes += f"; options are {', '.join(self.all_options)}"
         if len(arguments) > len(self.inputs):

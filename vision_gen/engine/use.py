@@ -202,7 +202,7 @@ def from_config(config):
     Raises:
       InputError: no weights are given, or they do not fit.
     """
-    experiment = _alone(config)
+    experiment = weights_lib.with_origins(_alone(config))
     weights, notes = weights_lib.load(experiment)
     known = systems.networks(experiment.system)
     if known and not weights:

@@ -23,19 +23,19 @@ from vision_gen.settings import nearest
 HINT = " (config.init.allow names what may be missing or unused)"
 
 
-def with_origins(experiment, workdir):
+def with_origins(experiment, workdir=None):
     """The experiment with `config.origin`: of the runs that `config.init` names, what their networks are built of.
 
     It stands in the run's config.json, so that the run still opens when the others are gone.
 
     Args:
       experiment: an `experiment.Experiment`.
-      workdir: of the run; where it has a checkpoint already, it has them.
+      workdir: of the run, where there is one; if it has a checkpoint already, it has them.
 
     Raises:
       InputError: a run that is named cannot be read.
     """
-    if ckpt.finished(workdir / "checkpoints"):
+    if workdir is not None and ckpt.finished(workdir / "checkpoints"):
         found = ckpt.load_config(workdir).get("origin", {})
     else:
         found = {name: _origin(name, source) for name, source in experiment.init.items() if _run(source)}

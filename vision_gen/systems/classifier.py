@@ -113,20 +113,16 @@ class Classifier(System):
     @classmethod
     def check(cls, experiment, source):
         """As many classes as the data has, or the traits that it has."""
-        model = experiment.model
-        if not model.answers:
-            return check_number_of_classes(source, experiment)
-        found = answers(source.traits)
-        if model.answers != found:
-            others = sorted({*model.answers} ^ {*found})
-            raise InputError(
-                f"config.model.answers must be those of the data's traits, {', '.join(source.traits) or 'of which it has none'}"
-                f", in their order; not in both are {', '.join(others[:6]) or 'none'}"
-            )
-        if len(found) != model.classes:
-            raise InputError(
-                f"config.model.classes is {model.classes}, but the data has {len(found)}: {', '.join(found[:12])}"
-            )
+        model, found = experiment.model, source.classes
+        if model.answers:
+            found = answers(source.traits)
+            if model.answers != found:
+                others = sorted({*model.answers} ^ {*found})
+                raise InputError(
+                    f"config.model.answers must be those of the data's traits, {', '.join(source.traits) or 'of which it has none'}"
+                    f", in their order; not in both are {', '.join(others[:6]) or 'none'}"
+                )
+        check_number_of_classes(found, experiment)
 
     @classmethod
     def tools(cls, experiment, facts):

@@ -293,8 +293,7 @@ class NeRF(RadianceField):
             x = origin[..., None, :] + t[..., None] * direction[..., None, :]
             density, colour = field(x, view[..., None, :])
             if keys is not None and model.density_noise:
-                noise = jax.vmap(lambda k: jax.random.normal(k, density.shape[1:]))
-                density = density + model.density_noise * noise(random.fold(keys, i))
+                density = density + model.density_noise * random.normal(random.fold(keys, i), density.shape[1:])
             return volume.composite(
                 density, colour, t, volume.lengths(t), direction, self._background()
             )
