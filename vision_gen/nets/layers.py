@@ -82,16 +82,17 @@ class Conv(nnx.Module):
       channel, features: of the map that comes in and the one that goes out.
       kernel: its size, an int or (height, width).
       stride: step in both directions.
-      padding: of `ops.conv.conv`; by default (size - 1) // 2 on each side.
+      dilation: of the kernel; only with stride 1.
+      padding: of `ops.conv.conv`; by default (size - 1) // 2 times `dilation` on each side.
     """
 
     def __init__(
-        self, channel, features, kernel=3, *, stride=1, padding=None, bias=True, init=None, rngs
+        self, channel, features, kernel=3, *, stride=1, dilation=1, padding=None, bias=True, init=None, rngs
     ):
         init = init or nnx.initializers.he_normal()
         size = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)
-        self.stride = stride
-        self.padding = tuple(((k - 1) // 2,) * 2 for k in size) if padding is None else padding
+        self.stride, self.dilation = stride, dilation
+        self.padding = tuple(((k - 1) // 2 * dilation,) * 2 for k in size) if padding is None else padding
         self.kernel = nnx.Param(init(rngs.params(), (*size, channel, features)))
         self.bias = nnx.Param(jnp.zeros(features)) if bias else None
 
@@ -101,7 +102,11 @@ class Conv(nnx.Module):
         if centred:
             kernel = kernel - kernel.mean(-1, keepdims=True)
             bias = None if bias is None else bias - bias.mean()
-        x = spread(conv_ops.conv_joined(maps, kernel, stride=self.stride, padding=self.padding))
+        if self.dilation > 1:
+            (x,) = maps
+            x = spread(conv_ops.dilated(x, kernel, dilation=self.dilation, padding=self.padding))
+        else:
+            x = spread(conv_ops.conv_joined(maps, kernel, stride=self.stride, padding=self.padding))
         return x if bias is None else x + bias
 
 
