@@ -23,8 +23,8 @@ from vision_gen.configs import vit_digits
 from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
-from vision_gen.ops import ada_augment, colour, random
-from vision_gen.systems import acgan, cgan, classifier, nerf, pix2pix, scft, stylegan2, tracking
+from vision_gen.ops import ada_augment, colour, gamut, random
+from vision_gen.systems import acgan, cgan, classifier, colorization, nerf, pix2pix, scft, stylegan2, tracking
 
 
 class Case(NamedTuple):
@@ -174,6 +174,27 @@ def of_classifier():
         return {"network": {"cross_entropy": -np.mean(0.9 * right + 0.1 * log.mean(-1))}}
 
     return Case(config, batch, expected, {"network": {"cross_entropy": {"logits", "targets"}}})
+
+
+def of_colorization():
+    """Equation 2, pixels weighed by how rare their nearest bins are (equations 3 and 4); the second picture is grey."""
+    config = of_settings(tiny("colorization_photographs"), colorization.Settings(), width=4, flip=False)
+    batch = {"colour": pixels(2, 32, 32, 3)}
+    batch["colour"][1] = batch["colour"][1, ..., :1]
+
+    def expected(system, out, now):
+        bins = gamut.in_gamut()
+        ab = np.asarray(colour.rgb_to_lab(batch["colour"][:, ::4, ::4] / np.float32(255)))[..., 1:]
+        number, weight = (np.asarray(x, np.float64 if i else int) for i, x in enumerate(gamut.encode(ab, bins)))
+        seen = np.bincount(number[0].ravel(), weight[0].ravel(), 313) / 64
+        before = 0.75 / 313 + 0.25 * seen  # The running mean of four steps, of which this is one.
+        logits = np.asarray(out["logits"], np.float64)
+        log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        entropy = -(np.take_along_axis(log, number, -1) * weight).sum(-1)
+        rarity = np.asarray(gamut.rarity(before.astype(np.float32), bins))
+        return {"network": {"cross_entropy": (entropy * rarity[number[..., 0]])[0].sum() / entropy.size}}
+
+    return Case(config, batch, expected, {"network": {"cross_entropy": {"logits", "ab"}}})
 
 
 def of_nerf(encoding):
@@ -342,6 +363,7 @@ CASES = {
     "scft": (scft.SCFT, of_scft),
     "classifier": (classifier.Classifier, of_classifier),
     "stylegan2": (stylegan2.StyleGAN2, of_stylegan2),
+    "colorization": (colorization.Colorization, of_colorization),
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "tracking": (tracking.Tracking, of_tracking),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),
