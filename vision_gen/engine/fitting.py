@@ -28,6 +28,7 @@ XDOG_SIGMA = 0.4
 LINES_TILE = 1024
 # A picture with such shares of paper and colours is taken for a line drawing: all of OpenMoji's, few of its coloured.
 LEAST_PAPER, MOST_COLOUR = 0.6, 0.02
+PAPER = 230  # Of a picture's channels, the least that white paper has.
 # A picture that is computed at a size of its own is at most so many times as long as that.
 LONGEST = 16
 PICTURES = (values.Image, values.Mask, values.Scribble)
@@ -184,12 +185,14 @@ class WholePicture(Fitting):
       tile: largest side that is computed at once, unless chosen; larger ones in overlapping tiles that are blended. 0:
         all at once, for networks in which every place sees the whole.
       apart: inputs with a size of their own that the results do not lie on, such as references.
+      paper: they, images, are laid on white paper of the size of the first that is not; see `on_paper`.
     """
 
     stride: int = 1
     size: int = 0
     tile: int = 0
     apart: tuple[str, ...] = ()
+    paper: bool = False
 
     def options(self, inputs):
         doc = "pixels of the shorter side at which it is computed; 0: the picture's own"
@@ -211,6 +214,7 @@ class WholePicture(Fitting):
             value, place = inputs[name], whole
             if isinstance(kind, PICTURES):
                 if name in self.apart:
+                    value = on_paper(value, inputs[together[0]]) if self.paper else value
                     place = dataclasses.replace(plan(value.shape[:2]), tile=0)
                 found = place.computed(kind, value), functools.partial(array_of, kind, lines=made[name])
                 (tiled if name in together else fixed)[name] = found
@@ -254,6 +258,37 @@ class WholePicture(Fitting):
             if isinstance(kinds[name], values.Scribble):
                 inputs[name] = kinds[name].draw(inputs[name], frame[1])
         return frame[1]
+
+
+def on_paper(picture, other):
+    """What is drawn in a picture, on white paper of the size of another and over what is drawn there.
+
+    Args:
+      picture, other: [height, width, 3] uint8; of each, what is drawn is the box outside which all is white.
+
+    Returns:
+      [height, width, 3] uint8 of the other's size. What is drawn keeps its ratio and is at least a third as large as the
+      paper allows.
+    """
+    inside, place, size = drawn(picture), drawn(other), np.array(other.shape[:2])
+    picture = picture[inside]
+    fits = lambda sides: min(n / m for n, m in zip(sides, picture.shape))
+    scale = max(fits([part.stop - part.start for part in place]), fits(size) / 3)
+    sides = np.maximum(1, np.round(np.multiply(picture.shape[:2], scale))).astype(int)
+    centre = [part.start + part.stop for part in place]
+    top, left = np.clip((centre - sides) // 2, 0, size - sides).tolist()
+    height, width = sides.tolist()
+    picture = PIL.Image.fromarray(picture).resize((width, height), PIL.Image.Resampling.LANCZOS)
+    paper = np.full(other.shape, 255, np.uint8)
+    paper[top : top + height, left : left + width] = picture
+    return paper
+
+
+def drawn(picture):
+    """(rows, columns) as slices of a picture [height, width, 3] uint8 outside which all is white; all of an empty one."""
+    inked = picture.min(-1) < PAPER
+    along = lambda marks: np.flatnonzero(marks) if marks.any() else np.arange(len(marks))
+    return tuple(slice(int(found[0]), int(found[-1]) + 1) for found in (along(inked.any(1)), along(inked.any(0))))
 
 
 @dataclasses.dataclass(frozen=True)
