@@ -223,10 +223,10 @@ def compare_runs(workdirs, output, split="test"):
     report.check(output)
     of, figures = {}, {}
     for workdir in map(str, workdirs):
-        ckpt.load_config(workdir)  # It is a run.
         evaluations = report.read(ckpt.results(workdir))
         found = [evaluation["of"] for evaluation in evaluations if evaluation["of"].get("split") == split]
         if not found:
+            ckpt.load_config(workdir)  # It is a run.
             command = f"eval.py --workdir={workdir}" + ("" if split == "test" else f" --split={split}")
             raise InputError(f"{ckpt.results(workdir)}/{report.NAME} has nothing of the split {split!r}; run {command} first")
         of[workdir], figures[workdir] = found[-1], report.figures(evaluations, found[-1])
