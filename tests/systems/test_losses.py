@@ -51,25 +51,24 @@ def check(case):
     params = tree.unflatten([x + 0.05 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves)])
     size = len(next(iter(case.batch.values())))
     now = systems.Now(jax.random.split(jax.random.key(2), size), jnp.int32(3), jnp.float32(0.25))
-    forward = jax.jit(lambda params: systems.run(graphdef, params, rest, "forward", case.batch, now)[0])
-    out = forward(params)
+    out, pull = jax.vjp(jax.jit(lambda params: systems.run(graphdef, params, rest, "forward", case.batch, now)[0]), params)
     expected = case.expected(nnx.merge(graphdef, params, rest, copy=True), out, now)
     assert expected.keys() == experiment.players.keys()
     for name, (player, _) in experiment.players.items():
 
-        def loss(params, out):
-            return systems.run(graphdef, params, rest, f"{name}_loss", out, case.batch, now)[0]
-
-        def whole(own):
-            return sum(loss(params | own, forward(params | own)).values())
+        def loss(own, out):
+            return systems.run(graphdef, params | own, rest, f"{name}_loss", out, case.batch, now)[0]
 
         @jax.jit
-        def look(params, out):
-            terms = loss(params, out)
-            into = {term: jax.grad(lambda out, term=term: loss(params, out)[term])(out) for term in terms}
-            return terms, into, jax.grad(whole)({module: params[module] for module in player.modules})
+        def look(own, out):
+            terms, back = jax.vjp(loss, own, out)
+            alone = {term: back({other: jnp.float32(other == term) for other in terms}) for term in terms}
+            return terms, {term: into for term, (_, into) in alone.items()}, [moved for moved, _ in alone.values()]
 
-        terms, into, moved = look(params, out)
+        own = {module: params[module] for module in player.modules}
+        terms, into, moved = look(own, out)
+        (through,) = pull(jax.tree.map(lambda *gradients: sum(gradients), *into.values()))
+        moved = jax.tree.map(lambda *gradients: sum(gradients), *moved, {module: through[module] for module in own})
         assert terms.keys() == expected[name].keys(), name
         for term, value in expected[name].items():
             np.testing.assert_allclose(terms[term], value, rtol=1e-4, err_msg=f"{name}: {term}")
