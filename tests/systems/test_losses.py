@@ -43,34 +43,50 @@ class Case(NamedTuple):
     flows: dict
 
 
+def drawn(experiment):
+    """As `systems.build`, with numbers in every parameter; of numpy, as JAX would compile a program for each shape."""
+    graphdef, rng = None, np.random.default_rng(1)
+
+    def build():
+        nonlocal graphdef
+        graphdef, *shapes = systems.build(experiment)
+        return shapes
+
+    def parameter(path, x):
+        spread = rng.normal(size=x.shape) * (np.prod(x.shape[:-1]) ** -0.5 if x.ndim > 1 else 0.1)
+        return jnp.asarray(spread + (path[-1].key == "scale"), x.dtype)
+
+    def statistic(path, x):
+        return jnp.full(x.shape, path[-1].key == "var", x.dtype)
+
+    params, rest = jax.eval_shape(build)
+    return graphdef, *map(jax.tree_util.tree_map_with_path, (parameter, statistic), (params, rest))
+
+
 def check(case):
     """Compares a system's losses with what they should be, with numbers in every parameter."""
     experiment = Experiment(case.config)
-    graphdef, params, rest = systems.build(experiment)
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    params = tree.unflatten([x + 0.05 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves)])
+    graphdef, params, rest = drawn(experiment)
     size = len(next(iter(case.batch.values())))
     now = systems.Now(jax.random.split(jax.random.key(2), size), jnp.int32(3), jnp.float32(0.25))
-    forward = jax.jit(lambda params: systems.run(graphdef, params, rest, "forward", case.batch, now)[0])
-    out = forward(params)
+    out, pull = jax.vjp(jax.jit(lambda params: systems.run(graphdef, params, rest, "forward", case.batch, now)[0]), params)
     expected = case.expected(nnx.merge(graphdef, params, rest, copy=True), out, now)
     assert expected.keys() == experiment.players.keys()
     for name, (player, _) in experiment.players.items():
 
-        def loss(params, out):
-            return systems.run(graphdef, params, rest, f"{name}_loss", out, case.batch, now)[0]
-
-        def whole(own):
-            return sum(loss(params | own, forward(params | own)).values())
+        def loss(own, out):
+            return systems.run(graphdef, params | own, rest, f"{name}_loss", out, case.batch, now)[0]
 
         @jax.jit
-        def look(params, out):
-            terms = loss(params, out)
-            into = {term: jax.grad(lambda out, term=term: loss(params, out)[term])(out) for term in terms}
-            return terms, into, jax.grad(whole)({module: params[module] for module in player.modules})
+        def look(own, out):
+            terms, back = jax.vjp(loss, own, out)
+            alone = {term: back({other: jnp.float32(other == term) for other in terms}) for term in terms}
+            return terms, {term: into for term, (_, into) in alone.items()}, [moved for moved, _ in alone.values()]
 
-        terms, into, moved = look(params, out)
+        own = {module: params[module] for module in player.modules}
+        terms, into, moved = look(own, out)
+        (through,) = pull(jax.tree.map(lambda *gradients: sum(gradients), *into.values()))
+        moved = jax.tree.map(lambda *gradients: sum(gradients), *moved, {module: through[module] for module in own})
         assert terms.keys() == expected[name].keys(), name
         for term, value in expected[name].items():
             np.testing.assert_allclose(terms[term], value, rtol=1e-4, err_msg=f"{name}: {term}")
@@ -103,6 +119,9 @@ def absolute(a, b):
     return np.abs(np.asarray(a) - np.asarray(b)).mean()
 
 
+judged = nnx.jit(lambda discriminator, *images: discriminator(*images, train=True))
+
+
 def of_settings(config, settings, **small):
     config.model.update(**dataclasses.asdict(settings) | small)
     return config
@@ -115,7 +134,7 @@ def of_pix2pix(gan_loss, distance):
     batch = {"source": pixels(2, 32, 32, 3), "colour": pixels(2, 32, 32, 3)[::-1]}
 
     def expected(system, out, now):
-        look = lambda image: system.discriminator(plain(batch["source"]), image, train=True)
+        look = lambda image: judged(system.discriminator, plain(batch["source"]), image)
         fake, target = out["fake"], plain(batch["colour"])
         return {
             "discriminator": {"fake": 0.5 * distance(look(fake), False), "real": 0.5 * distance(look(target), True)},
@@ -137,7 +156,7 @@ def of_scft():
     batch = {"line": pixels(2, 32, 32, 1), "colour": pixels(2, 32, 32, 3)}
 
     def expected(system, out, now):
-        look = lambda image: system.discriminator(plain(batch["line"]), image, train=True)
+        look = lambda image: judged(system.discriminator, plain(batch["line"]), image)
         fake, target = out["fake"], plain(batch["colour"])
         codes = out["query"], out["key"], out["sampling"]
         return {
