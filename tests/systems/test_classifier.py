@@ -367,7 +367,7 @@ def test_places_of_traits_among_the_logits():
 def test_other_traits_than_the_datas_are_refused():
     source = SimpleNamespace(classes=("no", "yes"), traits=TRAITS)
     Classifier.check(of_traits(), source)
-    with pytest.raises(InputError, match="config.model.answers must be .* traits, hair, hat, in their order; .*hat=maybe"):
+    with pytest.raises(InputError, match="config.model.answers must be .* hair, hat, in their order; .*hat=maybe"):
         Classifier.check(of_traits(answers=classifier.answers({**TRAITS, "hat": ("no", "maybe")})), source)
     with pytest.raises(InputError, match="config.model.classes is 4, but the data has 5: hair=black"):
         Classifier.check(of_traits(classes=4), source)
