@@ -61,6 +61,9 @@ class ClassGAN(System):
     @classmethod
     def check(cls, experiment, source):
         check_number_of_classes(source.classes, experiment)
+        if "judge" in experiment.origin and experiment.train.eval_images < 4:
+            least = "config.train.eval_images must be at least 4, of which precision and recall can be said"
+            raise InputError(f"{least}, got {experiment.train.eval_images}")
 
     @classmethod
     def figures_of_set(cls, experiment):
