@@ -25,7 +25,7 @@ class Settings:
     dir: str = ""  # Folder of the files; for data that TFDS prepares, where it lies.
     size: int | tuple[int, int] = 64  # Pixels: of a square, or (height, width).
     labels: bool = False  # Examples have a label: the emoji's group, image_folder's subfolder.
-    label: str = ""  # Faces: the trait or attribute that is the label; by default the colour of hair, of celeba "Smiling".
+    label: str = ""  # Faces: the trait or attribute that is the label; "": the colour of hair, of celeba "Smiling".
     examples: Count = 20_000  # Avatars: faces to train on.
     workers: CountOrNone = 0  # Processes that decode; 0 decodes in threads of this one.
     skip_unreadable: bool = False  # Files: leave broken ones out, and count them.

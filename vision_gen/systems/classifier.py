@@ -35,7 +35,7 @@ class Settings:
     size: str | tuple[int, ...] = "B"  # "Ti", "S", "B", "L", "H", or width, MLP, heads, depth: (128, 256, 4, 4).
     patch: Count = 16  # Pixels along a patch's side.
     classes: Count = 1000
-    answers: tuple[str, ...] = ()  # "trait=value" of each class, to judge all traits of the data at once, not its label.
+    answers: tuple[str, ...] = ()  # "trait=value" of each class: judges all traits of the data, not its label.
     positions: Literal["learned", "sincos"] = "learned"
     pool: Literal["token", "gap", "map"] = "token"  # Class token, mean of the patches, attention with a learned query.
     dropout: Share = 0.1
@@ -70,8 +70,8 @@ class Classifier(System):
     legends = {
         "samples": "Held-out images, and light where the decision looks (attention rollout).",
         "predictions": "Held-out images under what they are taken for; those in red are something else.",
-        "confusion": "What the images of each class were taken for: counts, dark for a large share of the class; of several "
-        "traits, of the one that is found least often.",
+        "confusion": "What the images of each class were taken for: counts, dark for a large share of the class; of "
+        "several traits, of the one that is found least often.",
     }
 
     def __init__(self, experiment, *, rngs):
@@ -117,10 +117,11 @@ class Classifier(System):
         if model.answers:
             found = answers(source.traits)
             if model.answers != found:
-                others = sorted({*model.answers} ^ {*found})
+                traits = ", ".join(source.traits) or "of which it has none"
+                others = ", ".join(sorted({*model.answers} ^ {*found})[:6]) or "none"
                 raise InputError(
-                    f"config.model.answers must be those of the data's traits, {', '.join(source.traits) or 'of which it has none'}"
-                    f", in their order; not in both are {', '.join(others[:6]) or 'none'}"
+                    f"config.model.answers must be those of the data's traits, {traits}, in their order; not in both "
+                    f"are {others}"
                 )
         check_number_of_classes(found, experiment)
 
