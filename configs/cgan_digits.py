@@ -2,8 +2,8 @@
 
 from vision_gen.engine import defaults
 
-# What differs at full size, as benchmarks.compile_only --scale=paper compiles it for accelerators: Miyato & Koyama's 1,000
-# classes of 128 px and batch, with DCGAN's widths.
+# What differs at full size, as benchmarks.compile_only --scale=paper compiles it for accelerators: Miyato & Koyama's
+# 1,000 classes of 128 px and batch, with DCGAN's widths.
 PAPER = {
     "data.name": "tfds:imagenet2012",
     "data.size": 128,

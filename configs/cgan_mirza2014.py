@@ -1,7 +1,7 @@
 """The conditional GAN of Mirza & Osindero (2014) on MNIST's digits: maxout nets, SGD, batches of 100.
 
-Over this run the rate falls by 1 / 1.00004 a step, as the paper's, which goes on to 1e-6. The paper's momentum rises from 0.5 to
-0.7; here it stays.
+Over this run the rate falls by 1 / 1.00004 a step, as the paper's, which goes on to 1e-6. The paper's momentum rises
+from 0.5 to 0.7; here it stays.
 """
 
 from vision_gen.engine import defaults
