@@ -13,10 +13,8 @@ def get_config():
         "cgan.MaxoutCGAN",
         data=dict(name="digits", size=28, labels=True),
         players=dict(discriminator=defaults.player(0.1, **sgd), generator=defaults.player(0.1, **sgd)),
-        init=dict(judge="zoo/vit_mnist:network"),
         batch_size=100,
         steps=57_565,  # ln 10 / ln 1.00004.
         eval_every=5000,
-        best_metric="judge_distance",
-        best_mode="min",
+        best_metric="spread",
     )
