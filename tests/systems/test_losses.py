@@ -326,7 +326,7 @@ def of_cgan(system, fooled, judged, **small):
 
 
 def of_acgan(system, **small):
-    """L_S and L_C of Odena et al.: the discriminator maximises L_S + L_C, the generator L_C - L_S, without saturating."""
+    """L_S and L_C of Odena et al.: the discriminator maximises L_S + L_C, the generator L_C - L_S."""
 
     def expected(system, out, now):
         def look(image, i, real):
