@@ -1,7 +1,8 @@
 # `make demo` trains SCFT on OpenMoji and shows the result; `make test` runs the tests, `make test-slow` those that take
-# minutes. All make .venv first. Needs Python 3.11 or newer, git and make.
+# minutes, `make mutants` plants faults that tests must notice. All make .venv first. Needs Python 3.11 or newer, git and
+# make.
 PYTHON ?= python3
-.PHONY: demo test test-slow clean
+.PHONY: demo test test-slow mutants clean
 
 demo: .venv/installed
 	.venv/bin/python train.py --config=configs/scft_demo.py --workdir=runs/demo
@@ -12,6 +13,9 @@ test: .venv/installed-test
 
 test-slow: .venv/installed-test
 	.venv/bin/python -m pytest -m slow -n 2
+
+mutants: .venv/installed-test
+	.venv/bin/python -m tests.mutants --jobs=2
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vision_gen needs Python 3.11 or newer; set PYTHON=")'

@@ -11,6 +11,7 @@ import argparse
 import os
 import pathlib
 import sys
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from tests.golden import features_by_name
 from tests.golden import metrics_by_seed as golden
+from vision_gen.data import images
 from vision_gen.metrics import distribution, image, perceptual, resizing
 from vision_gen.nets import features
 from vision_gen.ops import conv
@@ -28,6 +30,21 @@ from vision_gen.pretrained import features as reader
 from vision_gen.pretrained import weights
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "tests" / "golden"
+FILES = """
+## Image files
+
+Metrics of folders read files as pytorch-fid and clean-fid do: not turned by their EXIF orientation, transparency
+dropped, palettes, CMYK, grey and one bit as PIL turns them into colours. On purpose otherwise:
+
+| what | here | there |
+| --- | --- | --- |
+| 16-bit grey | scaled, 65,535 is white | clipped: all above 255 is white |
+| integers beyond 16 bits, floats | refused by name | clipped at 0 and 255 |
+| broken files | refused before the work | a traceback on the way |
+| subfolders | read | read by clean-fid, left out by pytorch-fid |
+| suffixes in capitals, `.JPG` | read | left out by pytorch-fid, some by clean-fid |
+| `.pgm`, `.ppm`, `.npy` | left out, and counted in the log | read (`.npy` by clean-fid) |
+"""
 
 
 def relative(ours, theirs):
@@ -111,6 +128,20 @@ def distances():
             yield f"LPIPS, {trunk}", "lpips 0.1.4", relative(found, reference[f"lpips/{net}"]), 1e-4
 
 
+def files():
+    """Tricky image files, as they are read for metrics; but for 16-bit grey, which is read otherwise on purpose."""
+    with np.load(GOLDEN / "files_reference.npz") as reference, tempfile.TemporaryDirectory() as folder:
+        for origin, version in (("pytorch-fid", "0.3.0"), ("clean-fid", "0.1.35")):
+            worst = 0
+            for name in sorted(full.partition("/")[2] for full in reference if full.startswith("file/")):
+                path = pathlib.Path(folder, name)
+                path.write_bytes(reference[f"file/{name}"].tobytes())
+                if name != "deep.png":
+                    worst = max(worst, np.abs(np.int32(images.read_rgb(path)) - reference[f"{origin}/{name}"]).max())
+            # Decoders of JPEG may round otherwise.
+            yield "image files, in grey levels", f"{origin} {version}", float(worst), 2.0
+
+
 def similarities():
     """Metrics of pairs of images."""
     import skimage.metrics
@@ -141,7 +172,7 @@ def main():
     parser.add_argument("--markdown", type=pathlib.Path, help="also write the table here")
     arguments = parser.parse_args()
     rows = []
-    for part in (networks, efficientnet, distances, similarities):
+    for part in (networks, efficientnet, distances, similarities, files):
         for what, origin, error, bound in part():
             rows.append((what, origin, error, bound))
             print(f"{what:<48} {origin:<32} {error:9.2g}  within {bound:.0e}: {'yes' if error <= bound else 'NO'}")
@@ -150,13 +181,14 @@ def main():
             "# Agreement with the implementations that papers cite",
             "",
             "Made by `python -m benchmarks.agreement --markdown=docs/agreement.md`. Largest difference as a share of",
-            "the largest value, but for resizing, which is in grey levels of 255, and precision and recall.",
+            "the largest value, but for resizing and image files, which are in grey levels of 255, and precision and",
+            "recall.",
             "",
             "| what | reference | difference | bound |",
             "| --- | --- | --- | --- |",
             *(f"| {what} | {origin} | {error:.2g} | {bound:.0e} |" for what, origin, error, bound in rows),
         ]
-        arguments.markdown.write_text("\n".join(lines) + "\n")
+        arguments.markdown.write_text("\n".join(lines) + "\n" + FILES)
     return int(any(error > bound for *_, error, bound in rows))
 
 

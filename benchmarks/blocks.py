@@ -107,8 +107,8 @@ def gpu(results):
         rates = [f"{names.subject(r)}, batch {r['settings']['batch']}, {names.number(_value(r, 'throughput'))} "
                  f"{r['figures']['throughput']['unit']}" for r in each]  # fmt: skip
         share = _span([_value(r, CEILING) for r in each])
-        said.append(f"On {place} in bfloat16: {'; '.join(rates)}; {share} of the card's measured speed of matrix "
-                    "products.")  # fmt: skip
+        said.append(f"On {place} in bfloat16: {'; '.join(rates)}. That is {share} of the speed that plain products of "
+                    "matrices reach on the card.")  # fmt: skip
     return _text(said)
 
 
@@ -122,8 +122,9 @@ def peers(results):
             name, _, how = r["name"].replace(" train step", "").partition(", ")
             ratios.append(f"{_value(r, 'ratio to the fastest'):.2f} for {name}" + f" ({how})" * bool(how))
         torch = r["environment"]["versions"]["torch"].partition("+")[0]
-        said.append(f"On {place} torch {torch}, at its fastest of eager and compiled, NCHW and channels_last, takes so "
-                    f"many times as long as this project: {', '.join(ratios)}.")  # fmt: skip
+        said.append(f"On {place}, the time that torch {torch} takes divided by this project's, so that above 1 this "
+                    f"project is faster: {', '.join(ratios)}. Torch is at its fastest of eager and compiled, NCHW and "
+                    "channels_last.")  # fmt: skip
     return _text(said).replace(" for geometric mean of", " in the geometric mean of")
 
 

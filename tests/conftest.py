@@ -41,8 +41,8 @@ def image_folder(tmp_path):
     return folder
 
 
-def tiny(name):
-    """The experiment of `configs/name.py` in a size that compiles in seconds; the same code."""
+def tiny(name, **model):
+    """The experiment of `configs/name.py` in a size that compiles in seconds; the same code. `model`: its fields, if given."""
     import importlib
 
     config = importlib.import_module(f"vision_gen.configs.{name}").get_config()
@@ -57,7 +57,9 @@ def tiny(name):
         checkpoint_every=2,
         sample_images=2,
     )
-    if name.startswith("scft"):
+    if model:
+        config.model.update(model)
+    elif name.startswith("scft"):
         config.model.update(width=4, levels=2, residual_blocks=1, discriminator_width=4)
     else:
         config.model.update(width=4, discriminator_width=4)

@@ -29,11 +29,15 @@ def test_it_trains_and_evaluates_a_config_by_its_name(tmp_path):
 
 def test_it_says_what_there_is(tmp_path):
     done = command(tmp_path, "train", "--config=scft_dem", "--workdir=runs/x")
-    assert done.returncode == 2 and "no config that ships is called so; did you mean 'scft_demo'?" in done.stderr
+    assert done.returncode == 2 and "is called so; did you mean 'scft_demo'?" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    for arguments in ((), ("test",)):
+    for arguments, status in (((), 2), (("--help",), 0)):
         done = command(tmp_path, *arguments)
-        assert done.returncode == 2 and done.stderr.startswith("usage: vision-gen train ... or vision-gen eval")
+        assert (done.returncode, done.stderr) == (status, "")
+        assert "\nvision-gen train --config=NAME --workdir=runs/x\n" in done.stdout
+    done = command(tmp_path, "test")
+    said = "error: there is no command 'test'; there are train, eval, and --help\n"
+    assert (done.returncode, done.stderr) == (2, said)
     done = command(tmp_path, "eval", "--help")
     assert "Evaluates a run" in done.stdout and "--workdir          Folder of the run" in done.stdout
 

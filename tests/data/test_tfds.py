@@ -105,6 +105,25 @@ def test_examples_are_square_labelled_and_split(tmp_path):
     assert open_split(tmp_path, "val", size=(6, 10))[0]["colour"].shape == (6, 10, 3)
 
 
+class Alone(Stripes):
+    """Nothing but training examples."""
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(40, True)}
+
+
+@pytest.mark.parametrize(
+    "name,labels,counts", [("stripes", True, (38, 2, 8)), ("stripes", False, (40, 8, 6)), ("alone", True, (34, 2, 4))]
+)
+def test_splits_are_disjoint_whatever_a_set_has(tmp_path, name, labels, counts):
+    """The brightness of a square is its number in TFDS's split, in steps of 5."""
+    found = [open_split(tmp_path, split, f"tfds:{name}", labels) for split in data.SPLITS]
+    assert tuple(map(len, found)) == counts
+    levels = [{int(source[i]["colour"][0, 0, 0]) for i in range(len(source))} for source in found]
+    of_train = levels if name == "alone" else levels[:2] if labels else levels[:1]
+    assert sum(map(len, of_train)) == 40 and set.union(*of_train) == set(range(0, 200, 5))
+
+
 def test_what_cannot_be_prepared_is_named(tmp_path):
     with pytest.raises(InputError, match="config.data.name: TFDS cannot prepare or read 'stripez' in .*not found"):
         open_split(tmp_path, "train", name="tfds:stripez")

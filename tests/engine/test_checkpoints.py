@@ -110,19 +110,22 @@ def test_old_damage_is_found_where_it_would_stop_the_run(two, tmp_path):
 
 # TensorStore's other reads end after the one that failed.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_without_checksums_damage_is_one_error(two, tmp_path):
+def test_without_checksums_a_checkpoint_that_cannot_be_read_is_damaged(two, tmp_path):
     workdir, experiment, state = two
+    found = {}
     for number, name in enumerate(files_of(workdir, 6)):
         copy = shutil.copytree(workdir, tmp_path / str(number))
-        (copy / "checkpoints" / "6" / ckpt.SUMS).unlink()  # As former versions left it.
+        for step in (3, 6):
+            (copy / "checkpoints" / str(step) / ckpt.SUMS).unlink()  # As former versions left it.
         path = copy / "checkpoints" / "6" / name
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        steps, damaged = ckpt.whole(copy)
         manager = ckpt.Checkpoints(copy, experiment, read_only=True)
-        try:
-            step = manager.chosen("last")
-            manager.restore(step, state)
-        except InputError as error:
-            assert "checkpoints/6 cannot be read (" in str(error) and "\n" not in str(error), name
+        assert manager.chosen("last") == steps[-1] and sorted([*steps, *damaged]) == [3, 6]
+        manager.restore(steps[-1], state)
+        found[name.parts[0], name.name] = damaged.get(6, "")
+    assert all("\n" not in why for why in found.values())
+    assert sum(why.startswith("it cannot be read: ") for why in found.values()) >= 4
 
 
 def test_frozen_networks_are_verified(two, tmp_path):

@@ -218,15 +218,19 @@ def test_many_sizes_share_a_few_programs(monkeypatch):
     assert extractor._function._cache_size() == resizing._resized._cache_size() == 1
 
 
-def test_programs_of_lpips_are_freed_at_the_next_size(monkeypatch):
-    lpips = lambda params, a, b: params * (a - b).mean((1, 2, 3))
+def test_lpips_keeps_a_few_programs_for_all_sizes(monkeypatch):
+    inside = lambda x, size: x.sum((1, 2, 3)) / (size[0] * size[1] * 3)
+    lpips = lambda params, a, b, size: params * (inside(a, size) - inside(b, size))
     monkeypatch.setattr(distances.perceptual, "load_lpips", lambda name: (lpips, 2.0))
+    monkeypatch.setattr(distances, "KEPT", 1)
     function, alive = distances.paired("lpips"), []
     compiled = distances.jax.jit
     monkeypatch.setattr(distances.jax, "jit", lambda *a, **k: alive.append(weakref.ref(a[0])) or compiled(*a, **k))
-    for side in (31, 32, 33, 33):
-        pair = np.ones((2, 1, side, side, 3), np.float32) * np.float32([3, 1])[:, None, None, None, None]
-        assert function(*pair) == 4
+    sizes = [(31, 40), (32, 40), (33, 40), (35, 40), (36, 37), (31, 31)]
+    for size in sizes:
+        pair = np.ones((2, 1, *size, 3), np.float32) * np.float32([3, 1])[:, None, None, None, None]
+        np.testing.assert_allclose(function(*pair), 4, rtol=1e-6)
+    assert [distances.program(size) for size in sizes] == [(32, 40), (32, 40), (36, 40), (36, 40), (36, 40), (32, 32)]
     gc.collect()
     assert [reference() is not None for reference in alive] == [False, False, True]
 

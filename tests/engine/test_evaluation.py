@@ -109,6 +109,20 @@ def test_every_example_is_summarised_once_and_in_order(run):
     )  # fmt: skip
 
 
+def test_some_examples_are_spread_over_their_set(run):
+    model = use.load(run)
+    found = model.apply("evaluate", data.open(model.experiment.data, "test"), 5)
+    np.testing.assert_array_equal(found["pixels"][:, 0, 0, 0], [20, 60, 120, 160, 220])
+
+
+def test_the_newest_of_equal_figures_counts(tmp_path):
+    entry = lambda value: {"mean": value, "images": 2}
+    for step, metrics in ((3, {"psnr": 1.0, "ssim": 0.5}), (3, {"psnr": 2.0}), (4, {"psnr": 9.0})):
+        report.add(tmp_path, {"step": step}, {name: entry(value) for name, value in metrics.items()})
+    found = report.figures(report.read(tmp_path), {"step": 3})
+    assert {name: entry["mean"] for name, entry in found.items()} == {"psnr": 2.0, "ssim": 0.5}
+
+
 def test_figures_of_a_set_can_be_asked_for(run):
     found, _ = evaluation.evaluate_run(run, metrics=("darkest_half",))
     assert found == {"darkest_half": pytest.approx(80)}
@@ -152,6 +166,17 @@ def test_outputs_that_are_not_finite_are_an_error(run):
         evaluation._outputs(broken, range(2), {}, None, None, None)
 
 
+def test_truths_of_other_settings_are_kept_apart(run):
+    """Of one set of examples, truths may be made otherwise."""
+    extractor, config = SimpleNamespace(key={"features": "x"}), checkpoints.load_config(run)
+    place = lambda fingerprint: evaluation._kept(SimpleNamespace(config=config), extractor, fingerprint)[0]
+    before = place("a"), place("b")
+    config.model.ballast = 9
+    assert len({*before, place("a")}) == 3
+    config.model.ballast = 8
+    assert place("a") == before[0]
+
+
 def test_what_cannot_be_written_or_is_unknown_is_refused_before_work(run, monkeypatch, tmp_path):
     monkeypatch.setattr(use, "load", None)
     (tmp_path / "file").touch()
@@ -163,7 +188,7 @@ def test_what_cannot_be_written_or_is_unknown_is_refused_before_work(run, monkey
         evaluation.save_statistics(run, tmp_path / "a.npz", features="vgg")
 
 
-def test_names_of_files_hold_the_split_or_the_set(run, grey):
+def test_names_of_files_hold_the_split_or_the_set(run, grey, tmp_path):
     evaluation.evaluate_run(run, metrics=("psnr",))
     for split, data, levels in (("val", "a", (50, 60, 70)), ("other", "b", (90, 100, 170))):
         found, paths = evaluation.evaluate_run(run, split=split)
@@ -173,7 +198,8 @@ def test_names_of_files_hold_the_split_or_the_set(run, grey):
         assert found["brightness"] == pytest.approx(np.mean(levels)) and all(path.exists() for path in paths)
         record = json.loads(paths[0].read_text())["evaluations"][-1]["of"]
         assert record["split"] == split and record["images"] == len(levels)
-    table = comparison.compare_runs([run, run], run / "compared", "other")
+    (tmp_path / "again").symlink_to(run)
+    table = comparison.compare_runs([run, tmp_path / "again"], run / "compared", "other")
     assert table[str(run)]["brightness"] == pytest.approx(120)
 
 
@@ -191,7 +217,7 @@ def test_sets_that_are_none_are_named(run, tmp_path):
     with pytest.raises(InputError, match=refused):
         evaluation.evaluate_run(other, split="digits")
     with pytest.raises(InputError, match="metrics.json has nothing of the split 'train'; run .* --split=train first"):
-        comparison.compare_runs([run], run / "compared", "train")
+        comparison.compare_runs([run, other], run / "compared", "train")
 
 
 def test_what_is_summarised_must_be_declared(run, monkeypatch):
@@ -241,10 +267,11 @@ def test_a_run_has_distances_and_a_report(image_folder, tmp_path, monkeypatch):
     assert 'alt="val/psnr"' in page and 'alt="samples"' in page
     with pytest.raises(InputError, match="unknown 'pnsr'; pix2pix.Pix2Pix has .*psnr"):
         evaluation.evaluate_run(tmp_path / "run", metrics=("pnsr",))
-    table = comparison.compare_runs([tmp_path / "run", tmp_path / "run"], tmp_path / "compared", "train")
+    (tmp_path / "again").symlink_to("run")
+    table = comparison.compare_runs([tmp_path / "run", tmp_path / "again"], tmp_path / "compared", "train")
     assert table[str(tmp_path / "run")]["psnr"] == found["psnr"]
     with pytest.raises(InputError, match="metrics.json has nothing of the split 'test'; run eval.py --workdir"):
-        comparison.compare_runs([tmp_path], tmp_path / "compared")
+        comparison.compare_runs([tmp_path / "run", tmp_path / "again"], tmp_path / "compared")
 
 
 def test_samples_of_runs_stand_beside_each_other(tmp_path, monkeypatch):

@@ -114,7 +114,7 @@ def test_the_command_writes_a_folder_or_a_file(run, tmp_path):
 def test_a_wrong_format_or_output_is_refused_before_weights_are_read(run, format, output, message, monkeypatch):
     monkeypatch.setattr(use.Named, "model", lambda self: pytest.fail("the weights were read"))
     with pytest.raises(InputError, match=message):
-        export.lines(use.Named(run), format, output, ())
+        export.lines(use.Named(run), format, output)
 
 
 def test_no_files_are_mixed_into_a_run(run):
@@ -126,7 +126,5 @@ def test_a_refusal_leaves_nothing_behind(run, tmp_path):
     with pytest.raises(InputError, match="config.model.ballast is 8"):
         vision_gen.load(run).export("odd", tmp_path)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(InputError, match="--export goes with --output alone"):
-        export.lines(use.Named(run), "alone", str(tmp_path), (False, None, ["translate"]))
     with pytest.raises(InputError, match="tests.engine.toy.Toy has no published format to write"):
-        export.lines(use.Named(None, config=toy.get_config()), "alone", str(tmp_path), ())
+        export.lines(use.Named(None, config=toy.get_config()), "alone", str(tmp_path))

@@ -130,7 +130,8 @@ def test_lines_of_a_photograph_are_the_same_small_and_large():
     fitted = fitting.WholePicture(stride=8).fit({"sketch": kind}, {"sketch": photo}, {"lines": "xdog", "size": 48})
     small, large = (np.asarray(x)[0, ..., 0] < 0 for x in (fitted.parts[0]["sketch"], fitted._guide))
     assert small.shape == (48, 48) and large.shape == (384, 384) and small.any()
-    assert (large.reshape(48, 8, 48, 8).mean((1, 3)).round() == small).mean() > 0.95
+    share = large.reshape(48, 8, 48, 8).mean((1, 3))
+    assert share[small].mean() > 0.4 and share[~small].mean() < 0.01  # Of one in sixty, which are at edges.
 
 
 def test_points_go_along_with_their_picture():
@@ -162,6 +163,11 @@ def test_a_photograph_is_made_into_lines_and_line_art_is_left(caplog, monkeypatc
         assert "sketch: taken for a line drawing" in caplog.text
         np.testing.assert_array_equal(lines(photo, "auto"), lines(photo, "xdog"))
         assert "sketch: taken for a photograph, and made into lines by XDoG" in caplog.text
+        # Grey, and with colours on much paper.
+        grey, coloured = photo[..., :1].repeat(3, -1), art.copy()
+        coloured[40:70, 40:70] = 200, 60, 60
+        for picture in (grey, coloured):
+            np.testing.assert_array_equal(lines(picture, "auto"), lines(picture, "xdog"))
     drawn = lines(photo, "xdog")
     # Ink at the borders of the blocks, paper inside them.
     assert set(np.unique(drawn)) <= {-1.0, 1.0} and 0.02 < (drawn < 0).mean() < 0.5

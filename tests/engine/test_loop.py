@@ -16,13 +16,16 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.engine import toy
+from vision_gen import data
 from vision_gen.data import pipeline
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import evaluation, events, loop, use
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
+from vision_gen.engine import step as step_lib
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError, NonFiniteError
+from vision_gen.ops import augment
 
 
 def config_of(folder, **train):
@@ -243,6 +246,17 @@ def test_a_run_of_days_is_told_so_once(straight, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "train.log").read_text().count("this run will take about 0:0") == 1
 
 
+def test_it_is_said_once_where_data_slow_the_run(straight, tmp_path, monkeypatch):
+    folder, _ = straight
+    monkeypatch.setattr(loop, "EARLY", 0)
+    for least, times in ((0, 1), (2, 0)):  # It is waited for more than 0 and less than 2 of the time.
+        monkeypatch.setattr(loop, "SLOW_DATA", least)
+        loop.train(config_of(folder), tmp_path / str(least))
+        log = (tmp_path / str(least) / "train.log").read_text()
+        assert log.count(" percent of the time goes into waiting for data") == times
+        assert log.count("config.data.workers (now 0) reads in so many processes") == times
+
+
 def test_resuming_is_bit_identical(straight, tmp_path):
     folder, workdir = straight
     loop.train(config_of(folder, steps=3), tmp_path / "run")
@@ -407,15 +421,16 @@ def test_a_full_disk_under_logs_or_samples_ends_a_run_saved(straight, tmp_path, 
 
 
 def test_a_run_may_leave_out_broken_images_from_now_on(straight, tmp_path):
-    folder = shutil.copytree(straight[0], tmp_path / "pictures")
+    folder = shutil.copytree(straight[0], tmp_path / os.fsdecode(b"caf\xe9"))  # Nor need names be UTF-8.
     loop.train(config_of(folder, steps=1), tmp_path / "run")
     (folder / "3.png").write_bytes(b"no image")
     config = config_of(folder, steps=2)
     with pytest.raises(InputError, match="3.png: .*; config.data.skip_unreadable=True leaves such files out"):
         loop.train(config, tmp_path / "run")
-    config.data.skip_unreadable = True
+    config.data.update(skip_unreadable=True, max_pixels=10**6)
     loop.train(config, tmp_path / "run")
     lines = (tmp_path / "run" / "train.log").read_text()
+    assert "config.data.max_pixels is now 1000000, was 178956970" in lines
     assert "config.data.skip_unreadable is now True, was False" in lines and "left out 1 unreadable image(s)" in lines
 
 
@@ -464,6 +479,19 @@ def test_another_experiment_is_refused(straight):
     config.model.ballast = 9
     with pytest.raises(InputError, match="another experiment: config.model.ballast is 8 there and 9"):
         loop.train(config, workdir)
+
+
+def test_a_folder_of_other_files_is_refused(straight, tmp_path):
+    folder, _ = straight
+    with pytest.raises(InputError, match=r"holds files that are no run's \(0.png and 11 more\); choose another"):
+        loop.train(config_of(folder), folder)
+    (tmp_path / "config.json").write_text("{}")  # Of another program.
+    with pytest.raises(InputError, match=r"no run's \(config.json\)"):
+        loop.train(config_of(folder), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    (tmp_path / "config.json").rename(tmp_path / "nohup.out")
+    (tmp_path / ".hidden").mkdir()
+    assert ckpt.refuse_another(tmp_path, Experiment(config_of(folder))) == {}
 
 
 def test_a_checkpoint_of_another_config_is_refused_by_parameter(straight):
@@ -658,6 +686,13 @@ def test_figures_of_a_run_and_applying_it(straight):
     folder, workdir = straight
     means, paths = evaluation.evaluate_run(workdir, "last")
     (record,) = json.loads((workdir / "metrics.json").read_text())["evaluations"]
+    source = data.open(Experiment(ckpt.load_config(workdir)).data, "test")
+    batch = data.stack([source[i] for i in range(len(source))])
+    sketch = augment.sketches(batch, step_lib.example_keys(0, 0, 32)[: len(source)])  # Of batches of 32.
+    painter = state_of(workdir, 6)["ema"]["painter"]
+    image = np.clip(sketch * painter["kernel"][0, 0] + painter["bias"], -1, 1)
+    error = ((image - (batch["colour"] / 127.5 - 1)) ** 2).mean((1, 2, 3)) / 4
+    assert means["psnr"] == pytest.approx(float(np.mean(-10 * np.log10(error))), rel=1e-4)
     assert record["metrics"]["psnr"]["mean"] == means["psnr"] and record["of"]["step"] == 6
     assert [path.name for path in paths] == ["metrics.json", "report.html", "test.png"]
     assert all(path.is_file() for path in paths)

@@ -1,5 +1,7 @@
 """One device, eight devices, three styles, sharded state: the same numbers."""
 
+import socket
+
 from flax import nnx
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import tiny
+from vision_gen.engine import defaults
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
 from vision_gen.engine import step as step_lib
@@ -168,3 +171,24 @@ def test_layers_leave_mapped_batches_alone_that_the_devices_would_divide(style):
         mapped = jax.shard_map(apply, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
         found = jax.jit(mapped)(x.reshape(64, 4)).reshape(8, 8, 6)
     np.testing.assert_allclose(found, apply(x), atol=1e-6)
+
+
+def test_processes_that_cannot_be_joined_are_one_error(monkeypatch):
+    def refused(message, **fields):
+        with pytest.raises(InputError, match=message):
+            parallel_lib.initialize(defaults.Parallel(processes=2, **fields))
+
+    monkeypatch.setattr(parallel_lib, "JOINING", 0)
+    refused("config.parallel.process is 2; of 2 processes it must be one from 0 to 1", process=2)
+    refused("config.parallel.coordinator must be host:port of process 0, got 'here'", process=1, coordinator="here")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    nobody = f"127.0.0.1:{port}"
+    refused(f"nothing answers at {nobody} for 0 s .*; is process 0 running", process=1, coordinator=nobody)
+
+    def initialize(**_):
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    refused(r"config.parallel.processes is 2, but they cannot be joined \(coordinator_address should be defined.\)")

@@ -273,6 +273,21 @@ def test_players_are_handed_the_step_its_progress_and_the_forward_and_part_they_
     assert second["shared/draw"] != first["shared/draw"]
 
 
+def test_every_device_draws_for_its_own_examples():
+    players = {name: defaults.player(0.0) for name in ("shared", "own", "none")}
+    config = defaults.experiment(
+        f"{__name__}.Observed", players=players, parallel=dict(style="shard_map"), batch_size=8, steps=8
+    )
+    experiment = Experiment(config)
+    parallel = parallel_lib.Parallel(experiment, jax.devices())
+    graphdef, state = states.place_state(experiment, parallel)
+    batch = parallel.batch({"x": np.arange(8, dtype=np.float32)})
+    step = parallel.compile(lambda axis: step_lib.make_step(experiment, graphdef, axis), state, batch)
+    metrics = step(state, batch)[1].scalars()  # Means over the devices, of one example each.
+    draws = jax.vmap(jax.random.uniform)(step_lib.example_keys(0, 0, 8))
+    assert metrics["shared/draw"] == pytest.approx(float(draws.mean())) != pytest.approx(float(draws[0]))
+
+
 class Still(System):
     """Nothing to train."""
 

@@ -13,7 +13,7 @@ from vision_gen.configs import vit_digits
 from tests.conftest import ROOT
 from tests.engine import toy
 from vision_gen import data
-from vision_gen.engine import checkpoints, facts, inference, loop, use
+from vision_gen.engine import checkpoints, evaluation, facts, inference, loop, use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 
@@ -50,6 +50,13 @@ def test_a_models_tools_are_its_functions(run):
     expected = (drawing[..., None] / 127.5 - 1) * kernel[0, 0] + bias
     np.testing.assert_allclose(found, np.clip((expected + 1) * 127.5, 0, 255), atol=0.51)
     assert model.translate.__name__ == "translate" and model.translate.__doc__.startswith("Paints a drawing.")
+    assert repr(model) == (
+        "tests.engine.toy.Toy, trained for 2 steps; its tools:\n"
+        "  .translate(sketch, *, lines='auto', size=0, tile=256, progress=None)"
+    )
+    with pytest.raises(AttributeError, match="no tool 'translat'; there are translate; did you mean 'translate'?"):
+        model.translat
+    assert not hasattr(model, "_repr_html_")
 
 
 def test_averaged_weights_are_used_for_figures_samples_and_tools(run):
@@ -81,7 +88,8 @@ def test_the_best_checkpoint_is_that_of_the_best_figure(mode, best, run, tmp_pat
     for checkpoint, step in (("best", best), ("last", 4)):
         model = use.load(tmp_path, checkpoint)
         assert model.step == int(model.state["step"]) == step
-    assert use.load(tmp_path).step == best
+        assert evaluation.evaluate_run(tmp_path, checkpoint)[0] == {"psnr": figures[step]}
+    assert use.load(tmp_path).step == best and evaluation.evaluate_run(tmp_path)[0] == {"psnr": figures[best]}
 
 
 def test_names_of_classes_are_kept_with_the_run(run, tmp_path):
@@ -142,11 +150,14 @@ def test_eval_refuses_in_one_line(run, tmp_path):
         ((f"--workdir={run}", "paint"), "error: there is no tool 'paint'; there are translate"),
         ((f"--workdir={run}", "translate", f"sketch={tmp_path / 'no.png'}", "--output=o.png"), "no.png: no such file"),
         ((f"--workdir={run}", f"--input={tmp_path / 'in.png'}", "--output=o.txt"), "error: --output: 'o.txt' ends in"),
-        (("translate", "sketch=a"), "error: a tool or --export goes with --workdir=RUN or --config=FILE, one of them"),
+        (("translate", "sketch=a"), "error: a tool goes with --workdir or --config, one of them"),
         ((f"--workdir={tmp_path}", "translate", "sketch=a"), "holds no run"),
         (("--config=tests/engine/toy.py", *tool), "needs weights: set config.init."),
-        (("--config=configs/vit_digits.py",), "error: --config goes with a tool, --tools or --export"),
-        ((f"--workdir={run}", "translate", "sketch=a", "--reference=b"), "error: --reference goes with --generated"),
+        (("--compare",), "error: --compare takes two runs or more, as runs/a runs/b; got none"),
+        (("--compare", run), f"error: --compare takes two runs or more, as runs/a runs/b; got {run}"),
+        (("--compare", run, tmp_path / "no"), f"nothing of the split 'test'; run eval.py --workdir={run} first"),
+        (("--compare", tmp_path / "no", run), f"error: workdir '{tmp_path}/no' holds no run"),
+        ((f"--workdir={run}", f"--input={tmp_path / 'in.png'}", f"--output={tmp_path}"), "is a folder, but one file"),
     ):
         done = evaluate(*arguments)
         assert done.returncode == 2 and message in done.stderr, (arguments, done.stderr)

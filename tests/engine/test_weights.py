@@ -131,6 +131,15 @@ def test_a_trained_network_starts_from_another_run(folder, teacher, tmp_path):
     assert not np.array_equal(found["params"]["ballast"]["w"] * 0 + 1, used["ballast"]["w"])
 
 
+def test_a_run_of_other_sizes_is_told_by_its_fields(folder, teacher):
+    config = toy.get_config()
+    config.data.dir = str(folder)
+    config.init.ballast = str(teacher)
+    config.model.ballast = 4
+    with pytest.raises(InputError, match=r"w \[4\]; it was trained with config.model.ballast=8 \(here 4\)$"):
+        tensors(config)
+
+
 def tensors(config):
     return weights.load(weights.with_origins(Experiment(config), ckpt.folder("/nowhere")))
 

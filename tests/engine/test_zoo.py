@@ -138,7 +138,7 @@ def test_a_network_begins_with_the_weights_of_an_entry(run, entry):
     np.testing.assert_array_equal(found["painter"]["kernel"], state["params"]["painter"]["kernel"])
     assert notes[0].startswith(f"painter: 2 tensors of painter of {entry} (checkpoint")
     config.init.painter = "zoo/tauht"
-    with pytest.raises(InputError, match="there is no 'zoo/tauht'; did you mean 'zoo/taught'"):
+    with pytest.raises(InputError, match="the zoo has no 'tauht'; there are taught; did you mean 'taught'"):
         weights.load(Experiment(config))
 
 
@@ -150,7 +150,7 @@ def test_a_folder_here_comes_before_the_zoo(entry, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_done_with_entries_is_refused(run, entry, monkeypatch):
-    with pytest.raises(InputError, match="there is no 'zoo/taugth'; did you mean 'zoo/taught'"):
+    with pytest.raises(InputError, match="the zoo has no 'taugth'; there are taught; did you mean 'taught'"):
         vision_gen.load("zoo/taugth")
     config = ckpt.load_config(run)
     for name in ("zoo/taught", "zoo/new", ckpt.ZOO / "new"):

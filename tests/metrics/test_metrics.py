@@ -16,8 +16,10 @@ from tests.golden import features_by_name, metrics_by_seed as golden
 from vision_gen.errors import InputError
 from vision_gen.metrics import accuracy, distribution, extract, image, masked, perceptual, resizing
 from vision_gen.pretrained import features as reader
+from vision_gen.pretrained import torch_file
 
 REFERENCE = np.load(pathlib.Path(__file__).parent.parent / "golden" / "metrics_reference.npz")
+TORCH = np.load(pathlib.Path(__file__).parent.parent / "golden" / "torch_reference.npz")  # See make_torch.py there.
 SETS = golden.feature_sets()
 
 
@@ -100,7 +102,23 @@ def test_lpips_is_the_reference_implementation(net, trunk):
     np.testing.assert_allclose(perceptual.lpips(ours, ours, scales), 0, atol=1e-7)
 
 
-def test_ssim_and_ms_ssim_are_torchmetrics_and_scikit_images():
+@pytest.mark.parametrize("trunk, size", [("alexnet", (70, 91)), ("vgg16", (33, 50))])
+def test_lpips_is_the_same_of_images_that_were_extended(trunk, size, monkeypatch, tmp_path):
+    network = nnx.eval_shape(lambda: reader.NETWORKS[trunk](classes=0, rngs=nnx.Rngs(0)))
+    reader.fill(network, features_by_name.state_of(network))
+    monkeypatch.setattr(reader, "load", lambda *_, **__: (network, ""))
+    pair = [x[:, : size[0], : size[1]] for x in golden.pair()]
+    layers = network(pair[0], intermediates=True)[1]
+    assert {layer: x.shape[1:3] for layer, x in layers.items()} == network.sizes(size)
+    scales = features_by_name.lpips_scales(perceptual.LPIPS_LAYERS[trunk], layers)
+    state = {f"lin{i}.model.1.weight": scale[None, :, None, None] for i, scale in enumerate(scales.values())}
+    torch_file.write(state, tmp_path / "linear.pth")
+    function, params = perceptual.load_lpips(trunk, linear=tmp_path / "linear.pth")
+    longer = [np.pad(x, [(0, 0), (0, 96 - size[0]), (0, 96 - size[1]), (0, 0)], constant_values=0.5) for x in pair]
+    np.testing.assert_allclose(jax.jit(function)(params, *longer, size), function(params, *pair), rtol=1e-4)
+
+
+def test_ssim_is_scikit_images():
     x, y = golden.smooth_pair()
     metrics = pytest.importorskip("skimage.metrics", reason="the test extra is not installed")
     for i, ours in enumerate(image.ssim(x, y)):
@@ -109,18 +127,29 @@ def test_ssim_and_ms_ssim_are_torchmetrics_and_scikit_images():
             gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
         )
         assert float(ours) == pytest.approx(theirs, abs=5e-5)
+
+
+# Of `golden.smooth_pair()` by torchmetrics 1.9.
+MS_SSIM = [0.9458428, 0.9446365]
+
+
+def test_ms_ssim_is_torchmetrics():
+    x, y = golden.smooth_pair()
+    np.testing.assert_allclose(image.ms_ssim(x, y), MS_SSIM, atol=1e-3)
+    with pytest.raises(InputError, match="at least 161 px a side"):
+        image.ms_ssim(x[:, :100], y[:, :100])
+
+
+def test_torchmetrics_gives_what_is_kept_of_it():
     torch = pytest.importorskip("torch", reason="the parity extra is not installed")
     torchmetrics = pytest.importorskip(
         "torchmetrics.functional.image", reason="the parity extra is not installed"
     )
-    a, b = (torch.tensor((v.transpose(0, 3, 1, 2) + 1) / 2) for v in (x, y))
+    a, b = (torch.tensor((v.transpose(0, 3, 1, 2) + 1) / 2) for v in golden.smooth_pair())
     theirs = torchmetrics.multiscale_structural_similarity_index_measure(
         a, b, data_range=1.0, reduction="none"
     )
-    # Means of every scale over the batch's images one by one.
-    np.testing.assert_allclose(image.ms_ssim(x, y), theirs.numpy(), atol=1e-3)
-    with pytest.raises(InputError, match="at least 161 px a side"):
-        image.ms_ssim(x[:, :100], y[:, :100])
+    np.testing.assert_allclose(theirs.numpy(), MS_SSIM, rtol=1e-5)
 
 
 def test_masked_pixels_do_not_count():

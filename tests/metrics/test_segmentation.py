@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import sklearn.metrics
 
 from vision_gen.metrics import groups, segmentation
@@ -32,3 +33,31 @@ def test_of_a_set_it_is_the_mean_over_clips_and_not_over_frames():
     j = np.array([1.0, 1.0, 1.0, 0.5, 0.0])
     clip = ["bear", "bear", "bear", "camel", "camel"]
     assert groups.group_means(j, clip)[1].mean() == pytest.approx((1 + 0.25) / 2)
+
+
+def test_contour_accuracy_is_that_of_its_definition():
+    """Boundaries and disks drawn pixel by pixel, with scipy's dilation."""
+    rng = np.random.default_rng(1)
+    smooth = scipy.ndimage.gaussian_filter(rng.normal(size=(6, 40, 50)), (0, 3, 3))
+    found, truth = smooth[:3] > 0, (smooth[:3] + 0.7 * smooth[3:]) > 0
+
+    def boundary(mask):
+        edge = np.zeros_like(mask)
+        for y, x in np.ndindex(mask.shape):
+            after = [(y, min(x + 1, 49)), (min(y + 1, 39), x), (min(y + 1, 39), min(x + 1, 49))]
+            edge[y, x] = any(mask[place] != mask[y, x] for place in after)
+        return edge
+
+    for tolerance, radius in ((0.008, 1), (3, 3)):
+        rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+        disk = rows**2 + columns**2 <= radius**2
+        expected = []
+        for a, b in zip(map(boundary, found), map(boundary, truth)):
+            precision = (a & scipy.ndimage.binary_dilation(b, disk)).sum() / a.sum()
+            recall = (b & scipy.ndimage.binary_dilation(a, disk)).sum() / b.sum()
+            expected.append(2 * precision * recall / (precision + recall))
+        np.testing.assert_allclose(segmentation.boundary_f(found, truth, tolerance), expected, rtol=1e-5)
+        assert min(expected) > 0.05 and max(expected) < 0.99
+    empty = np.zeros((40, 50), bool)
+    assert segmentation.boundary_f(empty, empty) == 1
+    assert segmentation.boundary_f(empty, truth[0]) == 0

@@ -12,11 +12,11 @@ import threading
 
 from flax import nnx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.golden import features_by_name as golden
+from tests.golden import ops_by_seed
 from vision_gen.errors import InputError
 from vision_gen.nets import features
 from vision_gen.ops import pool
@@ -24,6 +24,7 @@ from vision_gen.pretrained import features as reader, named
 from vision_gen.pretrained import torch_file, weights
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "features_reference.npz"
+TORCH = np.load(GOLDEN.with_name("torch_reference.npz"))  # See make_torch.py there.
 
 
 @pytest.mark.parametrize("name", list(golden.SIZES))
@@ -68,39 +69,17 @@ def test_efficientnet_knows_photographs(lite):
 
 
 def test_efficientnet_is_the_torch_implementation(lite):
-    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
-    reference = pytest.importorskip(
-        "efficientnet_lite_pytorch", reason="the parity extra is not installed"
-    )
-    model = reference.EfficientNet.from_pretrained(
-        "efficientnet-lite0", weights_path=str(weights.find("efficientnet-lite0"))
-    ).eval()
     apply, params = lite
-    x = golden.images(224)
-    inner = {}
-    model._blocks[4].register_forward_hook(lambda m, i, o: inner.update(stage3=o))
-    model._avg_pooling.register_forward_hook(lambda m, i, o: inner.update(features=o[..., 0, 0]))
-    normal = torch.tensor(np.array(features._normalise(jnp.asarray(x))).transpose(0, 3, 1, 2))
-    with torch.no_grad():
-        inner["logits"] = model(normal)
-    found = jax.jit(apply)(params, x)
-    inner["stage3"] = inner["stage3"].permute(0, 2, 3, 1)
-    for tap, theirs in inner.items():
-        np.testing.assert_allclose(found[tap], theirs.numpy(), atol=1e-4, err_msg=tap)
+    found = jax.jit(apply)(params, golden.images(224))
+    for tap in ("stage3", "features", "logits"):
+        np.testing.assert_allclose(golden.some(found[tap]), TORCH[f"efficientnet-lite0/{tap}"], atol=1e-4, err_msg=tap)
 
 
 def test_pooling_is_torchs():
-    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
-    F = torch.nn.functional
-    x = np.random.default_rng(0).standard_normal((2, 9, 8, 3), np.float32)
-    theirs = torch.tensor(x.transpose(0, 3, 1, 2))
-    back = lambda y: y.numpy().transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(pool.max_pool(x, 3, stride=2), back(F.max_pool2d(theirs, 3, 2)))
-    np.testing.assert_allclose(
-        pool.max_pool(x, 3, stride=1, padding=1), back(F.max_pool2d(theirs, 3, 1, 1))
-    )
-    expected = F.avg_pool2d(theirs, 3, 1, 1, count_include_pad=False)
-    np.testing.assert_allclose(pool.average_pool(x, 3, padding=1), back(expected), atol=1e-6)
+    x = ops_by_seed.pooled()
+    np.testing.assert_allclose(pool.max_pool(x, 3, stride=2), TORCH["max_pool/3/2/0"])
+    np.testing.assert_allclose(pool.max_pool(x, 3, stride=1, padding=1), TORCH["max_pool/3/1/1"])
+    np.testing.assert_allclose(pool.average_pool(x, 3, padding=1), TORCH["average_pool"], atol=1e-6)
 
 
 @pytest.mark.parametrize("window, stride, padding", [(2, 2, 0), (3, 2, 0), (3, 1, 1)])

@@ -35,6 +35,44 @@ def test_batch_norms_running_statistics_are_torchs():
     np.testing.assert_allclose(norm.mean[...], 0.19 * flat.mean(0), rtol=1e-5)
 
 
+def test_batch_norm_is_of_the_batches_of_all_devices():
+    x = jax.random.normal(jax.random.key(0), (16, 3, 2, 3)) * 3 + jnp.arange(16)[:, None, None, None]
+
+    def normalised(x):
+        norm = layers.BatchNorm(3, rngs=nnx.Rngs(0))
+        return norm(x, train=True), norm.mean[...], norm.var[...]
+
+    mesh, spec = jax.sharding.Mesh(np.array(jax.devices()), layers.BATCH_AXIS), jax.sharding.PartitionSpec
+    out = spec(layers.BATCH_AXIS), spec(), spec()
+    mapped = jax.shard_map(normalised, mesh=mesh, in_specs=spec(layers.BATCH_AXIS), out_specs=out, check_vma=False)
+    for got, want in zip(jax.jit(mapped)(x), normalised(x)):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_spectral_norm_finds_the_largest_singular_value():
+    norm, kernel = layers.SpectralNorm(5, rngs=nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (3, 3, 4, 5))
+    largest = np.linalg.svd(np.asarray(kernel).reshape(-1, 5), compute_uv=False)[0]
+    for _ in range(60):
+        norm(kernel, train=True)
+    before = np.asarray(norm.vector[...])
+    np.testing.assert_allclose(norm(kernel, train=False), kernel / largest, rtol=1e-4)
+    np.testing.assert_array_equal(norm.vector[...], before)
+    # The gradient of the matrix's norm is that of its singular value: the kernel's own scale moves nothing.
+    slope = jax.grad(lambda scale: norm(kernel * scale, train=False)[0, 0, 0, 0])(1.0)
+    assert slope == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("size, output_padding", [(4, 0), (5, 1)])
+def test_transposed_convolutions_double_as_torchs(size, output_padding):
+    torch = pytest.importorskip("torch")
+    layer, x = layers.ConvTranspose(3, 2, size, rngs=nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (2, 5, 4, 3))
+    weight = torch.tensor(np.asarray(layer.kernel[...]).transpose(3, 2, 0, 1).copy())
+    expected = torch.nn.functional.conv_transpose2d(
+        torch.tensor(np.asarray(x).transpose(0, 3, 1, 2).copy()), weight, None, 2, size // 2 - 1 + output_padding, output_padding
+    )
+    np.testing.assert_allclose(layer(x), expected.numpy().transpose(0, 2, 3, 1), atol=1e-5)
+
+
 @pytest.mark.parametrize("rate", [0.2, 0.5])
 def test_dropout_keeps_the_mean(rate):
     found = np.asarray(layers.dropout(jnp.ones((4, 50, 50)), jax.random.split(jax.random.key(0), 4), rate))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vision_gen.nets import layers
 from vision_gen.nets.unet import UNet
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -56,6 +57,17 @@ def test_any_multiple_of_its_size_goes_through_the_published_stages(size):
     assert ours.shape == (2, *size, 2)
     assert jnp.abs(expected).mean() > 0.01
     np.testing.assert_allclose(ours, expected, atol=1e-4)
+
+
+def test_training_drops_half_in_the_three_innermost_stages_on_the_way_up(monkeypatch):
+    """CD512-CD512-CD512 begin the decoder."""
+    dropped = []
+    monkeypatch.setattr(layers, "dropout", lambda x, keys, rate=0.5: dropped.append((x.shape[1], rate)) or x)
+    net, x = nnx.eval_shape(lambda: UNet(size=64, width=1, rngs=nnx.Rngs(0))), jnp.zeros((2, 64, 64, 3))
+    nnx.eval_shape(lambda net, keys: net(x, keys, train=True), net, jax.random.split(jax.random.key(0), 2))
+    assert dropped == [(2, 0.5), (4, 0.5), (8, 0.5)]
+    nnx.eval_shape(lambda net: net(x, train=False), net)
+    assert len(dropped) == 3
 
 
 def test_other_sizes_are_refused():

@@ -14,13 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.golden import ops_by_seed
 from vision_gen.errors import InputError
 from vision_gen.nets import vit
 from vision_gen.ops import resample
-from vision_gen.pretrained import named
+from vision_gen.pretrained import named, torch_file
 from vision_gen.pretrained import vit as reader
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "vit_reference.npz"
+TORCH = GOLDEN.with_name("torch_reference.npz")  # See make_torch.py there.
 TINY = vit.Size(32, 64, 2, 3)
 
 
@@ -59,6 +61,24 @@ def test_every_position_and_pooling_works_at_other_resolutions(positions, pool):
         np.testing.assert_allclose(vit.rollout(inside["attention"]).sum(-1), 1, atol=1e-5)
         # Position matters: patches in another order are another image.
         assert jnp.abs(model(images[:, ::-1]) - logits).max() > 1e-3
+
+
+def test_rollout_is_the_product_of_layers_with_their_residuals():
+    """Abnar & Zuidema 2020: heads are averaged, the residual counts as much as they, later layers come from the left."""
+    attention = np.random.default_rng(0).dirichlet([0.3] * 4, (3, 2, 2, 4)).astype(np.float32)  # 3 layers, 2 heads.
+    expected = np.eye(4)
+    for layer in attention:
+        mixed = layer.mean(1) + np.eye(4)
+        expected = mixed / mixed.sum(-1, keepdims=True) @ expected
+    np.testing.assert_allclose(vit.rollout(jnp.asarray(attention)), expected, atol=1e-6)
+
+
+def test_fixed_positions_are_big_visions():
+    """Wave lengths from 2 pi to 20,000 pi cells; sines and cosines of the column, then of the row."""
+    found = vit.sincos(2, 3, 12)
+    waves = lambda place: [f(place * rate) for f in (np.sin, np.cos) for rate in (1, 1e-2, 1e-4)]
+    expected = [waves(column) + waves(row) for row in range(2) for column in range(3)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_rematerialisation_changes_no_gradient():
@@ -149,8 +169,8 @@ def older(name):
     ],
 )
 def test_transformers_weights_give_its_logits_and_gradients(size, patch, image, tmp_path):
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    transformers = pytest.importorskip("transformers", reason="the parity extra is not installed")
     shape = vit.SIZES[size]
     torch.manual_seed(0)
     config = transformers.ViTConfig(
@@ -215,16 +235,15 @@ def weight(name, shape):
     return np.float32(1 + 0.1 * value if name.endswith(norms) else 0.1 * value)
 
 
-@pytest.mark.parametrize("release", ["timm", "torchvision"])
+@pytest.mark.parametrize("release", ["timm", "torchvision", "transformers"])
 def test_weights_of_other_releases_give_their_logits_and_gradients(release, tmp_path):
-    torch = pytest.importorskip("torch")
-    golden = np.load(GOLDEN)
+    golden = np.load(TORCH if release == "transformers" else GOLDEN)
     state = {}
     for entry in golden[f"{release}_names"]:
         name, shape = entry.split(":")
-        state[name] = torch.tensor(weight(name, tuple(map(int, shape.split(",")))))
+        state[name] = weight(name, tuple(map(int, shape.split(","))))
     path = tmp_path / "weights.pth"
-    torch.save(state, path)
+    torch_file.write(state, path)
     model = vit.ViT(size=vit.Size(48, 192, 3, 3), patch=16, image=64, classes=7, rngs=nnx.Rngs(0))
     graphdef, start = nnx.split(model)
     params = loaded(path, model)
@@ -244,9 +263,8 @@ def test_weights_of_other_releases_give_their_logits_and_gradients(release, tmp_
 
 
 def test_files_of_other_networks_are_named(tmp_path):
-    torch = pytest.importorskip("torch")
     path = tmp_path / "other.pth"
-    torch.save({"layer.weight": torch.zeros(3)}, path)
+    torch_file.write({"layer.weight": np.zeros(3, np.float32)}, path)
     with pytest.raises(InputError, match="not a ViT of timm, torchvision, transformers, transformers 5; its first weight is 'layer.weight'"):
         reader.read(path, tiny())
 
@@ -299,13 +317,8 @@ def test_the_original_release_fits_with_its_heads_split(tmp_path):
         loaded(path, tiny(size=vit.Size(32, 64, 2, 2)))
 
 
-@pytest.mark.parametrize("size", [(16, 8), (5, 3)])
+@pytest.mark.parametrize("size", ops_by_seed.CUBIC)
 def test_cubic_resizing_is_torchs(size):
-    torch = pytest.importorskip("torch")
-    x = numbers((2, 8, 8, 3))
-    theirs = torch.nn.functional.interpolate(
-        torch.tensor(x.transpose(0, 3, 1, 2)), size, mode="bicubic", align_corners=False
-    )
-    np.testing.assert_allclose(
-        resample.resize_cubic(jnp.asarray(x), size), theirs.numpy().transpose(0, 2, 3, 1), atol=1e-5
-    )
+    x = ops_by_seed.pooled()
+    expected = np.load(TORCH)[f"cubic/{size[0]}"]
+    np.testing.assert_allclose(resample.resize_cubic(jnp.asarray(x), size), expected, atol=1e-5)

@@ -47,3 +47,23 @@ def test_sixteen_bits_are_exact_to_their_rounding_and_keep_no_float32_scores():
         np.testing.assert_allclose(np.float32(got), want, rtol=0.02, atol=0.02)
     scores = 2 * 2 * 64 * 64
     assert max(x.nbytes for x in jax.tree.leaves(pull)) <= 2 * scores
+
+
+def test_pointing_copies_what_is_alike_near_and_among_the_best():
+    rng = np.random.default_rng(0)
+    query, key, value = (rng.normal(size=s).astype(np.float32) for s in ((2, 7, 3), (2, 12, 3), (2, 12, 4)))
+    at, places = rng.integers(0, 4, (7, 2)).astype(np.float32), rng.integers(0, 4, (12, 2)).astype(np.float32)
+
+    def expected(temperature=1.0, top=12, distance=9):
+        scores = np.einsum("bqd,bkd->bqk", query, key) / temperature
+        far = np.abs(at[:, None] - places[None]).max(-1) > distance
+        scores = np.where(far, -np.inf, scores)
+        least = np.sort(scores, -1)[..., -top, None]
+        shares = np.exp(np.where(scores >= least, scores, -np.inf))
+        return shares / shares.sum(-1, keepdims=True) @ value
+
+    for chunk in (3, 512):
+        found = attention.point(query, key, value, temperature=0.5, chunk=chunk)
+        np.testing.assert_allclose(found, expected(0.5), rtol=1e-4, atol=1e-5)
+        found = attention.point(query, key, value, top=2, reach=(at, places, 2), chunk=chunk)
+        np.testing.assert_allclose(found, expected(top=2, distance=2), rtol=1e-4, atol=1e-5)

@@ -1,39 +1,35 @@
 """Resampling, warps, colours and sketches against independent implementations."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
+from PIL import Image
 import pytest
+import scipy.interpolate
+import scipy.ndimage
 import skimage.color
 
+from tests.golden import ops_by_seed
 from vision_gen.ops import augment, colour, resample, sketch, tps
 
 RNG = np.random.default_rng(0)
+TORCH = np.load(pathlib.Path(__file__).parent.parent / "golden" / "torch_reference.npz")  # See make_torch.py there.
 
 
 @pytest.mark.parametrize("padding", ["zeros", "border"])
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_grid_sample_equals_torch_with_both_gradients(padding, align_corners):
-    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
-    image = RNG.normal(size=(2, 7, 9, 3)).astype(np.float32)
-    grid = RNG.uniform(-1.3, 1.3, (2, 5, 6, 2)).astype(np.float32)
-    out, pull = jax.vjp(
-        lambda i, g: resample.grid_sample(i, g, padding=padding, align_corners=align_corners),
-        jnp.asarray(image),
-        jnp.asarray(grid),
-    )
-    ti = torch.tensor(image.transpose(0, 3, 1, 2), requires_grad=True)
-    tg = torch.tensor(grid, requires_grad=True)
-    expected = torch.nn.functional.grid_sample(
-        ti, tg, padding_mode=padding, align_corners=align_corners
-    )
-    np.testing.assert_allclose(out, expected.detach().numpy().transpose(0, 2, 3, 1), atol=1e-5)
-    weight = RNG.normal(size=out.shape).astype(np.float32)
-    expected.backward(torch.tensor(weight.transpose(0, 3, 1, 2)))
-    d_image, d_grid = pull(jnp.asarray(weight))
-    np.testing.assert_allclose(d_image, ti.grad.numpy().transpose(0, 2, 3, 1), atol=1e-4)
-    np.testing.assert_allclose(d_grid, tg.grad.numpy(), atol=1e-3)
+    image, grid, change = ops_by_seed.sampled()
+    sample = lambda i, g: resample.grid_sample(i, g, padding=padding, align_corners=align_corners)
+    out, pull = jax.vjp(sample, jnp.asarray(image), jnp.asarray(grid))
+    expected = {part: TORCH[f"grid_sample/{padding}/{align_corners}/{part}"] for part in ("out", "image", "grid")}
+    np.testing.assert_allclose(out, expected["out"], atol=1e-5)
+    d_image, d_grid = pull(jnp.asarray(change))
+    np.testing.assert_allclose(d_image, expected["image"], atol=1e-4)
+    np.testing.assert_allclose(d_grid, expected["grid"], atol=1e-3)
 
 
 def test_grid_sample_at_the_identity_returns_the_image():
@@ -72,6 +68,37 @@ def test_spline_takes_controls_to_targets_and_reproduces_affine_maps():
     np.testing.assert_allclose(
         tps.apply(coefficients, control, points), points @ matrix + shift, atol=1e-3
     )
+
+
+def test_spline_is_scipys():
+    control, target, points = RNG.uniform(-1, 1, (3, 9, 2))
+    expected = scipy.interpolate.RBFInterpolator(control, target, kernel="thin_plate_spline", degree=1)(points)
+    control, target, points = (jnp.asarray(x[None], jnp.float32) for x in (control, target, points))
+    np.testing.assert_allclose(tps.apply(tps.solve(control, target), control, points)[0], expected, atol=2e-3)
+
+
+def test_a_drawn_warp_moves_its_controls_by_no_more_than_its_scale():
+    coefficients, control = tps.random_spline(jax.random.split(jax.random.key(0), 300), points=3, scale=0.3)
+    side = np.linspace(-1, 1, 3)
+    np.testing.assert_array_equal(control[7], [[x, y] for y in side for x in side])
+    moved = np.asarray(tps.apply(coefficients, control, control) - control)
+    assert 0.29 < np.abs(moved).max() < 0.301 and np.abs(moved.mean((0, 1))).max() < 0.02
+    assert moved.std() == pytest.approx(0.3 / 3**0.5, rel=0.05)  # Alike everywhere in between.
+
+
+def test_cubic_weights_are_keys():
+    """Keys 1981 with a = -0.75, at distances of a quarter, three quarters and so on; torch's, where it is not there."""
+    impulse = jnp.zeros((1, 8, 8, 1)).at[0, 3, 3, 0].set(1.0)
+    weights = np.array([-0.03515625, -0.10546875, 0.26171875, 0.87890625])
+    weights = np.concatenate([weights, weights[::-1]])
+    found = resample.resize_cubic(impulse, (16, 16))[0, 3:11, 3:11, 0]
+    np.testing.assert_allclose(found, np.outer(weights, weights), atol=1e-6)
+
+
+def test_luma_is_pils():
+    picture = RNG.integers(0, 256, (6, 7, 3), np.uint8)
+    found = (np.asarray(colour.luma(colour.from_uint8(jnp.asarray(picture))))[..., 0] + 1) * 127.5
+    np.testing.assert_allclose(found, np.asarray(Image.fromarray(picture).convert("L"), float), atol=0.6)
 
 
 def test_lab_equals_scikit_image_and_inverts():
@@ -126,9 +153,34 @@ def test_sketches_ink_the_outline_and_leave_paper_blank():
         assert drawing[0, 16, 7:10].min() < -0.9
 
 
-def test_blur_keeps_means_and_equals_scipy():
-    import scipy.ndimage
+def test_sketches_are_those_of_their_equations():
+    """XDoG softer than it is used, so that every number counts; Sobel of scipy, an eighth of its sums."""
+    image = scipy.ndimage.gaussian_filter(RNG.uniform(-1, 1, (40, 36, 3)), (1, 1, 0)).astype(np.float32)
+    grey = (image + 1) / 2 @ [0.299, 0.587, 0.114]
+    blurred = lambda sigma: scipy.ndimage.gaussian_filter(grey, sigma, mode="nearest", truncate=12)
+    beyond = blurred(0.5) - 0.95 * blurred(4.5 * 0.5) + 0.1
+    assert (beyond < 0.1).any() and (beyond > 0.13).any()
+    expected = 1 + 2 * np.tanh(np.minimum(10 * (beyond - 0.22), 0))
+    found = sketch.xdog(jnp.asarray(image)[None], jnp.asarray([0.5]), phi=10, epsilon=0.12)
+    np.testing.assert_allclose(found[0, ..., 0], expected, atol=1e-3)
+    slope = lambda channel, axis: scipy.ndimage.sobel((channel + 1) / 2, axis, mode="nearest") / 8
+    steepest = np.max([np.hypot(slope(channel, 0), slope(channel, 1)) for channel in np.moveaxis(image, -1, 0)], 0)
+    expected = 1 - 2 * np.clip(steepest / 0.2, 0, 1)
+    np.testing.assert_allclose(sketch.sobel(jnp.asarray(image)[None], threshold=0.2)[0, ..., 0], expected, atol=1e-4)
 
+
+def test_sketches_are_drawn_by_their_shares():
+    image = RNG.integers(0, 256, (400, 6, 6, 3), np.uint8)
+    batch = {"colour": jnp.asarray(image), "line": jnp.full((400, 6, 6, 1), 200, jnp.uint8)}
+    draw = jax.jit(lambda batch, keys: augment.sketches(batch, keys, line_share=0.25, xdog_share=0.6))
+    found = np.asarray(draw(batch, jax.random.split(jax.random.key(0), 400)))
+    like = lambda other: np.abs(found - other).max((1, 2, 3)) < 1e-5
+    lines, edges = like(200 / 127.5 - 1), like(sketch.sobel(jnp.asarray(image / np.float32(127.5) - 1)))
+    assert lines.mean() == pytest.approx(0.25, abs=0.07) and edges.mean() == pytest.approx(0.75 * 0.4, abs=0.07)
+    assert (np.abs(found[~lines & ~edges]) == 1).all()  # XDoG is ink or paper.
+
+
+def test_blur_keeps_means_and_equals_scipy():
     image = RNG.uniform(0, 1, (1, 20, 24, 1)).astype(np.float32)
     blurred = sketch.gaussian_blur(jnp.asarray(image), jnp.asarray([1.3]))
     expected = scipy.ndimage.gaussian_filter(image[0, ..., 0], 1.3, mode="nearest", truncate=12)
@@ -142,6 +194,9 @@ def test_crop_and_flip_keep_pictures_together():
     np.testing.assert_array_equal(a, b)
     assert a.shape == picture.shape and jnp.abs(a - picture).max() > 0.1
     (flipped,) = augment.flip(keys, picture)
+    both = augment.flip(keys, picture, jnp.repeat(-picture, 3, -1))
+    np.testing.assert_array_equal(both[0], flipped)
+    np.testing.assert_array_equal(both[1], jnp.repeat(-flipped, 3, -1))
     mirrored = jnp.all(flipped == picture[:, :, ::-1], (1, 2, 3))
     same = jnp.all(flipped == picture, (1, 2, 3))
     assert jnp.all(mirrored | same) and mirrored.any() and same.any()

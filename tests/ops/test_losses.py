@@ -19,8 +19,16 @@ def test_verdicts_cost_as_their_papers_say(real):
     # The generator does not saturate: where the discriminator is sure, its slope is steepest.
     slope = jax.grad(lambda x: losses.gan(x, real, "cross_entropy"))(jnp.float32(-9.0 if real else 9.0))
     assert slope == pytest.approx(-1 if real else 1, abs=1e-3)
+    hinge = np.maximum(0, 1 - LOGITS if real else 1 + LOGITS).mean()
+    np.testing.assert_allclose(losses.gan(LOGITS, real, "hinge"), hinge, rtol=1e-6)
     with pytest.raises(ValueError, match="kind must be"):
-        losses.gan(LOGITS, real, "hinge")
+        losses.gan(LOGITS, real, "wasserstein")
+
+
+def test_a_generator_that_fools_costs_nothing_or_less():
+    assert losses.fooled(LOGITS, "hinge") == pytest.approx(-LOGITS.mean())
+    for kind in ("cross_entropy", "least_squares"):
+        assert losses.fooled(LOGITS, kind) == losses.gan(LOGITS, True, kind)
 
 
 def test_differences_and_gram_matrices():

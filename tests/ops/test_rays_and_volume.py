@@ -71,18 +71,19 @@ def test_compositing_is_the_reference_product():
     np.testing.assert_allclose(found["opacity"], weights.sum(1), atol=1e-5)
 
 
-@pytest.mark.parametrize("level", [0.0, -5.0, 1e-20, 1e20])
-def test_empty_and_saturated_rays_are_finite_in_value_and_gradient(level):
+@pytest.mark.parametrize("level, expected", [(0.0, 60), (-5.0, 60), (1e-20, 60), (1e20, 3 + 20 + 100)])
+def test_empty_and_saturated_rays_are_finite_in_value_and_gradient(level, expected):
+    """Of an empty ray the depth is that of the last sample, of a saturated one that of the first."""
     t = jnp.linspace(2, 6, 8)
 
     def total(density):
         out = volume.composite(
             density, jnp.ones((8, 3)), t, volume.lengths(t), jnp.ones(3), (0.0, 0.0, 0.0)
         )
-        return out["colour"].sum() + out["depth"] + out["opacity"]
+        return out["colour"].sum() + 10 * out["depth"] + 100 * out["opacity"]
 
     value, gradient = jax.value_and_grad(total)(jnp.full(8, level))
-    assert np.isfinite(value) and np.isfinite(gradient).all()
+    assert float(value) == pytest.approx(expected) and np.isfinite(gradient).all()
 
 
 def test_importance_samples_follow_the_weights_and_stand_for_the_length_they_cover():
@@ -91,6 +92,8 @@ def test_importance_samples_follow_the_weights_and_stand_for_the_length_they_cov
     t, length = volume.importance(edges, weights, 400)
     inside = lambda bin: ((t >= bin) & (t < bin + 1)).mean()
     assert inside(3) == pytest.approx(0.75, abs=0.01) and inside(7) == pytest.approx(0.25, abs=0.01)
+    # Spread evenly over their bin.
+    np.testing.assert_allclose(np.sort(t[(t >= 3) & (t < 4)]), 3 + (np.arange(300) + 0.5) / 300, atol=5e-3)
     # Two bins of length 1, none of the empty ones.
     assert float(length.sum()) == pytest.approx(2, abs=0.02)
     assert (jnp.diff(t) >= 0).all()

@@ -1,8 +1,9 @@
 """Torch files are read and written without torch, exactly, and nothing in them is run."""
 
-import collections
+import argparse
 import io
 import os
+import pathlib
 import pickle
 import sys
 import zipfile
@@ -16,28 +17,19 @@ import safetensors.numpy
 from vision_gen.errors import InputError
 from vision_gen.pretrained import torch_file
 
+TORCH = np.load(pathlib.Path(__file__).parent.parent / "golden" / "torch_reference.npz")  # See make_torch.py there.
+
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_both_formats_give_torchs_values(tmp_path, zipped):
-    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
-    base = torch.arange(24, dtype=torch.float32).reshape(4, 6)
-    state = collections.OrderedDict(
-        whole=base,
-        view=base.T[1:3],  # Strided, with an offset, in the same storage.
-        half=base.half(),
-        brain=base.bfloat16(),
-        count=torch.tensor(7),
-        parameter=torch.nn.Parameter(torch.randn(2, 3)),
-    )
-    torch.save(state, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
-    found = torch_file.read_state_dict(tmp_path / "x.pth")
-    assert list(found) == list(state)
-    for name, value in state.items():
-        np.testing.assert_array_equal(
-            np.asarray(found[name], np.float64), value.detach().double().numpy()
-        )
-    torch.save({f"module.{k}": v for k, v in state.items()}, tmp_path / "parallel.pth")
-    assert list(torch_file.read_state_dict(tmp_path / "parallel.pth")) == list(state)
+    values = {full.removeprefix("file/values/"): TORCH[full] for full in TORCH if full.startswith("file/values/")}
+    for kind in ("", "parallel"):  # The latter with "module." before every name.
+        path = tmp_path / f"{kind}.pth"
+        path.write_bytes(TORCH[f"file/{zipped}/{kind}"].tobytes())
+        found = torch_file.read_state_dict(path)
+        assert list(found) == list(values)
+        for name, value in values.items():
+            np.testing.assert_array_equal(np.asarray(found[name], np.float64), value)
 
 
 class Harmful:
@@ -53,6 +45,14 @@ def test_code_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match=r"x.pth: refused: it names \w+.mkdir"):
         torch_file.read_state_dict(tmp_path / "x.pth")
     assert not os.path.exists("/tmp/vision_gen_was_fooled")
+
+
+def test_arguments_of_a_training_script_are_left_empty(tmp_path):
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    torch.save({"w": torch.ones(2), "args": argparse.Namespace(size=256, path="x")}, tmp_path / "x.pt")
+    found = torch_file.read(tmp_path / "x.pt")
+    np.testing.assert_array_equal(found["w"], [1, 1])
+    assert found["args"] == {}
 
 
 def test_what_is_no_torch_file_is_named(tmp_path):
@@ -81,25 +81,31 @@ def test_safetensors_are_read_by_their_suffix(tmp_path):
         torch_file.read_state_dict(tmp_path / "short.safetensors")
 
 
-def test_what_is_written_is_read_by_torch_and_here(tmp_path):
-    value = {
-        "step": 70_000,
-        "state": {"kernel": np.float32([[1, 2], [3, 4], [5, 6]]).T, "half": np.float16([1, 2]), "one": np.array(7)},
-        "group": [{"betas": (0.9, 0.999), "on": False, "name": "x", "none": None, "empty": {}}],
-    }
-    path = tmp_path / "x.tar"
-    torch_file.write(value, path)
-    found = torch_file.read(path)
-    assert {**found, "state": None} == {**value, "state": None} and found["state"].keys() == value["state"].keys()
-    for name, array in value["state"].items():
-        assert found["state"][name].dtype == array.dtype
-        np.testing.assert_array_equal(found["state"][name], array)
+WRITTEN = {
+    "step": 70_000,
+    "state": {"kernel": np.float32([[1, 2], [3, 4], [5, 6]]).T, "half": np.float16([1, 2]), "one": np.array(7)},
+    "group": [{"betas": (0.9, 0.999), "on": False, "name": "x", "none": None, "empty": {}}],
+}
+
+
+def compare_with_written(found, arrays):
+    assert {**found, "state": None} == {**WRITTEN, "state": None} and arrays.keys() == WRITTEN["state"].keys()
+    for name, array in WRITTEN["state"].items():
+        assert arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+def test_what_is_written_is_read(tmp_path):
+    torch_file.write(WRITTEN, tmp_path / "x.tar")
+    found = torch_file.read(tmp_path / "x.tar")
+    compare_with_written(found, found["state"])
+
+
+def test_what_is_written_is_read_by_torch(tmp_path):
     torch = pytest.importorskip("torch", reason="the parity extra is not installed")
-    found = torch.load(path, weights_only=True)
-    assert {**found, "state": None} == {**value, "state": None}
-    for name, array in value["state"].items():
-        assert found["state"][name].numpy().dtype == array.dtype
-        np.testing.assert_array_equal(found["state"][name].numpy(), array)
+    torch_file.write(WRITTEN, tmp_path / "x.tar")
+    found = torch.load(tmp_path / "x.tar", weights_only=True)
+    compare_with_written(found, {name: value.numpy() for name, value in found["state"].items()})
 
 
 def legacy(*parts, storages=()):
@@ -166,6 +172,8 @@ def test_a_tensor_is_what_lies_in_its_storage_or_refused(offset, dimensions):
         # What is named cannot be called if it is a type, nor changed.
         (FLOATS + b"K\x05\x85R", "not callable"),
         (b"ctorch._utils\n_rebuild_parameter\n}b", "sets attributes"),
+        (b"ctorch._utils\n_rebuild_tensor\n)\x81", "makes an object of another type"),
+        (b"cargparse\nNamespace\n(Nt\x81", "makes an object of another type"),
         (tensor(FLOATS, 0, (2,), (1,)) + b"}b", "sets attributes"),
         (b"Nr\xff\xff\xff\x7f0i", "not a readable"),  # A far place of the memo, then an opcode that makes objects.
         (b"}" + b"(" * 100_000 + b"N" + b"t" * 100_000 + b"Ns", "a key is of the type tuple"),

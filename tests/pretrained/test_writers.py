@@ -1,5 +1,6 @@
 """What is written in a published format is read back to the last bit, and computes the same in torch."""
 
+import functools
 import json
 
 from flax import nnx
@@ -16,6 +17,7 @@ from vision_gen.pretrained import nerf as of_nerf
 from vision_gen.pretrained import pix2pix as of_pix2pix
 from vision_gen.pretrained import vit as of_vit
 
+needed = functools.partial(pytest.importorskip, reason="the parity extra is not installed")
 ABOUT = {"step": 70, "classes": ("ant", "bee", "cat", "dog", "eel"), "cameras": None}
 
 
@@ -80,7 +82,7 @@ def same(ours, theirs):
 
 
 def test_pix2pixs_files_give_torchs_outputs(tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = needed("torch")
     from benchmarks.peers import pix2pix as peers
 
     generator, discriminator = drawn(a_unet), drawn(a_discriminator)
@@ -97,7 +99,7 @@ def test_pix2pixs_files_give_torchs_outputs(tmp_path):
 
 
 def test_nerfs_checkpoint_goes_on_in_torch(tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = needed("torch")
     from benchmarks.peers import nerf as peer
 
     field = drawn(a_field)
@@ -122,7 +124,7 @@ def test_nerfs_checkpoint_goes_on_in_torch(tmp_path):
 
 
 def test_a_folder_for_transformers_is_opened_with_its_classes(tmp_path):
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch, transformers = needed("torch"), needed("transformers")
     network = drawn(a_vit())
     of_vit.WRITERS["transformers"].write(tmp_path / "model.safetensors", network, ABOUT)
     theirs = transformers.ViTForImageClassification.from_pretrained(tmp_path).eval()
@@ -131,7 +133,7 @@ def test_a_folder_for_transformers_is_opened_with_its_classes(tmp_path):
 
 
 def test_transformers_cuts_pictures_as_here(tmp_path):
-    pytest.importorskip("torch"), pytest.importorskip("transformers")
+    needed("torch"), needed("transformers")
     from transformers import AutoImageProcessor
 
     of_vit.WRITERS["transformers"].write(tmp_path / "model.safetensors", drawn(a_vit()), ABOUT)

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+from flax import nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,10 +11,11 @@ from PIL import Image, ImageEnhance, ImageOps
 import pytest
 import safetensors.numpy
 import scipy.ndimage
+import scipy.special
 import sklearn.metrics
 from sklearn import linear_model
 
-from vision_gen.configs import vit_digits, vit_openmoji
+from vision_gen.configs import vit_avatars, vit_digits, vit_openmoji
 from vision_gen import data
 from vision_gen.data import pipeline
 from vision_gen.engine import evaluation, loop, use
@@ -148,6 +150,28 @@ def test_a_constant_network_is_never_right():
     np.testing.assert_allclose(found["cross_entropy"], np.log(10), rtol=1e-5)
 
 
+def test_figures_of_logits_are_sklearns():
+    config = vit_digits.get_config()
+    config.model.update(size=(32, 64, 2, 2))
+    graphdef, params, rest = systems.build(Experiment(config))
+    head = params["network"]["head"]
+    head["kernel"] = jax.random.normal(jax.random.key(0), head["kernel"].shape)
+    source = digits("val")
+    batch = data.stack([source[i] for i in range(60)])
+    system = nnx.merge(graphdef, params, rest, copy=True)
+    found, label = system.evaluate(batch, None), batch["label"]
+    shares = np.asarray(system.classify(image=batch["colour"] / np.float32(127.5) - 1), np.float64)
+    np.testing.assert_allclose(shares.sum(-1), 1, rtol=1e-5)
+    shares /= shares.sum(-1, keepdims=True)
+    for k in (1, 5):
+        expected = sklearn.metrics.top_k_accuracy_score(label, shares, k=k, labels=range(10))
+        assert float(found[f"top{k}"].mean()) == pytest.approx(expected) and 0 < expected < 1
+    assert float(found["cross_entropy"].mean()) == pytest.approx(
+        sklearn.metrics.log_loss(label, shares, labels=range(10)), rel=1e-4
+    )
+    np.testing.assert_array_equal(found["predicted"], shares.argmax(-1))
+
+
 def test_mixing_an_odd_batch_is_refused():
     images, targets = jnp.zeros((3, 4, 4, 1)), jnp.zeros((3, 2))
     with pytest.raises(ValueError, match="images must be an even number, got 3"):
@@ -261,6 +285,14 @@ def test_a_window_of_the_whole_area_is_the_image():
     assert spans.min() < 1.2 and spans.std() > 0.1
 
 
+def test_a_window_lies_inside_its_image():
+    ramp = jnp.broadcast_to(jnp.linspace(-1, 1, 12)[:, None], (64, 12, 12, 1))
+    keys = jax.random.split(jax.random.key(1), 64)
+    for image, axis in ((ramp.swapaxes(1, 2), 1), (ramp, 2)):
+        # Beyond an edge it would go on as it is there.
+        assert (np.diff(augment.resized_crop(keys, image, area=0.25), axis=axis) > 0).all()
+
+
 def test_labels_come_from_groups_and_folders(image_folder):
     for index, path in enumerate(sorted(image_folder.iterdir())):
         folder = image_folder / ("cats" if index % 2 else "dogs")
@@ -287,9 +319,101 @@ def test_predictions_are_named_and_wrong_ones_marked(monkeypatch):
     sample = {
         "image": np.zeros((3, 8, 8, 3)),
         "label": np.array([0, 1, 2]),
+        "predicted": np.array([0, 0, 2]),
         "probabilities": np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.0, 0.1, 0.9]]),
     }
     model = SimpleNamespace(apply=lambda method, source, count: sample)
     found = Classifier.figures(model, SimpleNamespace(classes=("cat", "dog", "emu")), {})
     assert given == {"": ["is cat (70%)", "is dog, taken for cat (50%)", "is emu (90%)"], "marked": [1]}
     assert list(found) == ["predictions"]
+
+
+TRAITS = {"hair": ("black", "red", "none"), "hat": ("no", "yes")}
+
+
+def of_traits(**settings):
+    """The experiment of a tiny classifier of `TRAITS`."""
+    config = vit_digits.get_config()
+    answers = classifier.answers(TRAITS)
+    config.model.update(size=(32, 64, 2, 2), mixup=0.0, crop_area=1.0, **{"classes": 5, "answers": answers, **settings})
+    return Experiment(config)
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """(results of `evaluate`, `sample` and the loss, logits [5], truth [6, 2]) of one that says the same of every image."""
+    graphdef, params, rest = systems.build(of_traits(label_smoothing=0.1))
+    logits = np.float32([0.5, 2.0, -1.0, 0.3, 0.1])
+    params["network"]["head"]["bias"] = jnp.asarray(logits)  # The head's kernel starts at zero.
+    truth = np.int32([[0, 0], [1, 0], [2, 1], [1, 1], [1, 0], [0, 0]])
+    batch = {"colour": np.zeros((6, 8, 8, 3), np.uint8), "label": truth[:, 1], "traits": truth}
+    call = lambda method, *arguments: jax.device_get(systems.run(graphdef, params, rest, method, batch, *arguments)[0])
+    out = call("forward", systems.Now(jax.random.split(jax.random.key(0), 6), 0, 0.0))
+    loss = systems.run(graphdef, params, rest, "network_loss", out, batch, None)[0]["cross_entropy"]
+    return call("evaluate", None), call("sample", None), float(loss), logits, truth
+
+
+def test_each_trait_has_a_softmax_and_a_figure_of_its_own(judged):
+    found, sample, loss, logits, truth = judged
+    parts = [scipy.special.log_softmax(logits[:3]), scipy.special.log_softmax(logits[3:])]
+    entropy = -np.mean([parts[0][truth[:, 0]], parts[1][truth[:, 1]]], 0)
+    right = truth == [1, 0]  # The likeliest of each.
+    np.testing.assert_array_equal(found["hair"], right[:, 0])
+    np.testing.assert_array_equal(found["hat"], right[:, 1])
+    np.testing.assert_allclose(found["top1"], right.mean(1))
+    np.testing.assert_allclose(found["cross_entropy"], entropy, rtol=1e-5)
+    assert "top5" not in found and found["predicted"].tolist() == [[1, 0]] * 6
+    np.testing.assert_allclose(sample["probabilities"], [np.exp(np.concatenate(parts))] * 6, rtol=1e-5)
+    smoothed = np.mean([0.9 * parts[i][truth[:, i]] + 0.1 * parts[i].mean() for i in range(2)], 0)
+    assert loss == pytest.approx(-smoothed.mean(), rel=1e-5)
+    assert Classifier.summarise(found, ()) == {"worst_class_top1": 0.0}
+    half = {"label": truth[1:5], "predicted": np.array([[1, 0], [2, 0], [1, 1], [0, 0]])}
+    assert Classifier.summarise(half, ()) == {"worst_class_top1": 0.5}  # Of hats; of hair 2/3.
+
+
+def test_traits_that_are_not_found_stand_under_the_pictures(judged, monkeypatch):
+    _, sample, _, _, truth = judged
+    given = {}
+    monkeypatch.setattr(classifier.sheets, "sheet", lambda columns, captions, marked: given.update(captions, marked=marked))
+    monkeypatch.setattr(classifier.confusion, "draw", lambda *arguments: given.update(confusion=arguments))
+    model = SimpleNamespace(apply=lambda method, source, count: sample)
+    Classifier.figures(model, SimpleNamespace(traits=TRAITS), {"label": truth, "predicted": sample["predicted"]})
+    wrong = "none, taken for red; yes, taken for no"
+    assert given[""] == ["black, taken for red", "all right", wrong, "yes, taken for no", "all right", "black, taken for red"]
+    assert given["marked"] == [0, 2, 3, 5]
+    label, predicted, classes = given["confusion"]
+    assert label.tolist() == truth[:, 0].tolist() and set(predicted) == {1} and classes == TRAITS["hair"]
+    captions = Classifier.captions(sample, ())
+    assert captions == {"attention": [f"{count} of 2 traits right" for count in (1, 2, 0, 1, 2, 1)]}
+
+
+def test_places_of_traits_among_the_logits():
+    assert classifier.places(of_traits().model) == {"hair": slice(0, 3), "hat": slice(3, 5)}
+    assert classifier.places(of_traits().config.model) == {"hair": slice(0, 3), "hat": slice(3, 5)}
+    assert classifier.places(of_traits(answers=()).model) == {"label": slice(0, 5)}
+
+
+def test_other_traits_than_the_datas_are_refused():
+    source = SimpleNamespace(classes=("no", "yes"), traits=TRAITS)
+    Classifier.check(of_traits(), source)
+    with pytest.raises(InputError, match="config.model.answers must be those of the data's traits, hair, hat, in their "):
+        Classifier.check(of_traits(answers=classifier.answers({**TRAITS, "hat": ("no", "maybe")})), source)
+    with pytest.raises(InputError, match="config.model.classes is 4, but the data has 5: hair=black"):
+        Classifier.check(of_traits(classes=4), source)
+    with pytest.raises(InputError, match="config.model.answers must be .* traits, of which it has none"):
+        Classifier.check(of_traits(), SimpleNamespace(classes=("no", "yes"), traits={}))
+
+
+def test_traits_of_avatars_are_learned_and_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
+    config = vit_avatars.get_config()
+    config.data.examples = 160
+    config.model.update(size=(32, 64, 2, 1), patch=16, crop_area=1.0)
+    config.players.network.update(learning_rate=4e-3, warmup=10, ema_half_life=0.0)
+    config.train.update(batch_size=16, steps=60, log_every=20, eval_every=0, checkpoint_every=60)
+    loop.train(config, tmp_path / "run")
+    source, model = data.open(Experiment(config).data, "test"), use.load(tmp_path / "run", "last")
+    figures, _ = model.evaluate(source)
+    assert set(source.traits) < set(figures) and figures["background"] > 0.8, figures
+    found = model.classify(source[1]["colour"])
+    assert list(found) == list(source.traits) and next(iter(found["background"])) == source.describe(1)["background"]

@@ -20,10 +20,11 @@ from tests.systems import test_nerf, test_stylegan2
 from vision_gen import data
 from vision_gen import systems as shipped
 from vision_gen.configs import vit_digits
+from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
-from vision_gen.ops import ada_augment, random
-from vision_gen.systems import classifier, nerf, pix2pix, scft, stylegan2
+from vision_gen.ops import ada_augment, colour, random
+from vision_gen.systems import acgan, cgan, classifier, nerf, pix2pix, scft, stylegan2, tracking
 
 
 class Case(NamedTuple):
@@ -229,13 +230,123 @@ def of_stylegan2():
     return Case(config, batch, expected, flows)
 
 
+def of_tracking():
+    """Equations 1 to 3: what is copied of the frames before, by a softmax over all their places at temperature 1."""
+    config = tiny("tracking_drawings", widths=(4, 4, 4, 4), head=4, features=4, flip=False)
+    batch = {"frames": pixels(2, 4, 32, 32, 3)}
+
+    def expected(system, out, now):
+        frames = plain(batch["frames"])
+        lab = np.asarray(colour.rgb_to_lab((frames + 1) / 2))
+        features = np.asarray(system.network(lab[..., :1] / 50 - 1, train=True), np.float64)
+        cells = frames.reshape(2, 4, 4, 8, 4, 8, 3).mean((3, 5))
+        ab = np.asarray(colour.rgb_to_lab((cells + 1) / 2))[..., 1:]
+        number = np.asarray(out["target"]).argmax(-1)
+        assert number.shape == (2, 4, 4) and len(np.unique(number)) > 1
+        np.testing.assert_array_equal(number, system.clusters.nearest(ab[:, 3]))
+        before = np.asarray(system.clusters.nearest(ab[:, :3])).reshape(2, -1)
+        scores = np.einsum("bqd,bkd->bqk", features[:, 3].reshape(2, 16, -1), features[:, :3].reshape(2, 48, -1))
+        shares = np.exp(scores - scores.max(-1, keepdims=True))
+        shares /= shares.sum(-1, keepdims=True)
+        mine = np.array([[shares[b, q][before[b] == n].sum() for q, n in enumerate(number[b].ravel())] for b in range(2)])
+        return {"network": {"cross_entropy": -np.log(np.maximum(mine, 1e-6)).mean()}}
+
+    config.model.clusters_steps = 1  # Of which step 3 is none: the clusters stay as they are.
+    return Case(config, batch, expected, {"network": {"cross_entropy": {"shares", "target"}}})
+
+
+def class_gan(system, **small):
+    """An experiment of a GAN conditioned on digits, tiny."""
+    player = defaults.player(1e-3)
+    both = dict(discriminator=player, generator=player)
+    return defaults.experiment(
+        system, data=dict(name="digits", size=8, labels=True), players=both, model=small, batch_size=4
+    )
+
+
+DIGITS = {"colour": pixels(4, 8, 8, 1).repeat(3, -1), "label": np.array([3, 0, 9, 3], np.int32)}
+
+
+def of_cgan(system, fooled, judged, **small):
+    """Equation 2 of Mirza & Osindero, of logits of an image and its class, or hinge and least squares in its place.
+
+    The drawn numbers of dropout are those of the step's keys.
+    """
+
+    def expected(system, out, now):
+        key = lambda i: random.fold(now.keys, i)
+        look = lambda image, i: system.discriminator(image, jnp.eye(10)[DIGITS["label"]], key(i), train=True)
+        # A power iteration a call: the order is that of the losses.
+        real, fake = look(plain(DIGITS["colour"][..., :1]), 3), look(out["fake"], 4)
+        discriminator = {"real": judged(real, True), "fake": judged(fake, False)}
+        return {"discriminator": discriminator, "generator": {"gan": fooled(look(out["fake"], 5))}}
+
+    flows = {
+        "discriminator": {"real": {"real", "classes"}, "fake": {"fake", "classes"}},
+        "generator": {"gan": {"fake", "classes"}},
+    }
+    return Case(class_gan(system, **small), DIGITS, expected, flows)
+
+
+def of_acgan(system, **small):
+    """L_S and L_C of Odena et al.: the discriminator maximises L_S + L_C, the generator L_C - L_S, without saturating."""
+
+    def expected(system, out, now):
+        def look(image, i, real):
+            source, logits = system.discriminator(image, random.fold(now.keys, i), train=True)
+            logits = np.asarray(logits, np.float64)
+            log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+            return entropy(source, real), -2 * log[np.arange(4), DIGITS["label"]].mean()
+
+        source_real, class_real = look(plain(DIGITS["colour"][..., :1]), 3, True)
+        source_fake, class_fake = look(out["fake"], 4, False)
+        source, classes = look(out["fake"], 5, True)
+        of_discriminator = dict(
+            source_real=source_real, class_real=class_real, source_fake=source_fake, class_fake=class_fake
+        )
+        return {"discriminator": of_discriminator, "generator": {"source": source, "class": classes}}
+
+    flows = {
+        "discriminator": {
+            "source_real": {"real"},
+            "source_fake": {"fake"},
+            "class_real": {"real", "classes"},
+            "class_fake": {"fake", "classes"},
+        },
+        "generator": {"source": {"fake"}, "class": {"fake", "classes"}},
+    }
+    return Case(class_gan(system, class_weight=2.0, **small), DIGITS, expected, flows)
+
+
+def hinge(logits, real):
+    return np.maximum(0, 1 - np.asarray(logits) if real else 1 + np.asarray(logits)).mean()
+
+
+MAXOUT = dict(hidden=(8, 8, 8), image_maxout=(4, 2), class_maxout=(4, 2), joint_maxout=(4, 2))
+SMALL = dict(channels=1, widths=(8,), discriminator_widths=(4, 8))
+
 CASES = {
+    "projection": (
+        cgan.CGAN,
+        lambda: of_cgan("cgan.CGAN", lambda fake: -np.mean(fake), hinge, discriminator_norm="none", **SMALL),
+    ),
+    "maxout": (
+        cgan.MaxoutCGAN,
+        lambda: of_cgan("cgan.MaxoutCGAN", lambda fake: entropy(fake, True), entropy, **MAXOUT),
+    ),
+    "perceptrons": (
+        cgan.PerceptronCGAN,
+        lambda: of_cgan("cgan.PerceptronCGAN", lambda fake: square(fake, True), square),
+    ),
+    "auxiliary": (acgan.ACGAN, lambda: of_acgan("acgan.ACGAN", noise=0.1, **SMALL)),
+    "auxiliary, resizing": (acgan.ResizeACGAN, lambda: of_acgan("acgan.ResizeACGAN")),
     "cross entropy": (pix2pix.Pix2Pix, lambda: of_pix2pix("cross_entropy", entropy)),
     "least squares": (pix2pix.Pix2Pix, lambda: of_pix2pix("least_squares", square)),
     "scft": (scft.SCFT, of_scft),
     "classifier": (classifier.Classifier, of_classifier),
     "stylegan2": (stylegan2.StyleGAN2, of_stylegan2),
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
+    "tracking": (tracking.Tracking, of_tracking),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),
 }
 

@@ -1,6 +1,7 @@
 """NeRF: both fields learn a scene, and published weights give what their own code gives."""
 
 import json
+from types import SimpleNamespace
 
 from flax import nnx, serialization
 import jax
@@ -8,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
+from tests.golden import features_by_name, ops_by_seed
 from vision_gen.configs import nerf_blender, nerf_demo
 from vision_gen import data
 from vision_gen.data import analytic_scene
@@ -17,8 +20,8 @@ from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets import nerf as net
-from vision_gen.ops import volume
-from vision_gen.pretrained import named
+from vision_gen.ops import rays, volume
+from vision_gen.pretrained import named, torch_file
 from vision_gen.pretrained import nerf as pretrained
 from vision_gen.systems import nerf
 
@@ -137,57 +140,78 @@ def test_empty_space_is_skipped():
     assert (np.linalg.norm(x, axis=-1) < 0.9).mean() > 0.85
 
 
-def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
-    torch = pytest.importorskip("torch")
-    from benchmarks.peers import nerf as peer
+def test_fields_see_points_of_rays_and_unit_directions():
+    """The coarse one at the middles of equal parts, the fine one at these and where the coarse one saw something."""
+    config = tiny("positional")
+    system = systems.load_class(config.system)(Experiment(config), rngs=nnx.Rngs(0))
+    seen = []
 
-    torch.manual_seed(0)
-    width = 64
-    coarse, fine = peer.RadianceMLP(width), peer.RadianceMLP(width)
-    path = tmp_path / "200000.tar"
-    torch.save(
-        {
-            "global_step": 200000,
-            "network_fn_state_dict": coarse.state_dict(),
-            "network_fine_state_dict": fine.state_dict(),
-        },
-        path,
-    )
+    def field(x, d):
+        seen.append((x, d))
+        return jnp.full(x.shape[:-1], 0.3), jnp.ones_like(x)
+
+    system.field = SimpleNamespace(coarse=field, fine=field)
+    view = data.open(Experiment(config).data, "val")[0]
+    pixel, camera = np.float32([[[3.5, 20.5], [12.5, 4.5]]]), (view["pose"][None, None], view["intrinsics"][None, None])
+    system.render_rays(pixel, *camera)
+    origin, direction = rays.camera_rays(pixel, *camera)
+    length = jnp.linalg.norm(direction, axis=-1, keepdims=True)
+    assert length.max() > 1.05
+    depths = []
+    for x, d in seen:
+        np.testing.assert_allclose(d, (direction / length)[..., None, :], rtol=1e-5)
+        along = ((x - origin[..., None, :]) * d).sum(-1) / length
+        np.testing.assert_allclose(origin[..., None, :] + along[..., None] * direction[..., None, :], x, atol=1e-4)
+        depths.append(np.asarray(along))
+    coarse, fine = depths
+    np.testing.assert_allclose(coarse, np.broadcast_to(2 + 4 * (np.arange(24) + 0.5) / 24, (1, 2, 24)), atol=1e-4)
+    assert fine.shape == (1, 2, 48) and (np.diff(fine) > -1e-4).all()
+    assert np.abs(fine[..., None, :] - coarse[..., None]).min(-1).max() < 1e-3
+
+
+def test_the_occupancy_grid_forgets_what_is_gone():
+    grid = net.OccupancyGrid(bound=1.0, resolution=2, visited=8, decay=0.9)
+    for level, updates in ((5.0, 12), (0.0, 12)):
+        for _ in range(updates):
+            grid.update(lambda x: jnp.full(len(x), level))
+        found = grid(np.float32([[a, b, c] for a in (-0.5, 0.5) for b in (-0.5, 0.5) for c in (-0.5, 0.5)]))
+        if level:
+            np.testing.assert_array_equal(found, 5)
+    # A cell is visited once an update in the mean, and falls by a tenth each time.
+    visits = np.log(np.asarray(found) / 5) / np.log(0.9)
+    np.testing.assert_allclose(visits, np.round(visits), atol=1e-3)
+    assert visits.sum() == pytest.approx(12 * 8, abs=0.1)
+
+
+def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
     config = nerf_blender.get_config()
-    config.model.width = width
+    config.model.width = 64
+    one = lambda: net.RadianceMLP(width=64, rngs=nnx.Rngs(0))
+    path = tmp_path / "200000.tar"
+    about = {"step": 200_000, "classes": (), "cameras": None}
+    pretrained.WRITERS["pytorch"].write(path, nnx.Dict(coarse=one(), fine=one()), about)
+    file = torch_file.read(path)
+    for part, entry in (("coarse", "network_fn_state_dict"), ("fine", "network_fine_state_dict")):
+        file[entry] = {k: features_by_name.weight(f"{part}.{k}", v.shape) for k, v in file[entry].items()}
+    torch_file.write(file, path)
     field = field_of(path, config)
 
-    rng = np.random.default_rng(0)
-    x = rng.uniform(-1, 1, (40, 12, 3)).astype(np.float32)
-    d = rng.normal(size=(40, 3)).astype(np.float32)
-    d /= np.linalg.norm(d, axis=-1, keepdims=True)
-    t = np.sort(rng.uniform(2, 6, (40, 12))).astype(np.float32)
-    module = nnx.split(net.RadianceMLP(width=width, rngs=nnx.Rngs(0)))[0]
+    x, d, t = map(jnp.asarray, ops_by_seed.rays())
+    module = nnx.split(one())[0]
 
     def rendered(params):
-        model = nnx.merge(module, nnx.State(params))
-        density, colour = model(x, jnp.broadcast_to(d[:, None], x.shape))
-        t_ = jnp.asarray(t)
-        return volume.composite(
-            density, colour, t_, volume.lengths(t_), jnp.asarray(d), (1.0, 1.0, 1.0)
-        )["colour"]
+        density, colour = nnx.merge(module, nnx.State(params))(x, jnp.broadcast_to(d[:, None], x.shape))
+        return volume.composite(density, colour, t, volume.lengths(t), d, (1.0, 1.0, 1.0))["colour"]
 
-    def torch_rendered(network):
-        density, colour = network(torch.tensor(x), torch.tensor(d)[:, None])
-        return peer.composite(density, colour, torch.tensor(t), torch.tensor(d))[1]
-
-    for name, network in (("coarse", coarse), ("fine", fine)):
-        expected = torch_rendered(network)
-        np.testing.assert_allclose(rendered(field[name]), expected.detach(), atol=1e-4)
-        network.zero_grad()
-        (expected**2).sum().backward()
-        ours = jax.grad(lambda p: (rendered(p) ** 2).sum())(field[name])
-        for i in range(8):
-            theirs = network.pts_linears[i].weight.grad.numpy().T
-            scale = np.abs(theirs).max()
-            np.testing.assert_allclose(ours["trunk"][i]["kernel"], theirs, atol=1e-3 * scale)
-        theirs = network.rgb_linear.weight.grad.numpy().T
-        np.testing.assert_allclose(ours["colour"]["kernel"], theirs, atol=1e-3 * np.abs(theirs).max())
+    golden = np.load(ROOT / "tests" / "golden" / "torch_reference.npz")  # See make_torch.py there.
+    for part in ("coarse", "fine"):
+        np.testing.assert_allclose(rendered(field[part]), golden[f"nerf/{part}/colour"], atol=1e-4)
+        ours = jax.grad(lambda p: (rendered(p) ** 2).sum())(field[part])
+        kernels = {f"pts_linears.{i}": ours["trunk"][i]["kernel"] for i in range(8)}
+        kernels["rgb_linear"] = ours["colour"]["kernel"]
+        for name, kernel in kernels.items():
+            theirs = golden[f"nerf/{part}/{name}"]
+            np.testing.assert_allclose(features_by_name.some(kernel), theirs, atol=1e-3 * np.abs(theirs).max())
 
     config.model.width = 32
     with pytest.raises(InputError, match=r"has shape \[64\], the network's"):

@@ -2,8 +2,8 @@
 
 Two references. `tests/golden/pix2pix_reference.npz` was made by running
 junyanz/pytorch-CycleGAN-and-pix2pix (`UnetGenerator`, `NLayerDiscriminator`, BSD licence) itself,
-with weights drawn by `weight` below; and `benchmarks/peers/pix2pix.py`, in plain torch, has the
-same parameter names.
+with weights drawn by `weight` below, and has its parameters' names and shapes, so that no torch is needed; and
+`benchmarks/peers/pix2pix.py`, in plain torch, has the same names.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ import pytest
 from vision_gen.errors import InputError
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.nets.unet import UNet
-from vision_gen.pretrained import named
+from vision_gen.pretrained import named, torch_file
 from vision_gen.pretrained import pix2pix as reader
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "pix2pix_reference.npz"
@@ -47,29 +47,27 @@ def digest(value):
     return np.concatenate([[np.linalg.norm(flat)], flat[:: max(1, flat.size // 32)][:32]])
 
 
-def load(torch_module, path):
-    """Seeds a torch module by parameter name and saves it."""
-    import torch
-
-    state = {
-        k: torch.tensor(weight(k, tuple(v.shape))) if v.ndim else v
-        for k, v in torch_module.state_dict().items()
-    }
-    torch_module.load_state_dict(state)
-    torch.save(torch_module.state_dict(), path)
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with both networks as the reference implementation saves them."""
+    folder = tmp_path_factory.mktemp("weights")
+    for part in "GD":
+        parts = (entry.split(":") for entry in np.load(GOLDEN)[f"{part}_names"])
+        shapes = {name: tuple(map(int, filter(None, shape.split(",")))) for name, shape in parts}
+        state = {name: weight(name, shape) if shape else np.array(0) for name, shape in shapes.items()}
+        torch_file.write(state, folder / f"latest_net_{part}.pth")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def torch_peers(tmp_path_factory):
-    pytest.importorskip("torch", reason="the parity extra is not installed")
+def torch_peers(files):
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
     from benchmarks.peers import pix2pix as peers
 
-    folder = tmp_path_factory.mktemp("weights")
-    generator = peers.UNet(8, WIDTH, dropout=False)
-    discriminator = peers.PatchDiscriminator(6, WIDTH)
-    load(generator, folder / "latest_net_G.pth")
-    load(discriminator, folder / "latest_net_D.pth")
-    return folder, generator, discriminator
+    networks = peers.UNet(8, WIDTH, dropout=False), peers.PatchDiscriminator(6, WIDTH)
+    for part, network in zip("GD", networks):
+        network.load_state_dict(torch.load(files / f"latest_net_{part}.pth", weights_only=True))
+    return networks
 
 
 def ours(folder):
@@ -114,8 +112,8 @@ def torch_layout(gradient):
 
 
 @pytest.fixture(scope="module")
-def result(torch_peers):
-    return run(ours(torch_peers[0]))
+def result(files):
+    return run(ours(files))
 
 
 def close(got, want, tolerance=1e-4):
@@ -128,7 +126,7 @@ def test_outputs_and_gradients_equal_plain_torch(torch_peers, result):
     import torch
     from torch.nn import functional
 
-    _, generator, discriminator = torch_peers
+    generator, discriminator = torch_peers
     source, target = (torch.tensor(x) for x in inputs())
     generator.eval()
     with torch.no_grad():
@@ -174,10 +172,10 @@ def test_outputs_and_gradients_equal_the_reference_implementation(result):
         close(digest(torch_layout(d_grads["convs"][i]["kernel"])), golden[f"convs{i}"])
 
 
-def test_a_file_of_another_size_is_refused_by_name(torch_peers):
+def test_a_file_of_another_size_is_refused_by_name(files):
     network = UNet(size=SIZE, width=8, rngs=nnx.Rngs(0))
     with pytest.raises(InputError, match=r"model\.model\.0\.weight has shape"):
-        named.load(reader.read_generator, torch_peers[0] / "latest_net_G.pth", network)
+        named.load(reader.read_generator, files / "latest_net_G.pth", network)
     network = UNet(size=128, width=WIDTH, rngs=nnx.Rngs(0))
     with pytest.raises(InputError, match="another architecture|has shape"):
-        named.load(reader.read_generator, torch_peers[0] / "latest_net_G.pth", network)
+        named.load(reader.read_generator, files / "latest_net_G.pth", network)

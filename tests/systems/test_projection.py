@@ -31,7 +31,8 @@ def turns(state, advance, count):
     """`count` turns, as `engine.tools` runs them."""
 
     def turn(number, state):
-        return advance(state, Now(jax.random.split(jax.random.fold_in(jax.random.key(0), number), 1), number, number / count))
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(0), number), 1)
+        return advance(state, Now(keys, number, number / count))
 
     return jax.jit(lambda state: jax.lax.fori_loop(0, count, turn, state))(state)
 

@@ -18,7 +18,7 @@ from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets import scft as net
-from vision_gen.ops import resample, tps
+from vision_gen.ops import random, resample, tps
 from vision_gen.pretrained import features as pretrained
 from vision_gen.systems import scft
 
@@ -54,6 +54,21 @@ def test_triplet_is_zero_for_the_true_correspondence_and_the_margin_for_none():
     assert float(scft.similarity_triplet(wrong, code, grid, keys)) > 12
 
 
+def test_triplet_is_that_of_its_equation():
+    """Equation 5 with a warp by one cell: what a cell shows lies left of it, and nowhere for the cells on the left."""
+    query, key = np.random.default_rng(0).normal(size=(2, 2, 16, 8)).astype(np.float32) * 3
+    sampling = jnp.broadcast_to(resample.identity_grid(4, 4) + jnp.asarray([0.5, 0.0]), (2, 4, 4, 2))
+    keys = jax.random.split(jax.random.key(3), 2)
+    drawn = np.asarray(random.integers(random.fold(keys, 0), 0, 16, (16,)))
+    expected = []
+    for q, k, negatives in zip(query, key, drawn):
+        pairs = [(cell, n) for cell, n in enumerate(negatives) if cell % 4 and n != cell - 1]
+        expected.append(np.mean([max(0, q[cell] @ (k[n] - k[cell - 1]) / 8**0.5 + 2) for cell, n in pairs]))
+    maps = (x.reshape(2, 4, 4, 8) for x in (query, key))
+    found = float(scft.similarity_triplet(*maps, sampling, keys, margin=2.0))
+    assert found == pytest.approx(np.mean(expected), rel=1e-4)
+
+
 def test_triplet_in_chunks_is_the_triplet():
     rng = np.random.default_rng(0)
     query, key = (jnp.asarray(rng.normal(size=(2, 6, 6, 8)), jnp.float32) for _ in range(2))
@@ -81,6 +96,20 @@ def test_correspondence_of_perfect_codes_is_found_everywhere():
     found, identity, valid = scft.correspondence(query, code(sampling), sampling)
     share = lambda hit: float(jnp.sum(hit & valid) / jnp.sum(valid))
     assert share(found) > 0.98 > share(identity) + 0.1
+
+
+def test_a_sketch_is_turned_with_its_image():
+    config = tiny("scft_demo")
+    config.model.update(line_share=1.0, jitter_shift=0.0, jitter_hue=0.0, perceptual_weight=0.0, style_weight=0.0)
+    state = systems.build(Experiment(config))
+    lines = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 1), np.uint8)
+    batch = {"line": lines, "colour": lines.repeat(3, -1)}
+    now = systems.Now(jax.random.split(jax.random.key(0), 16), jnp.int32(0), jnp.float32(0))
+    look = lambda: [systems.run(*state, "forward", batch, now)[0][name] for name in ("sketch", "target")]
+    sketch, target = jax.jit(look)()
+    np.testing.assert_allclose(target, np.repeat(sketch, 3, -1), atol=1e-6)
+    turned = np.abs(sketch - (lines / np.float32(127.5) - 1)).max((1, 2, 3)) > 0.1
+    assert 2 < turned.sum() < 14
 
 
 def test_perceptual_and_style_terms_are_of_the_published_network():

@@ -8,8 +8,10 @@ from tests.conftest import tiny
 from vision_gen import data
 from vision_gen.engine import system as systems
 from vision_gen.engine import export, use
+from vision_gen.engine.experiment import Experiment
 from vision_gen.metrics.phrases import PHRASES
 from vision_gen.ops import colour
+from vision_gen.systems.pix2pix import Pix2Pix
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,15 @@ def test_pix2pix_translates_other_sizes_extended_by_reflection(pix2pix):
     picture = drawing(40, 75)
     extended = np.pad(picture, [(12, 12), (10, 11), (0, 0)], mode="reflect")
     expected = direct(pix2pix, extended)[12:52, 10:85]
-    np.testing.assert_allclose(pix2pix.translate(picture, lines="given").astype(int), expected, atol=1)
+    np.testing.assert_allclose(pix2pix.translate(picture, lines="given", size=0).astype(int), expected, atol=1)
+
+
+def test_pix2pix_computes_drawings_at_the_training_size_and_pairs_at_their_own(pix2pix):
+    size = lambda experiment: Pix2Pix.tools(experiment, {})[0].all_options["size"].default
+    assert size(pix2pix.experiment) == 32
+    pairs = pix2pix.config.copy_and_resolve_references()
+    pairs.data.name = "pairs"
+    assert size(Experiment(pairs)) == 0
 
 
 def test_pix2pixs_noise_at_test_time_is_seeded():

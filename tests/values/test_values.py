@@ -54,8 +54,12 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(picture, tmp
     with pytest.raises(InputError, match="--output: '.*file' is a file, not a folder"):
         kind.check_path(tmp_path / "file" / "a.png")
     (tmp_path / "x.png").mkdir()
-    with pytest.raises(InputError, match="--output: '.*x.png' is a folder"):
-        kind.check_path(tmp_path / "x.png")
+    for folder in (tmp_path, tmp_path / "x.png"):
+        right = f"--output: '{folder}' is a folder, but one file is written; '{folder}/NAME.png', say"
+        with pytest.raises(InputError, match=right):
+            kind.check_path(folder)
+    with pytest.raises(InputError, match="--output: 'out' has no suffix; Image is written as .png, .jpg, .jpeg, .webp"):
+        kind.check_path("out")
     kind.check_path(tmp_path / "new" / "a.png")
     assert not (tmp_path / "new").exists()
 
@@ -122,7 +126,7 @@ def test_clips_are_written_and_read_again(tmp_path, monkeypatch):
 
 
 def test_videos_are_read_where_ffmpeg_is(tmp_path):
-    pytest.importorskip("imageio_ffmpeg")
+    pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
     kind = values.Clip()
     frames = np.uint8(np.linspace(30, 220, 6)[:, None, None, None] * np.ones((1, 33, 47, 3)))
     kind.write(frames, tmp_path / "c.mp4")
@@ -197,6 +201,15 @@ def test_words_labels_attributes_and_scores(tmp_path):
     scores.write(found, tmp_path / "s.json")
     assert json.loads((tmp_path / "s.json").read_text()) == found
     assert list(values.Scores().value(np.float32([[0.1, 0.9]]))) == ["1", "0"]
+    traits = values.Traits(("hair=red", "hair=grey", "hat=yes", "hat=no"))
+    found = traits.value(np.float32([[0.25, 0.75, 1.0, 0.0]]))
+    assert list(found) == ["hair", "hat"] and list(found["hair"].items()) == [("grey", 0.75), ("red", 0.25)]
+    assert traits.text(found) == "hair  grey  0.7500\nhat   yes   1.0000"
+    assert traits.cells(found) == {"hair": "grey", "hat": "yes"}
+    traits.write(found, tmp_path / "t.json")
+    assert json.loads((tmp_path / "t.json").read_text()) == found
+    traits.write(found, tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().splitlines()[:2] == ["trait,value,probability", "hair,grey,0.75"]
     table = values.Table()
     rows = table.value({"a": np.float32([0.5]), "b": np.int32([[1, 2]])})
     assert rows == {"a": 0.5, "b": [1, 2]}

@@ -19,6 +19,7 @@ log = logging.getLogger("vision_gen")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp")
 MAX_PIXELS = 178_956_970  # Of one image, as PIL has it: larger ones may be small files made to fill the memory.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # Of half of it.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # Of palettes and metadata.
 
 
 def read(path, max_pixels=MAX_PIXELS):

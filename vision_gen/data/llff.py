@@ -45,7 +45,7 @@ def read(folder, split, downscale=4, max_pixels=images.MAX_PIXELS):
     for file, row in zip(files, record):
         height, width, focal, near, far = (*row[4:15:5], *row[15:])
         if not ((np.abs(row) < 1e12).all() and min(height, width, focal) > 0):
-            found = f"height {height:g}, width {width:g}, focal length {focal:g}"
+            found = f"height {height:g}, width {width:g}, focal length {focal:g}, bounds {near:g} and {far:g}"
             raise InputError(f"{path}: the row of {file.name} must be finite, and of a camera; it has {found}")
         # Below a millionth of the far bound it is a point in the lens, and the scene would be scaled by that.
         if near <= 0 or not 1e-6 * far < near <= far or near < 1e-3 * usual:

@@ -21,18 +21,21 @@ class Settings:
 
     section = "config.data"  # No annotation: it is no field.
 
-    name: str = "openmoji"  # A module in `vision_gen.data`, "tfds:NAME", or the full path of a module of your own.
-    dir: str = ""  # Folder of the files; for data that TFDS prepares, where it lies.
+    name: str = "openmoji"  # The data set; docs/data.md lists them. What it reads is listed here with it.
+    dir: str = ""  # Folder of your files; of data that TFDS prepares, where that lies.
     size: int | tuple[int, int] = 64  # Pixels: of a square, or (height, width).
-    labels: bool = False  # Examples have a label: the emoji's group, image_folder's subfolder.
+    labels: bool = False  # Examples have a label, such as an emoji's group, or the subfolder of an image.
     label: str = ""  # Faces: the trait or attribute that is the label; by default the colour of hair, of celeba "Smiling".
     examples: Count = 20_000  # Avatars: faces to train on.
-    workers: CountOrNone = 0  # Processes that decode; 0 decodes in threads of this one.
-    skip_unreadable: bool = False  # Files: leave broken ones out, and count them.
+    workers: CountOrNone = 0  # Processes that read files; 0: threads of this one do.
+    skip_unreadable: bool = False  # Files: leave broken ones out and say how many, instead of an error.
     max_pixels: Count = images.MAX_PIXELS  # Files: an image of more is refused.
-    downscale: Count = 1  # Views of scenes are reduced by this factor.
-    rays: Count = 64  # Scenes: rays of an example to train on.
-    film_frames: Count = 60  # Scenes: frames of the film around them.
+    downscale: Count = 1  # Scenes: views are made smaller by this factor.
+    rays: Count = 64  # Scenes: rays in an example to train on.
+    frames: Count = 4  # Clips: frames of an example to train on.
+    frame_step: Count = 1  # Clips: from one frame of an example to train on to the next.
+    held_out_frames: Count = 16  # Clips: frames of a held-out example, from its clip's first.
+    film_frames: Count = 60  # Scenes: frames of the film that evaluation makes.
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # Pairs: which side is the source, and which the target.
     parts: dict = dataclasses.field(default_factory=dict)  # Combinations: {name: fields of a data set}.
     weights: dict = dataclasses.field(default_factory=dict)  # Mixed: {part: its share}; all alike by default.
@@ -61,7 +64,7 @@ class Settings:
         return folder
 
 
-def local(path, where):
+def local(path, where=""):
     """A path of this machine; `~` is somebody's home.
 
     Raises:
@@ -69,7 +72,7 @@ def local(path, where):
     """
     if re.match(r"[a-z][a-z0-9+.-]+:/", path, re.IGNORECASE):
         right = "only folders of this machine are read; copy it, or mount it"
-        raise InputError(f"{where}: {path!r} is an address, but {right}")
+        raise InputError(f"{where and f'{where}: '}{path!r} is an address, but {right}")
     return pathlib.Path(os.path.expanduser(path))
 
 

@@ -30,11 +30,13 @@ class Source(typing.Protocol):
     Attributes:
       shapes: {name: ShapeDtype} of every example.
       classes: names of what `label` counts, () if unlabelled.
+      traits: {name: names of its values} of what `traits` [traits] int32 counts, {} without.
       skipped: files that were left out.
     """
 
     shapes: dict
     classes: tuple = ()
+    traits: typing.ClassVar[dict] = {}
     skipped: tuple = ()
 
     def __len__(self): ...

@@ -42,6 +42,8 @@ class TFDS(source.Source):
         import tensorflow_datasets as tfds  # Takes most of a second.
 
         name, field = settings.name.partition(":")[2], f"{settings.section}.name"
+        if not name:
+            raise InputError(f'{field} must be "tfds:NAME", such as "tfds:cifar10", got {settings.name!r}')
         where = folder(settings)
         with _explained(name, where, field), lock(settings, f"tfds-{name.replace('/', '-')}"):
             builder = tfds.builder(name, data_dir=str(where), file_format="array_record")

@@ -72,7 +72,7 @@ def choose(tools, arguments, pictures):
             raise InputError(f"unexpected {argument!r}; inputs and options of {tool.name} are given as name=value")
         if name in given:
             raise InputError(f"{name} is given twice")
-        given[name] = text
+        given[name] = os.path.expanduser(text)
     return tool, given
 
 
@@ -170,7 +170,7 @@ class Job:
           Lines that say what there is.
         """
         if not self._files:
-            show = progress(self._tool.name, "turn")
+            show = progress(self._tool.name, self._tool.unit)
             found = model.run(self._tool, self._fixed, self._options, self._shower(show))
             if self._output is None:
                 return [self._tool.outputs[name].text(value) for name, value in found.items()]

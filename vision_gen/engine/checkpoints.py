@@ -22,6 +22,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 import safetensors.numpy
 
+from vision_gen.data.settings import local
 from vision_gen.engine import defaults, migrate
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
@@ -41,6 +42,8 @@ FREE_FIELDS = (
     "data.parts.*.dir",
     "data.skip_unreadable",
     "data.parts.*.skip_unreadable",
+    "data.max_pixels",
+    "data.parts.*.max_pixels",
     "data.workers",
     *(
         f"players.*.{field}"
@@ -220,10 +223,7 @@ class Checkpoints:
 
     def raw(self, step):
         """Everything in a checkpoint's state as numpy, {name: array}, and the frozen networks."""
-        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        metadata = self._metadata(step)
-        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), metadata)
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(_here(self._metadata(step))))
         found = states.flat(jax.device_get(self._restored(step, args)))
         if self._frozen_path.exists():
             for name, value in self._saved_frozen().items():
@@ -262,26 +262,11 @@ class Checkpoints:
                 _write_sums(folder / SUMS, sorted(path for path in folder.glob("*/**/*") if path.is_file()))
 
     def _restored(self, step, items):
-        with self._readable(step):
-            return self._manager.restore(step, args=items)[_STATE]
+        return self._manager.restore(step, args=items)[_STATE]
 
     def _metadata(self, step):
-        with self._readable(step):
-            metadata = self._manager.item_metadata(step)[_STATE]
-            return metadata.tree if hasattr(metadata, "tree") else dict(metadata)
-
-    @contextlib.contextmanager
-    def _readable(self, step):
-        """One error for whatever a damaged checkpoint without checksums makes Orbax raise."""
-        try:
-            yield
-        except jax.errors.JaxRuntimeError:  # Of memory, or of another process.
-            raise
-        except Exception as error:
-            raise InputError(
-                f"checkpoint {self.folder / str(step)} cannot be read ({_root_cause(error)}); without that folder the "
-                "run goes on from the one before"
-            ) from error
+        metadata = self._manager.item_metadata(step)[_STATE]
+        return metadata.tree if hasattr(metadata, "tree") else dict(metadata)
 
     def _shapes(self, step):
         return {name: tuple(x.shape) for name, x in states.flat(self._metadata(step)).items()}
@@ -351,7 +336,7 @@ def finished(folder):
 
 
 def whole(workdir):
-    """Finished checkpoints of a run, in search of damaged ones; the states of old ones are not looked at.
+    """Finished checkpoints of a run, in search of damaged ones; of those before the last, only figures are looked at.
 
     Returns:
       (steps that are whole, ascending, {step: what is wrong} of the others).
@@ -395,15 +380,35 @@ def damage(checkpoint, parts=(_STATE, _FIGURES)):
 
     Args:
       checkpoint: its folder.
-      parts: its folders whose checksums are compared; a checkpoint from before there were any has none.
+      parts: its folders whose checksums are compared; the state of a checkpoint from before there were any is read.
     """
     try:
         for name in ("_CHECKPOINT_METADATA", f"{_FIGURES}/metrics"):
             if (checkpoint / name).exists() and not isinstance(json.loads((checkpoint / name).read_bytes()), dict):
                 return f"{name} is no record"
+        if _STATE in parts and not (checkpoint / SUMS).exists():
+            return _unreadable(checkpoint / _STATE)
         return _differing(checkpoint / SUMS, parts)
     except (OSError, ValueError) as error:
         return str(error)
+
+
+def _here(metadata):
+    """Shapes of a state's metadata, on one device of this process."""
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), metadata)
+
+
+def _unreadable(state):
+    """What is wrong with a state without checksums, or None: it is read."""
+    handler = ocp.StandardCheckpointHandler()
+    try:
+        metadata = handler.metadata(state)
+        handler.restore(state, args=ocp.args.StandardRestore(_here(getattr(metadata, "tree", metadata))))
+    except Exception as error:  # Orbax and TensorStore raise many kinds.
+        return f"it cannot be read: {_root_cause(error)}"
+    finally:
+        handler.close()
 
 
 def _figures(checkpoint):
@@ -491,7 +496,7 @@ def folder(workdir):
     """
     if not str(workdir):
         raise InputError("--workdir is empty; it must be a folder")
-    path = pathlib.Path(workdir).expanduser()
+    path = local(str(workdir), "--workdir")
     return ZOO / path.name if path.parent == pathlib.Path("zoo") and not path.exists() else path
 
 
@@ -510,14 +515,15 @@ def results(workdir):
 def refuse_another(workdir, experiment):
     """Refuses a folder that holds another experiment; changes nothing.
 
-    A start that finished no checkpoint leaves nothing that another experiment could spoil.
+    A start that finished no checkpoint leaves nothing that another experiment could spoil. Hidden files and logs, to
+    which a user may send what a run prints, may lie in a new run's folder; other files may not.
 
     Returns:
       What differs from the run's last start and may: {field: (what it was, what it is)}, "absent" for what was or is
       not there; {} of a new run.
 
     Raises:
-      InputError: `workdir` holds another experiment; names the fields that differ.
+      InputError: `workdir` holds another experiment (names the fields that differ), or files that are no run's.
     """
     workdir = pathlib.Path(workdir)
     if is_packed(workdir):
@@ -528,9 +534,11 @@ def refuse_another(workdir, experiment):
     if workdir.exists() and not workdir.is_dir():
         raise InputError(f"workdir {str(workdir)!r} is a file; it must be a folder")
     if not finished(workdir / "checkpoints"):
+        _refuse_files(workdir)
         return {}
     if not (workdir / "config.json").exists():
         raise InputError(f"workdir {str(workdir)!r} has checkpoints but no config.json; choose another --workdir")
+    changes(workdir)  # They can be read.
     old = dict(fields(load_config(workdir)))
     new = dict(fields(experiment.config))
     different = {
@@ -549,6 +557,18 @@ def refuse_another(workdir, experiment):
             "Choose another --workdir"
         )
     return different
+
+
+def _refuse_files(workdir):
+    """Refuses a folder with files in which no run has begun: that leaves `LOCK`, or before there was one a log."""
+    found = sorted(path.name for path in workdir.glob("*"))
+    others = [n for n in found if not n.startswith(".") and not n.endswith((".log", ".out", ".err", ".txt"))]
+    if others and not {LOCK, "train.log"} & set(found):
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise InputError(
+            f"workdir {str(workdir)!r} holds files that are no run's ({others[0]}{more}); choose another --workdir, "
+            "new or empty"
+        )
 
 
 @contextlib.contextmanager
@@ -631,9 +651,12 @@ def changes(workdir):
     """What has changed of a run's config since it began: [{"step", "field", "was", "is"}], in order."""
     path = pathlib.Path(workdir) / CHANGES
     try:
-        return json.loads(path.read_text()) if path.exists() else []
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error})") from error
+        found = json.loads(path.read_text()) if path.exists() else []
+        if any(set(change) != {"step", "field", "was", "is"} for change in found):
+            raise ValueError("a change needs step, field, was and is")
+        return found
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} has no changes as a run writes them ({error!r}); move it away") from error
 
 
 def examples_seen(workdir, experiment, step, changed=()):
@@ -663,19 +686,22 @@ def load_config(workdir):
     path = folder(workdir) / "config.json"
     try:
         record = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if path.parent.parent == ZOO:
-            known = [f"zoo/{entry.parent.name}" for entry in ZOO.glob(f"*/{path.name}")]
-            name = f"zoo/{path.parent.name}"
-            raise InputError(f"there is no {name!r}{nearest(name, known)}") from None
+            known, name = [entry.parent.name for entry in ZOO.glob(f"*/{path.name}")], path.parent.name
+            raise InputError(f"the zoo has no {name!r}{nearest(name, known, every=True)}") from None
         raise InputError(
             f"workdir {str(workdir)!r} holds no run: there is no {path.name} in it"
         ) from None
-    except json.JSONDecodeError as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is not JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{path} is not the config of a run: it is a {type(record).__name__}, no object")
     try:
         return _filled(migrate.config(record))
-    except (KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
+        raise InputError(f"{path} is not the config of a run: there is no {error}") from error
+    except (TypeError, AttributeError) as error:
         raise InputError(f"{path} is not the config of a run: {error!r}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -158,8 +158,8 @@ def _pairs(folders, given, metrics):
             )
         distances.check_sides(metrics, *sizes[0], paths[0])
         found[name] = sizes[0]
-    # LPIPS compiles a program for each size in a row.
-    return {name: pairs[name] for name in sorted(pairs, key=found.get)}
+    # Those that LPIPS has one program for come in a row.
+    return {name: pairs[name] for name in sorted(pairs, key=lambda name: distances.program(found[name]))}
 
 
 def _compare_pairs(pairs, functions, progress):
@@ -218,14 +218,19 @@ def compare_runs(workdirs, output, split="test"):
       {run: {title: value}}.
 
     Raises:
-      InputError: a run was not evaluated yet.
+      InputError: there are not two, or a run is not there or was not evaluated yet.
     """
+    workdirs = [str(workdir) for workdir in workdirs]
+    if len(set(workdirs)) < max(2, len(workdirs)):
+        raise InputError(f"--compare takes two runs or more, as runs/a runs/b; got {' '.join(workdirs) or 'none'}")
     report.check(output)
     of, figures = {}, {}
-    for workdir in map(str, workdirs):
+    for workdir in workdirs:
+        ckpt.load_config(workdir)  # It is a run.
         evaluations = report.read(ckpt.results(workdir))
         found = [evaluation["of"] for evaluation in evaluations if evaluation["of"].get("split") == split]
         if not found:
+            ckpt.load_config(workdir)  # Refuses what is no run.
             command = f"eval.py --workdir={workdir}" + ("" if split == "test" else f" --split={split}")
             raise InputError(f"{ckpt.results(workdir)}/{report.NAME} has nothing of the split {split!r}; run {command} first")
         of[workdir], figures[workdir] = found[-1], report.figures(evaluations, found[-1])

@@ -8,68 +8,68 @@ from ml_collections import ConfigDict
 from vision_gen import settings
 from vision_gen.data.settings import Settings as Data
 from vision_gen.engine import system as systems
-from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Share
+from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Seed, Share
 
 
 @dataclasses.dataclass(frozen=True)
 class Player:
     """`config.players.<name>`: how a player learns. Adam as the GAN papers use it."""
 
-    learning_rate: NotNegative
+    learning_rate: NotNegative  # At its highest: after the warmup, before the schedule lowers it.
     optimizer: str = "adam"  # "adam" (of b1, b2, epsilon), or any of optax: "sgd(momentum=0.9)".
-    b1: Annotated[float, Range(0, 1, below=True)] = 0.5
-    b2: Annotated[float, Range(0, 1, below=True)] = 0.999
-    epsilon: NotNegative = 1e-8
-    weight_decay: NotNegative = 0.0  # Decoupled (AdamW): times the rate.
-    decay: Literal["weights", "all"] = "weights"  # What decays: no biases, no normalisations; or everything.
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"
-    decay_start: Share = 0.5  # Share of the run after which "linear" decays.
-    warmup: CountOrNone = 0  # Steps of the run.
-    clip: NotNegative = 0.0  # Largest global norm of the gradient; 0 is off.
-    every: CountOrNone = 1  # Acts every so many steps; 0: never.
-    shrink: Count = 1  # Acts on every so manyth example of the batch.
-    ema_half_life: NotNegative = 0.0  # Of the moving average of its parameters, in examples; 0 keeps none.
-    ema_ramp: NotNegative = 0.05  # At first the half-life is this share of the examples seen; 0: never.
+    b1: Annotated[float, Range(0, 1, below=True)] = 0.5  # Of Adam: decay of the mean of gradients (momentum).
+    b2: Annotated[float, Range(0, 1, below=True)] = 0.999  # Of Adam: decay of the mean of their squares.
+    epsilon: NotNegative = 1e-8  # Of Adam: added to what a step is divided by.
+    weight_decay: NotNegative = 0.0  # Each step weights shrink by this times the learning rate (AdamW).
+    decay: Literal["weights", "all"] = "weights"  # What weight_decay is of: "weights", no biases or normalisations.
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"  # How the rate falls over the run.
+    decay_start: Share = 0.5  # Of "linear": share of the run before it falls.
+    warmup: CountOrNone = 0  # Steps in which the rate rises from 0.
+    clip: NotNegative = 0.0  # A gradient that is longer (norm over all parameters) is cut to this; 0: never.
+    every: CountOrNone = 1  # The player learns at one in so many steps; 0: never.
+    shrink: Count = 1  # Costly losses: the player learns from one in so many examples of a batch.
+    ema_half_life: NotNegative = 0.0  # Use a moving average of weights, of this half-life in examples; 0: none.
+    ema_ramp: NotNegative = 0.05  # The half-life is at most this share of the examples seen so far; 0: no limit.
 
 
 @dataclasses.dataclass(frozen=True)
 class Train:
     """`config.train`."""
 
-    batch_size: Count = 16  # Over all devices.
-    steps: Count = 10000
-    accumulate: Count = 1  # Parts that a batch is computed in, to save memory.
-    log_every: Count = 50
-    sample_every: CountOrNone = 500
-    eval_every: CountOrNone = 1000  # Validation; also when a checkpoint is due.
-    eval_images: Count = 256  # Of the validation split, at most.
-    checkpoint_every: Count = 1000
-    keep: CountOrNone = 2  # Checkpoints, besides the best.
-    best_metric: str = "psnr"
-    best_mode: Literal["max", "min"] = "max"
-    sample_images: CountOrNone = 6
-    profile_at: CountOrNone = 0  # Step at which a profile of a few steps is taken; 0 takes none.
+    batch_size: Count = 16  # Examples a step, of all devices together.
+    steps: Count = 10000  # Of the whole run.
+    accumulate: Count = 1  # A batch is computed in so many parts, to save memory.
+    log_every: Count = 50  # Steps between progress lines.
+    sample_every: CountOrNone = 500  # Steps between sample sheets; 0: none.
+    eval_every: CountOrNone = 1000  # Steps between validations; checkpoints have one too. 0: only those.
+    eval_images: Count = 256  # Examples of a validation, at most.
+    checkpoint_every: Count = 1000  # Steps between checkpoints, from which a run goes on and which are used.
+    keep: CountOrNone = 2  # The last so many checkpoints stay, and the best.
+    best_metric: str = "psnr"  # The validation figure by which a checkpoint is the best.
+    best_mode: Literal["max", "min"] = "max"  # Whether the best is the largest or the smallest.
+    sample_images: CountOrNone = 6  # Rows of a sample sheet.
+    profile_at: CountOrNone = 0  # First of five steps that are profiled for TensorBoard; 0: none.
 
 
 @dataclasses.dataclass(frozen=True)
 class Parallel:
     """`config.parallel`."""
 
-    style: Literal["jit", "shard_map", "pmap"] = "jit"
-    fsdp: Count = 1  # Devices that share one copy of parameters and optimizer state.
-    processes: CountOrNone = 1  # 1; the number of processes; or 0 to ask the cluster.
-    process: CountOrNone = 0
-    coordinator: str = ""  # host:port of process 0; empty: ask the cluster.
-    timeout: Count = 60  # Seconds without a sign of life after which a process counts as lost.
+    style: Literal["jit", "shard_map", "pmap"] = "jit"  # How devices share the work; the same numbers.
+    fsdp: Count = 1  # Devices that hold a share each of parameters and optimizer state, to save memory.
+    processes: CountOrNone = 1  # Of the run, one a host; 0: as the cluster says. docs/multihost.md.
+    process: CountOrNone = 0  # This one's number, from 0.
+    coordinator: str = ""  # host:port of process 0; empty: as the cluster says.
+    timeout: Count = 60  # Seconds without a sign of another process after which it counts as lost.
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
     """The fields of a config that are in no section."""
 
-    system: str
-    seed: CountOrNone = 0
-    dtype: Literal["float32", "bfloat16"] = "float32"  # Of the computation.
+    system: str  # "module.Class" in vision_gen.systems, or its full path.
+    seed: Seed = 0  # Of first weights, the order of the data and all that is random.
+    dtype: Literal["float32", "bfloat16"] = "float32"  # Of the computation; parameters are float32.
 
 
 def player(learning_rate, **overrides):

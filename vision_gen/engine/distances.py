@@ -18,6 +18,7 @@ log = logging.getLogger("vision_gen")
 
 # Of an image beside its truth; and how many pixels a side they need.
 PAIRED = {"psnr": 1, "ssim": 11, "ms_ssim": 161, "lpips": 31, "lpips_vgg": 16}
+LENGTHS, KEPT = 8, 8  # Of LPIPS: sides that images are extended to, an octave; and programs.
 SUBSET = 1000  # Images in a subset of the kernel distance.
 CLASSES = 1000  # Of the networks' classifiers, of which the score is.
 NEIGHBOURS = 10_000  # Images among which precision and recall are published, at least.
@@ -166,10 +167,16 @@ def check_sides(metrics, height, width, what):
             raise InputError(f"--metrics: {name} needs {PAIRED[name]} px a side; {what} is {width} x {height} px")
 
 
+def program(size):
+    """What LPIPS's programs for images of a size have in common: the size that they are extended to."""
+    return resizing.extended_size(size, LENGTHS)
+
+
 def paired(name):
     """The function (image, truth) -> [batch] of a name of `PAIRED`, of images [batch, height, width, 3] in [-1, 1].
 
-    It takes images of any sizes. Each of LPIPS compiles a program, which is freed at the next.
+    It takes images of any sizes: they are extended to a few, of which each compiles a program; LPIPS, whose programs
+    are large and slow, to eight lengths an octave, and the last few programs are kept.
 
     Raises:
       InputError: published weights that it needs are not to be had; of the function: images are too small.
@@ -177,12 +184,15 @@ def paired(name):
     if name.startswith("lpips"):
         function, params = perceptual.load_lpips("vgg16" if name == "lpips_vgg" else "alexnet")
 
-        @functools.lru_cache(maxsize=1)
+        @functools.lru_cache(maxsize=KEPT)
         def compiled(shape):
             del shape
             return jax.jit(lambda *given: function(*given), compiler_options=conv.compiler_options())
 
-        compute = lambda image, truth: compiled(image.shape)(params, image, truth)
+        def compute(image, truth):
+            longer = [resizing.extended(x, LENGTHS) for x in (image, truth)]
+            return compiled(longer[0].shape)(params, *longer, image.shape[1:3])
+
     else:
         function = jax.jit(getattr(image_metrics, name))
         compute = lambda image, truth: function(*map(resizing.extended, (image, truth)), image.shape[1:3])

@@ -65,7 +65,8 @@ class Writer:
 
     def write_hparams(self, values):
         """{name: value} of what makes the experiment, for TensorBoard's table of runs; lists and None as their text."""
-        plain = {n: v if isinstance(v, (bool, int, float, str)) else str(v) for n, v in values.items()}
+        readable = lambda value: str(value).encode("utf-8", "backslashreplace").decode()  # A path may be no UTF-8.
+        plain = {n: v if isinstance(v, (bool, int, float)) else readable(v) for n, v in values.items()}
         self._summarise(lambda values: hparams_summary.hparams_pb(values).value, 0, plain)
 
     def flush(self):

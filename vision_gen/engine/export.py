@@ -12,19 +12,16 @@ from vision_gen.values import kind
 log = logging.getLogger("vision_gen")
 
 
-def lines(named, format, output, others):
+def lines(named, format, output):
     """What `eval.py --export=FORMAT --output=OUT` does.
 
     Args:
       named: a `use.Named`.
       format, output: as of `write`; output None is refused.
-      others: what else was asked for.
 
     Returns:
       Lines that say what was written.
     """
-    if any(others):
-        raise InputError("--export goes with --output alone, without a tool, --tools or --input")
     _chosen(named.experiment(), format, output)
     return [f"wrote {path}" for path in write(named.model(), format, output)]
 

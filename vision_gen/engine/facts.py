@@ -32,20 +32,20 @@ def check_classes(source, trained, section):
         raise InputError(f"{section} has the classes {list(source.classes)}, but the run those of {list(trained)}")
 
 
-def check_number_of_classes(source, experiment):
+def check_number_of_classes(classes, experiment):
     """Refuses data with another number of classes than `config.model.classes`.
 
     Args:
-      source: a `data.Source`.
+      classes: names of the data's.
       experiment: an `experiment.Experiment`.
 
     Raises:
       InputError: says both.
     """
-    if len(source.classes) != experiment.model.classes:
+    if len(classes) != experiment.model.classes:
         raise InputError(
-            f"config.model.classes is {experiment.model.classes}, but the data has {len(source.classes)}: "
-            f"{', '.join(source.classes[:12])}"
+            f"config.model.classes is {experiment.model.classes}, but the data has {len(classes)}: "
+            f"{', '.join(classes[:12])}"
         )
 
 

@@ -24,6 +24,7 @@ class Inference:
     def __init__(self, experiment, graphdef, parallel):
         self._experiment, self._parallel = experiment, parallel
         self.graphdef, self.compiler_options = graphdef, parallel.compiler_options
+        self._set_figures = experiment.system.figures_of_set(experiment)
         self._functions = {}
 
     def __call__(self, method, state, batch, keys_seed):
@@ -53,7 +54,7 @@ class Inference:
     def figure_names(self, state, source):
         """Names of the figures that `evaluate` gives, without computing them."""
         shapes = self.shapes("evaluate", state, data.stack([source[0]]))
-        return (*(name for name, shape in shapes.items() if is_figure(shape)), *self._experiment.system.set_figures)
+        return (*(name for name, shape in shapes.items() if is_figure(shape)), *self._set_figures)
 
     def evaluate(self, state, source, *, limit=None, progress=None):
         """Figures of a source: means of what `System.evaluate` gives for examples, and those of `System.summarise`.
@@ -69,7 +70,7 @@ class Inference:
           for which a figure is NaN do not count in its mean.
 
         Raises:
-          ValueError: `System.summarise` does not return `System.set_figures`.
+          ValueError: `System.summarise` does not return `System.figures_of_set`.
         """
         collected = collections.defaultdict(list)
         for values in self.each("evaluate", state, source, limit=limit, progress=progress):
@@ -79,9 +80,9 @@ class Inference:
         means = {name: float(np.nanmean(v)) for name, v in values.items() if is_figure(v)}
         system = self._experiment.system
         of_set = system.summarise(values, source.classes)
-        if set(of_set) != set(system.set_figures) or set(of_set) & set(values):
+        if set(of_set) != set(self._set_figures) or set(of_set) & set(values):
             raise ValueError(
-                f"summarise returns {sorted(of_set)}; it must be set_figures, {sorted(system.set_figures)}, and "
+                f"summarise returns {sorted(of_set)}; it must be set_figures, {sorted(self._set_figures)}, and "
                 f"nothing that evaluate returns, {sorted(values)}"
             )
         return means | of_set, values

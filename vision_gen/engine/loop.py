@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 
 from clu import parameter_overview
 import jax
@@ -35,6 +36,8 @@ IN_FLIGHT = 2
 # Seconds after which it is said that a run will take days, if it will.
 EARLY = 20.0
 DAY = 86_400
+# Share of the time that steps wait for data from which on it is said.
+SLOW_DATA = 0.3
 
 
 def use_compilation_cache():
@@ -76,11 +79,13 @@ def train(config, workdir):
         if begun:
             facts.check_classes(source, facts.load(workdir, experiment)["classes"], "config.data")
         weights, notes = ({}, ()) if begun else weights_lib.load(experiment)
-        graphdef, state = states.place_state(experiment, parallel, weights)
+        graphdef, shapes = states.place_state(experiment, parallel, abstract=True)
         inference = inference_lib.Inference(experiment, graphdef, parallel)
-        known, best = inference.figure_names(parallel.unstack(state), held_out["val"]), experiment.train.best_metric
+        with _settings_refused():
+            known, best = inference.figure_names(shapes, held_out["val"]), experiment.train.best_metric
         if best not in known:
             raise InputError(f"config.train.best_metric is {best!r}; {config.system} evaluates {', '.join(known)}")
+        graphdef, state = states.place_state(experiment, parallel, weights)
         parallel_lib.barrier("workdir")  # It is there.
         with _log_to(workdir, jax.process_index()):
             for note in ckpt.set_apart(workdir, damaged) if damaged else ():
@@ -95,6 +100,19 @@ def train(config, workdir):
             return run.go()
 
 
+@contextlib.contextmanager
+def _settings_refused():
+    """One clear error where networks or operations refuse what they are built for or given; not where JAX does."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        if "site-packages" in traceback.extract_tb(error.__traceback__)[-1].filename:
+            raise
+        raise InputError(f"config.model or config.data.size: {str(error).strip().splitlines()[0]}") from error
+
+
 def _opened(experiment):
     """The data of a run: (examples to train on, {name: examples to evaluate})."""
     sets = {"val": (experiment.data, "val")}
@@ -104,6 +122,14 @@ def _opened(experiment):
         experiment.check_data(settings)
     source = data.open(experiment.data, "train")
     experiment.system.check(experiment, source)
+    batch = experiment.train.batch_size
+    size = batch // jax.process_count() * sum(value.nbytes for value in source[0].values())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        taken, there = (f"{number / 1e9:.4g} GB" for number in (size, memory))
+        raise InputError(
+            f"config.train.batch_size is {batch}; so many examples take {taken}, of the {there} of this machine's memory"
+        )
     held_out = {name: data.open(*chosen) for name, chosen in sets.items()}
     for name in experiment.evaluations:
         facts.check_classes(held_out[name], source.classes, f"config.evaluations.{name}")
@@ -168,7 +194,8 @@ class _Run:
         log.debug("%s", parameter_overview.get_parameter_overview(ckpt.named(state["params"]), include_stats=False))
         log.info("compiling (once for each config and machine)")
         example = parallel.batch(_peek(source, experiment.train.batch_size))
-        self._step = parallel.compile(lambda axis: step_lib.make_step(experiment, graphdef, axis), state, example)
+        with _settings_refused():
+            self._step = parallel.compile(lambda axis: step_lib.make_step(experiment, graphdef, axis), state, example)
         self._writer = events.Writer(workdir)
         facts.keep(workdir, source)
         ckpt.claim(workdir, experiment, changed, self._number)
@@ -176,7 +203,7 @@ class _Run:
         self._profile = _Profile(workdir, self._settings.profile_at)
         self._pending = collections.deque()
         self._window = _Window(experiment, self._number)
-        self._estimated = False
+        self._estimated = self._slow_data_said = False
 
     def go(self):
         """Trains until the last step or until it is told to stop; returns the last validation's figures."""
@@ -205,7 +232,7 @@ class _Run:
                 self._save(figures or None)
             self._manager.wait()
         except jax.errors.JaxRuntimeError as error:
-            if jax.process_count() == 1:
+            if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
                 raise
             self._lost(error)
         except ckpt.SaveError:
@@ -268,7 +295,22 @@ class _Run:
             line, scalars = self._window.report(self._number)
             log.info(line)
             self._writer.write_scalars(self._number, scalars)
+            self._say_slow_data(scalars["data_wait_share"])
         return True
+
+    def _say_slow_data(self, share):
+        """One word where the steps of a window, but for the first ones of the run, waited long for their data."""
+        if self._slow_data_said or share < SLOW_DATA or self._window.age < EARLY:
+            return
+        self._slow_data_said = True
+        log.warning(
+            "%.0f percent of the time goes into waiting for data, which are read and decoded too slowly: "
+            "config.data.workers (now %d) reads in so many processes, of use up to the %d cores; files no larger than "
+            "config.data.size needs are read faster",
+            100 * share,
+            self._experiment.data.workers,
+            os.cpu_count() or 1,
+        )
 
     def _say_days(self):
         """One word, as soon as it can be known, where the run will take more than a day."""
@@ -333,7 +375,7 @@ def _log_to(workdir, process):
     """Repeats the log, with times, in a file of the workdir, one a process."""
     path = workdir / f"train{f'-{process}' if process else ''}.log"
     try:
-        handler = _LogFile(path)
+        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror})") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -4,6 +4,7 @@ import math
 
 from vision_gen import data
 from vision_gen.engine import system as systems
+from vision_gen.errors import InputError
 
 FORMAT = 2  # Of config.json and checkpoints; those of 0.1 have no number.
 
@@ -12,10 +13,13 @@ def config(record):
     """The config of a run of any version, a nested dict, in today's fields.
 
     Raises:
-      InputError: its system or data set is not known any more.
+      InputError: its system or data set is not known any more, or its version not yet.
     """
     record = dict(record)
-    if record.pop("format", 1) >= FORMAT:
+    version = record.pop("format", 1)
+    if version > FORMAT:
+        raise InputError(f"it is of format {version}, of a later version of this package; up to {FORMAT} are read")
+    if version == FORMAT:
         return record
     record = systems.load_class(record["system"]).migrate(record)
     batch_size = record["train"]["batch_size"]

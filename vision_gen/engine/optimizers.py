@@ -108,10 +108,14 @@ def transformation(settings, power=1.0, field="config.players.*"):
     rated = "learning_rate" in known
     try:
         found = make(**arguments, **({"learning_rate": 1.0} if rated else {}))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{wrong}, got {text!r}: {error}") from None
-    if not isinstance(found, optax.GradientTransformation):
-        raise InputError(f"{wrong}; {name} is none, but a {type(found).__name__}")
+        if not isinstance(found, optax.GradientTransformation):
+            raise InputError(f"{wrong}; {name} is none, but a {type(found).__name__}")
+        # What its arguments are may show only now. Nothing here may touch a device: processes join later.
+        jax.eval_shape(lambda x: found.update(x, found.init(x), x), jax.ShapeDtypeStruct((1,), jnp.float32))
+    except InputError:
+        raise
+    except Exception as error:  # Optax checks little, and JAX raises many kinds.
+        raise InputError(f"{wrong}, got {text!r}: {str(error).strip().splitlines()[0]}") from None
     return found, 1.0 if rated else -1.0
 
 

@@ -6,6 +6,9 @@ step. "pmap": one replica of the state a device, as older code does it. All give
 """
 
 import contextlib
+import re
+import socket
+import time
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +20,7 @@ from vision_gen.errors import InputError
 from vision_gen.nets.layers import BATCH_AXIS
 from vision_gen.ops import conv
 
+JOINING = 300  # Seconds in which process 0 must answer, as JAX has it.
 STYLES = ("jit", "shard_map", "pmap")
 
 
@@ -178,9 +182,21 @@ def initialize(parallel):
 
     Args:
       parallel: the typed `config.parallel`.
+
+    Raises:
+      InputError: a setting is wrong, or the other processes are not found.
     """
     if parallel.processes == 1:
         return
+    if parallel.processes and parallel.process >= parallel.processes:
+        raise InputError(
+            f"config.parallel.process is {parallel.process}; of {parallel.processes} processes it must be one from 0 "
+            f"to {parallel.processes - 1}"
+        )
+    if parallel.coordinator and not re.fullmatch(r"\S+:\d+", parallel.coordinator):
+        raise InputError(f"config.parallel.coordinator must be host:port of process 0, got {parallel.coordinator!r}")
+    if parallel.coordinator and parallel.process:
+        _wait_for(parallel.coordinator)
     if jax.config.jax_platforms == "cpu" or not jax.config.jax_platforms:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     arguments = {}
@@ -190,7 +206,31 @@ def initialize(parallel):
             num_processes=parallel.processes,
             process_id=parallel.process,
         )
-    jax.distributed.initialize(**arguments, heartbeat_timeout_seconds=parallel.timeout)
+    try:
+        jax.distributed.initialize(**arguments, heartbeat_timeout_seconds=parallel.timeout)
+    except (ValueError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise InputError(
+            f"config.parallel.processes is {parallel.processes}, but they cannot be joined ({why}); "
+            f"config.parallel.coordinator, host:port of process 0, is {parallel.coordinator!r}; it may be empty in a "
+            "cluster that says it"
+        ) from error
+
+
+def _wait_for(coordinator):
+    """Returns when process 0 answers: JAX itself would abort this process where it never does."""
+    host, _, port = coordinator.rpartition(":")
+    end = time.monotonic() + JOINING
+    while True:
+        try:
+            return socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            if time.monotonic() >= end:
+                raise InputError(
+                    f"config.parallel.coordinator: nothing answers at {coordinator} for {JOINING} s ({error}); is process 0 "
+                    "running there?"
+                ) from error
+            time.sleep(1)
 
 
 def barrier(name):

@@ -80,7 +80,7 @@ class System(nnx.Module):
     writers: dict = {}
     # Pictures that `sample` returns, in the order of the sheet; what else it returns is for `captions`.
     columns: tuple = ()
-    # What `summarise` returns.
+    # What `summarise` returns; see `figures_of_set`.
     set_figures: tuple = ()
     # One phrase for each figure, by its name, that `metrics.phrases` has none for.
     explained: dict = {}
@@ -171,8 +171,13 @@ class System(nnx.Module):
         raise NotImplementedError
 
     @classmethod
+    def figures_of_set(cls, experiment):
+        """Names of what `summarise` returns: `set_figures`, unless it depends on the settings."""
+        return cls.set_figures
+
+    @classmethod
     def summarise(cls, values, classes):
-        """Figures of a whole set, which are no means over its examples: {name: float}, the names `set_figures`.
+        """Figures of a whole set, which are no means over its examples: {name: float}, the names `figures_of_set`.
 
         Args:
           values: what `evaluate` returned for every example, once each and in order: {name: [examples, ...]}, numpy.
@@ -234,8 +239,9 @@ def load_class(name):
             if error.name is None or not path.startswith(error.name):
                 raise
         else:
-            if hasattr(found, attribute):
-                return getattr(found, attribute)
+            cls = getattr(found, attribute, None)
+            if isinstance(cls, type) and issubclass(cls, System):
+                return cls
             break
     raise InputError(
         f'config.system is {name!r}; it must name a class as "module.Class" in vision_gen.systems, '

@@ -43,6 +43,7 @@ class Tool:
       fitting: how pictures of any size are brought to what the networks take; see `engine.fitting`.
       turns: 0 if it is done at once, otherwise how many turns it takes: the name of an option, or of an input with as
         many parts, or a number.
+      unit: what one of its turns is called.
       previews: it has `<name>_preview`.
     """
 
@@ -53,6 +54,7 @@ class Tool:
     options: dict[str, values.Kind] = dataclasses.field(default_factory=dict)
     fitting: fitting_lib.Fitting = fitting_lib.Fitting()
     turns: str | int = 0
+    unit: str = "turn"
     previews: bool = False
 
     def __post_init__(self):
@@ -93,7 +95,7 @@ class Tool:
 
     def match(self, arguments, named):
         """{name: what was given}, once it is known that the names are right; see `read`."""
-        takes = f"{self.name} takes {', '.join(self.inputs)}"
+        takes = f"{self.name} takes {', '.join(self.inputs) or 'no inputs'}"
         if self.all_options:
             takes += f"; options are {', '.join(self.all_options)}"
         if len(arguments) > len(self.inputs):
@@ -211,7 +213,7 @@ class Runner:
                 spent, first, done = time.perf_counter() - begun, done == 0, last
                 stop = progress(done, turns, preview or (lambda: None)) if progress else False
                 if (interruption.asked or stop) and done < turns:
-                    log.warning("%s: stopped after %d of %d turns, with what there is", tool.name, done, turns)
+                    log.warning("%s: stopped after %d of %d %ss, with what there is", tool.name, done, turns, tool.unit)
                     break
                 in_time = round(together * BETWEEN_REPORTS / max(spent, 1e-6))
                 together = 1 if first else max(1, min(2 * together, in_time))

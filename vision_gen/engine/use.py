@@ -19,6 +19,7 @@ from vision_gen.engine import weights as weights_lib
 from vision_gen.engine.experiment import Experiment
 from vision_gen.engine.inference import Inference
 from vision_gen.errors import InputError
+from vision_gen.settings import nearest
 
 log = logging.getLogger("vision_gen")
 
@@ -47,6 +48,14 @@ class Model:
             if hasattr(self, name):
                 raise ValueError(f"a tool cannot be called {name!r}: that is an attribute of Model")
             setattr(self, name, _function(self, tool))
+
+    def __repr__(self):
+        calls = [f"  .{name}{tool.signature}" for name, tool in self.tools.items()]
+        return "\n".join([f"{self.config.system}, trained for {self.step} steps; its tools:", *(calls or ["  none"])])
+
+    def __getattr__(self, name):
+        tools = self.__dict__.get("tools")
+        raise AttributeError(f"there is no tool {name!r}{nearest(name, tools, every=True) if tools else ''}")
 
     def run(self, tool, inputs, options, progress=None, called=None):
         """Outputs by name of a tool on checked values; see `tools.Runner`."""
@@ -193,7 +202,7 @@ def from_config(config):
     Raises:
       InputError: no weights are given, or they do not fit.
     """
-    experiment = _alone(config)
+    experiment = weights_lib.with_origins(_alone(config))
     weights, notes = weights_lib.load(experiment)
     known = systems.networks(experiment.system)
     if known and not weights:

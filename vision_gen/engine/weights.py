@@ -6,6 +6,7 @@ taken as it is used, with averaged parameters and running statistics. Patterns i
 be missing or unused; anything else of the kind is an error.
 """
 
+import dataclasses
 import pathlib
 
 from flax import nnx
@@ -22,19 +23,19 @@ from vision_gen.settings import nearest
 HINT = " (config.init.allow names what may be missing or unused)"
 
 
-def with_origins(experiment, workdir):
+def with_origins(experiment, workdir=None):
     """The experiment with `config.origin`: of the runs that `config.init` names, what their networks are built of.
 
     It stands in the run's config.json, so that the run still opens when the others are gone.
 
     Args:
       experiment: an `experiment.Experiment`.
-      workdir: of the run; where it has a checkpoint already, it has them.
+      workdir: of the run, where there is one; if it has a checkpoint already, it has them.
 
     Raises:
       InputError: a run that is named cannot be read.
     """
-    if ckpt.finished(workdir / "checkpoints"):
+    if workdir is not None and ckpt.finished(workdir / "checkpoints"):
         found = ckpt.load_config(workdir).get("origin", {})
     else:
         found = {name: _origin(name, source) for name, source in experiment.init.items() if _run(source)}
@@ -69,10 +70,13 @@ def load(experiment):
         network = getattr(system, attribute)
         try:
             tensors = _read(experiment, attribute, source, network)
-            adapt = lambda name, value, like, attribute=attribute: experiment.system.adapt(attribute, name, value, like)
-            found[attribute], notes = named.fit(tensors, network, adapt=adapt, allow=experiment.allow, hint=HINT)
         except InputError as error:
             raise InputError(f"config.init.{attribute}: {error}") from error
+        adapt = lambda name, value, like, attribute=attribute: experiment.system.adapt(attribute, name, value, like)
+        try:
+            found[attribute], notes = named.fit(tensors, network, adapt=adapt, allow=experiment.allow, hint=HINT)
+        except InputError as error:
+            raise InputError(f"config.init.{attribute}: {error}{_others(experiment, attribute, source)}") from error
         lines.append(f"{attribute}: {len(found[attribute])} tensors of {tensors.origin}")
         lines += [f"{attribute}: {note}" for note in notes]
     return found, lines
@@ -95,6 +99,29 @@ def _origin(name, source):
         model=config.model.to_dict(),
         data=config.data.to_dict(),
     )
+
+
+def _others(experiment, attribute, source):
+    """What to say where weights of a run of the same system do not fit: the fields by which its network is another."""
+    path, other = _run(source) or (None, "")
+    run = experiments.Experiment(ckpt.load_config(path)) if path and not other else None
+    if run is None or run.system is not experiment.system:
+        return ""
+    value = lambda of, section, name: getattr(getattr(of, section), name)
+
+    def shapes(*fields):
+        config = experiment.config.copy_and_resolve_references()
+        for section, name in fields:
+            config[section][name] = value(run, section, name)
+        changed = experiments.Experiment(config)
+        system = nnx.eval_shape(lambda: experiment.system(changed, rngs=nnx.Rngs(0)))
+        return {name: leaf.shape for name, leaf in named.flat(getattr(system, attribute)).items()}
+
+    fields = [("data", "size"), *(("model", field.name) for field in dataclasses.fields(experiment.model))]
+    different = [field for field in fields if value(run, *field) != value(experiment, *field)]
+    ours = shapes()
+    told = [f"{'.'.join(f)}={value(run, *f)} (here {value(experiment, *f)})" for f in different if shapes(f) != ours]
+    return f"; it was trained with {', '.join(f'config.{text}' for text in told)}" if told else ""
 
 
 def _read(experiment, attribute, source, network):

@@ -55,7 +55,8 @@ def page(path, title, parts):
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>",
         f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>",
     ]
-    pathlib.Path(path).write_text("\n".join(head + parts) + "\n")
+    # Names of files may be of another encoding.
+    pathlib.Path(path).write_text("\n".join(head + parts) + "\n", "utf-8", "backslashreplace")
 
 
 def table(header, rows):

@@ -185,7 +185,8 @@ class Statistics:
                 raise ValueError("some of their numbers are not finite")
             return result
         except Exception as error:  # As a damaged archive has it.
-            raise InputError(f"{path}: not a file of statistics with mu and sigma ({error})") from error
+            why = f"there is no {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
+            raise InputError(f"{path}: not a file of statistics with mu and sigma ({why})") from error
 
 
 class Collector:

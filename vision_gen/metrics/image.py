@@ -41,9 +41,7 @@ def _mean(x, size):
     """Means [batch] of the first `size` rows and columns of maps."""
     if size is None:
         return x.mean((1, 2, 3))
-    rows, columns = (jnp.arange(whole) < part for whole, part in zip(x.shape[1:3], size))
-    count = jnp.float32(size[0]) * size[1] * x.shape[3]
-    return jnp.where(rows[:, None, None] & columns[:, None], x, 0).sum((1, 2, 3)) / count
+    return pool.inside(x, size).sum((1, 2, 3)) / (jnp.float32(size[0]) * size[1] * x.shape[3])
 
 
 def ms_ssim(image, truth, size=None):

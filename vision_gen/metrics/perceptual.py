@@ -21,15 +21,16 @@ def load_lpips(name="alexnet", trunk=None, linear=None):
       trunk, linear: files of its weights and of the linear weights; by default `weights.find`'s.
 
     Returns:
-      (function, params): function(params, image, truth) -> [batch] for images
-      [batch, height, width, 3] in [-1, 1].
+      (function, params): function(params, image, truth, size=None) -> [batch] for images
+      [batch, height, width, 3] in [-1, 1]; `size` as in `metrics.image`.
 
     Raises:
       InputError: no such trunk, or a file is missing or another one.
     """
     if name not in LPIPS_LAYERS:
         raise InputError(f"LPIPS's network must be one of {sorted(LPIPS_LAYERS)}, got {name!r}")
-    apply, params = features.apply(features.load(name, trunk, classes=0)[0], LPIPS_LAYERS[name])
+    network = features.load(name, trunk, classes=0)[0]
+    apply, params = features.apply(network, LPIPS_LAYERS[name])
     path = weights.find(f"lpips-{name}") if linear is None else linear
     state = torch_file.read_state_dict(path)
     layers = LPIPS_LAYERS[name]
@@ -38,24 +39,27 @@ def load_lpips(name="alexnet", trunk=None, linear=None):
     except KeyError as error:
         raise InputError(f"{path}: no weight {error}; expected LPIPS's linear weights") from None
 
-    def function(params, image, truth):
+    def function(params, image, truth, size=None):
         trunk, scales = params
-        ours, theirs = apply(trunk, image), apply(trunk, truth)
-        return lpips(ours, theirs, dict(zip(layers, scales)))
+        ours, theirs = apply(trunk, image, size), apply(trunk, truth, size)
+        return lpips(ours, theirs, dict(zip(layers, scales)), network.sizes(size) if size else None)
 
     return function, (params, scales)
 
 
-def lpips(ours, theirs, scales):
+def lpips(ours, theirs, scales, sizes=None):
     """Weighted squared differences of unit-length features, [batch] (equation 1).
 
     Args:
       ours, theirs: {layer: [batch, height, width, channel]}.
       scales: {layer: [channel]}, which says what layers count.
+      sizes: {layer: (rows, columns)} beyond which features are zero, of images that were extended.
     """
     unit = lambda x: x / (jnp.sqrt((x * x).sum(-1, keepdims=True)) + 1e-10)
+    sizes = sizes or {layer: x.shape[1:3] for layer, x in ours.items()}
+    count = {layer: jnp.float32(rows) * columns for layer, (rows, columns) in sizes.items()}
     return sum(
-        ((unit(ours[layer]) - unit(theirs[layer])) ** 2 @ scale).mean((1, 2))
+        ((unit(ours[layer]) - unit(theirs[layer])) ** 2 @ scale).sum((1, 2)) / count[layer]
         for layer, scale in scales.items()
     )
 

@@ -44,19 +44,21 @@ def _resized(images, rows, columns):
     return jnp.clip(x, 0, 255)
 
 
-def extended(images):
-    """Images [batch, height, width, channel], with zeros at the bottom and on the right up to powers of two."""
-    more = [(0, _power(side) - side) for side in images.shape[1:3]]
+def extended(images, lengths=1):
+    """Images [batch, height, width, channel], with zeros at the bottom and on the right up to `extended_size`."""
+    more = [(0, longer - side) for side, longer in zip(images.shape[1:3], extended_size(images.shape[1:3], lengths))]
     return np.pad(np.asarray(images), [(0, 0), *more, (0, 0)])
 
 
-def _power(side):
-    return 1 << (side - 1).bit_length()
+def extended_size(size, lengths=1):
+    """A size, each side brought up to one of so many lengths an octave, the power of two among them."""
+    steps = (max(1, (1 << (side - 1).bit_length()) // 2 // lengths) for side in size)
+    return tuple(-(-side // step) * step for side, step in zip(size, steps))
 
 
 @functools.lru_cache(maxsize=64)
 def _extended_matrix(protocol, size, out):
-    return jnp.asarray(np.pad(matrix(protocol, size, out), [(0, 0), (0, _power(size) - size)]))
+    return jnp.asarray(np.pad(matrix(protocol, size, out), [(0, 0), (0, extended_size((size,))[0] - size)]))
 
 
 def check(protocol):

@@ -3,9 +3,10 @@
 Inception-v3 as FID uses it, VGG, AlexNet and EfficientNet-Lite0. A network maps images
 [batch, height, width, 3] in [-1, 1] to logits [batch, classes], or without classes to its last map;
 with `intermediates` to that and a dict of its activations by name, in order, the output among them;
-what is not used is not computed under `jit`. Their batch normalisations are folded into the
-convolutions by the reader (`pretrained.features`), whose names of the layers are those of the
-published files.
+what is not used is not computed under `jit`. VGG and AlexNet take a `size`, (rows, columns) that count of images that
+were extended at the bottom and on the right (see `ops.pool.inside`): their maps are zero beyond their `sizes`. Their
+batch normalisations are folded into the convolutions by the reader (`pretrained.features`), whose names of the layers
+are those of the published files.
 """
 
 from flax import nnx
@@ -182,15 +183,25 @@ class VGG(nnx.Module):
         self.convs = nnx.Dict(convs)
         self.linears = _linears((0, 3, 6), 512 * 7 * 7, classes, rngs)
 
-    def __call__(self, x, *, intermediates=False):
-        x, out, index = _normalise(x), {}, 0
+    def sizes(self, size):
+        """{intermediate: (rows, columns)} of images of a size."""
+        found = {}
+        for block, count in enumerate(VGG_BLOCKS[self.depth], 1):
+            found |= {f"relu{block}_{i}": size for i in range(1, count + 1)}
+            size = found[f"pool{block}"] = tuple(side // 2 for side in size)
+        return found
+
+    def __call__(self, x, *, intermediates=False, size=None):
+        x, out, index = pool.inside(_normalise(x), size), {}, 0
+        sizes = self.sizes(size) if size else {}
         for block, count in enumerate(VGG_BLOCKS[self.depth], 1):
             for i in range(1, count + 1):
                 before = self.convs[f"features.{index}"](x)
-                x = out[f"relu{block}_{i}"] = jax.nn.relu(before)
+                x = out[f"relu{block}_{i}"] = pool.inside(jax.nn.relu(before), sizes.get(f"relu{block}_{i}"))
                 index += 2
             # The largest first and then ReLU gives the same, and a backward pass needs but the map before both.
-            x = out[f"pool{block}"] = jax.nn.relu(pool.max_pool(before, 2, stride=2))
+            largest = jax.nn.relu(pool.max_pool(before, 2, stride=2))
+            x = out[f"pool{block}"] = pool.inside(largest, sizes.get(f"pool{block}"))
             index += 1
         if self.linears:
             x = _classify([self.linears[f"classifier.{i}"] for i in (0, 3, 6)], x, (7, 7), out)
@@ -244,12 +255,23 @@ class AlexNet(nnx.Module):
         )
         self.linears = _linears((1, 4, 6), 256 * 6 * 6, classes, rngs)
 
-    def __call__(self, x, *, intermediates=False):
-        x, out = _normalise(x), {}
-        for i, index in enumerate((0, 3, 6, 8, 10), 1):
+    def sizes(self, size):
+        """{intermediate: (rows, columns)} of images of a size."""
+        found, size = {}, tuple((side - 7) // 4 + 1 for side in size)
+        for i in range(1, 6):
             if i in (2, 3):
-                x = pool.max_pool(x, 3, stride=2)
-            x = out[f"relu{i}"] = jax.nn.relu(self.convs[f"features.{index}"](x))
+                size = tuple((side - 3) // 2 + 1 for side in size)
+            found[f"relu{i}"] = size
+        return found
+
+    def __call__(self, x, *, intermediates=False, size=None):
+        x, out = pool.inside(_normalise(x), size), {}
+        sizes = self.sizes(size) if size else {}
+        for i, index in enumerate((0, 3, 6, 8, 10), 1):
+            inside = sizes.get(f"relu{i}")
+            if i in (2, 3):
+                x = pool.inside(pool.max_pool(x, 3, stride=2), inside)
+            x = out[f"relu{i}"] = pool.inside(jax.nn.relu(self.convs[f"features.{index}"](x)), inside)
         if self.linears:
             linears = [self.linears[f"classifier.{i}"] for i in (1, 4, 6)]
             x = _classify(linears, pool.max_pool(x, 3, stride=2), (6, 6), out)

@@ -98,26 +98,35 @@ class Conv(nnx.Module):
       channel, features: of the map that comes in and the one that goes out.
       kernel: its size, an int or (height, width).
       stride: step in both directions.
-      padding: of `ops.conv.conv`; by default (size - 1) // 2 on each side.
+      dilation: of the kernel; only with stride 1.
+      padding: of `ops.conv.conv`; by default (size - 1) // 2 times `dilation` on each side.
     """
 
     def __init__(
-        self, channel, features, kernel=3, *, stride=1, padding=None, bias=True, init=None, rngs
+        self, channel, features, kernel=3, *, stride=1, dilation=1, padding=None, bias=True, init=None, rngs
     ):
         init = init or nnx.initializers.he_normal()
         size = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)
-        self.stride = stride
-        self.padding = tuple(((k - 1) // 2,) * 2 for k in size) if padding is None else padding
+        self.stride, self.dilation = stride, dilation
+        self.padding = tuple(((k - 1) // 2 * dilation,) * 2 for k in size) if padding is None else padding
         self.kernel = nnx.Param(init(rngs.params(), (*size, channel, features)))
         self.bias = nnx.Param(jnp.zeros(features)) if bias else None
 
-    def __call__(self, *maps, centred=False):
-        """Of one map, or of several joined by their channels; `centred`: less the mean over the features."""
-        kernel, bias = self.kernel[...], None if self.bias is None else self.bias[...]
+    def __call__(self, *maps, centred=False, kernel=None):
+        """Of one map, or of several joined by their channels.
+
+        `centred`: less the mean over the features; `kernel`: in the place of its own, such as one from `SpectralNorm`.
+        """
+        kernel = self.kernel[...] if kernel is None else kernel
+        bias = None if self.bias is None else self.bias[...]
         if centred:
             kernel = kernel - kernel.mean(-1, keepdims=True)
             bias = None if bias is None else bias - bias.mean()
-        x = spread(conv_ops.conv_joined(maps, kernel, stride=self.stride, padding=self.padding))
+        if self.dilation > 1:
+            (x,) = maps
+            x = spread(conv_ops.dilated(x, kernel, dilation=self.dilation, padding=self.padding))
+        else:
+            x = spread(conv_ops.conv_joined(maps, kernel, stride=self.stride, padding=self.padding))
         return x if bias is None else x + bias
 
 
@@ -136,18 +145,20 @@ class DepthwiseConv(nnx.Module):
 
 
 class ConvTranspose(nnx.Module):
-    """Transposed convolution 4x4, stride 2, padding 1: twice the size.
+    """Transposed convolution of stride 2: twice the size.
 
-    `kernel` is [4, 4, features, channel]; see `ops.conv.conv_transpose`.
+    `kernel` is [size, size, features, channel], size 4 or 5; torch's with padding 1, or 2 and an output padding of 1.
     """
 
-    def __init__(self, channel, features, *, bias=True, init=None, rngs):
+    def __init__(self, channel, features, kernel=4, *, bias=True, init=None, rngs):
         init = init or nnx.initializers.he_normal(in_axis=-1, out_axis=-2)
-        self.kernel = nnx.Param(init(rngs.params(), (4, 4, features, channel)))
+        self.kernel = nnx.Param(init(rngs.params(), (kernel, kernel, features, channel)))
         self.bias = nnx.Param(jnp.zeros(features)) if bias else None
 
     def __call__(self, x):
-        x = spread(conv_ops.conv_transpose(x, self.kernel[...], stride=2, padding=1))
+        size = self.kernel.shape[0]
+        padding = (((size - 1) // 2, (size - 2) // 2),) * 2
+        x = spread(conv_ops.conv_transpose(x, self.kernel[...], stride=2, padding=padding))
         return x if self.bias is None else x + self.bias[...]
 
 
@@ -159,9 +170,32 @@ class Linear(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), (channel, features)))
         self.bias = nnx.Param(jnp.zeros(features)) if bias else None
 
-    def __call__(self, x):
-        x = spread(x.astype(self.kernel.dtype) @ self.kernel[...])
+    def __call__(self, x, *, kernel=None):
+        """`kernel`: in the place of its own."""
+        x = spread(x.astype(self.kernel.dtype) @ (self.kernel[...] if kernel is None else kernel))
         return x if self.bias is None else x + self.bias[...]
+
+
+class SpectralNorm(nnx.Module):
+    """Kernels over their largest singular value (Miyato et al., ICLR 2018), by power iteration.
+
+    Args:
+      features: of the kernel that it is for, its last axis.
+    """
+
+    def __init__(self, features, *, rngs):
+        self.vector = nnx.BatchStat(jax.random.normal(rngs.params(), (features,)))
+
+    def __call__(self, kernel, *, train):
+        """A kernel [..., features] as a matrix [*, features] of norm 1; `train`: one iteration, which is kept."""
+        matrix = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.float32)
+        unit = lambda x: lax.stop_gradient(x / jnp.maximum(jnp.linalg.norm(x), 1e-12))
+        right = unit(self.vector[...].astype(jnp.float32))
+        left = unit(matrix @ right)
+        if train:
+            right = unit(left @ matrix)
+            self.vector[...] = right
+        return (kernel / (left @ matrix @ right)).astype(kernel.dtype)
 
 
 class BatchNorm(nnx.Module):

@@ -29,7 +29,7 @@ class Common:
     """What generator and discriminator have alike.
 
     Raises:
-      ValueError: the size is no power of two, or there is no such architecture.
+      ValueError: the size is no power of two from 8 on.
     """
 
     size: Count = 256  # Pixels of a side: a power of two, 8 or more.
@@ -322,11 +322,8 @@ class SynthesisBlock(nnx.Module):
         return [layer for layer in (self.conv0, self.conv1, self.to_rgb) if layer is not None]
 
     def __call__(self, x, image, styles, noises):
-        """-> (x, image); `styles` and `noises` are iterators over those of all layers and all convolutions."""
-        if self.const is not None:
-            const = self.const[...].astype(self.dtype)
-            x = jnp.broadcast_to(const, (image.shape[0], *const.shape))
-            image = None
+        """-> (x, image), both None at first; `styles` and `noises` are iterators over those of all layers."""
+        x = self.const[...][None] if x is None else x  # Its style makes a batch of it.
         x, skip, gain = x.astype(self.dtype), None, 1.0
         if self.skip is not None:
             gain = 0.5**0.5
@@ -378,10 +375,8 @@ class Synthesis(nnx.Module):
 
     def paint(self, styles, noise="random", key=None):
         """An image from styles as `styles` gives them; otherwise as a call."""
-        batch = len(styles[0])
-        noises = self._noises(noise, key, batch)
-        x, image = None, jnp.zeros((batch, 0))
-        styles, noises = iter(styles), iter(noises)
+        x, image = None, None
+        noises, styles = iter(self._noises(noise, key, len(styles[0]))), iter(styles)
         for block in self.blocks:
             x, image = block(x, image, styles, noises)
         return image
@@ -554,8 +549,8 @@ class Discriminator(nnx.Module):
 def directions(generator, first=0, last=None):
     """Closed-form directions of the latent space (SeFa; Shen & Zhou, CVPR 2021), the strongest first.
 
-    Moving w along them changes the styles of the layers most: eigenvectors of A^T A, A being the layers' affine maps, each
-    style's scaled to length one as the authors' code does.
+    Moving w along them changes the styles of the layers most: eigenvectors of A^T A, A being the layers' affine maps,
+    each style's scaled to length one as the authors' code does.
 
     Args:
       generator: a `Generator`.

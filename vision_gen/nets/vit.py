@@ -112,10 +112,13 @@ def size_of(size):
         return SIZES[size]
     try:
         numbers = size.strip("() ").split(",") if isinstance(size, str) else size
-        return Size(*map(int, numbers))
+        found = Size(*map(int, numbers))
+        if min(dataclasses.astuple(found)) < 1:
+            raise ValueError
+        return found
     except (TypeError, ValueError):
         raise ValueError(
-            f"size must be one of {tuple(SIZES)} or four numbers, got {size!r}"
+            f"size must be one of {tuple(SIZES)} or four numbers of at least 1, got {size!r}"
         ) from None
 
 

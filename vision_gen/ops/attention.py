@@ -87,3 +87,41 @@ def attend(query, key, value, *, chunk=1024):
       [batch, queries, d].
     """
     return chunks.in_chunks(lambda q: multi_head(q, key, value), query, chunk)
+
+
+def point(query, key, value, *, temperature=1.0, top=0, reach=None, chunk=512):
+    """What queries copy from where they point: softmax over keys of q k^T / temperature, times the values.
+
+    Memory: at most batch x chunk x keys scores exist at a time, as of `attend`.
+
+    Args:
+      query: [batch, queries, d].
+      key: [batch, keys, d].
+      value: [batch, keys, channel].
+      temperature: above 0; a smaller one points more sharply.
+      top: of each query only so many keys with the highest scores count; 0: all.
+      reach: (places of the queries [queries, 2], of the keys [keys, 2], distance): keys further away than the
+        distance along either axis do not count. One key at least must be near each query.
+
+    Returns:
+      [batch, queries, channel] float32.
+    """
+    value = value.astype(jnp.float32)
+    if reach is not None:
+        at, places, distance = reach
+        at = jnp.broadcast_to(at[None], (len(query), *at.shape)).astype(query.dtype)
+        query = jnp.concatenate([query, at], -1)
+
+    def copied(query):
+        if reach is not None:
+            query, at = query[..., :-2], query[..., -2:].astype(jnp.float32)
+        scores = jnp.einsum("bqd,bkd->bqk", query, key, preferred_element_type=jnp.float32) / temperature
+        if reach is not None:
+            near = jnp.abs(at[:, :, None] - places[None, None]).max(-1) <= distance
+            scores = jnp.where(near, scores, -jnp.inf)
+        if top and top < scores.shape[-1]:
+            least = jax.lax.top_k(scores, top)[0][..., -1:]
+            scores = jnp.where(scores >= least, scores, -jnp.inf)
+        return jax.nn.softmax(scores, -1) @ value
+
+    return chunks.in_chunks(copied, query, chunk)

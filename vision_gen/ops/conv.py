@@ -99,6 +99,32 @@ def conv(x, kernel, *, stride=1, padding=0):
     return _conv(x.astype(kernel.dtype), kernel, stride, padding)
 
 
+def dilated(x, kernel, *, dilation, padding=0):
+    """2-D convolution whose kernel has `dilation - 1` zeros between its taps.
+
+    On CPU an ordinary one of every `dilation`-th row and column, for each of their offsets.
+
+    Args:
+      x, kernel: as of `conv`.
+      dilation: at least 1.
+      padding: as of `conv`, but for "same".
+    """
+    if dilation == 1:
+        return conv(x, kernel, padding=padding)
+    padding = _pairs(padding)
+    size = _out_size(x.shape[1:3], [(k - 1) * dilation + 1 for k in kernel.shape[:2]], 1, padding)
+    if min(size) < 1:
+        raise ValueError(f"dilated: kernel {kernel.shape[:2]} does not fit into map {x.shape[1:3]} padded by {padding}")
+    return lax.platform_dependent(
+        x.astype(kernel.dtype),
+        kernel,
+        cpu=lambda x, w: _dilated_cpu(x, w, dilation, padding)[:, : size[0], : size[1]],
+        default=lambda x, w: lax.conv_general_dilated(
+            x, w, (1, 1), padding, rhs_dilation=(dilation, dilation), dimension_numbers=DIMENSIONS
+        ),
+    )
+
+
 def conv_joined(maps, kernel, **settings):
     """`conv` of maps joined by their channels.
 
@@ -357,6 +383,19 @@ def _depthwise_cpu(x, w, stride, padding):
     """A sum of shifted maps, which is one loop; XLA's convolution by groups is a naive one."""
     taps = w.reshape(-1, w.shape[3])
     return sum(x * tap for x, tap in zip(_windows(x, w.shape[:2], stride, padding), taps))
+
+
+def _dilated_cpu(x, w, dilation, padding):
+    """`dilated`, and up to `dilation - 1` rows and columns beyond it."""
+    batch, channel, d = x.shape[0], x.shape[3], dilation
+    over = [-(n + sum(p)) % d for n, p in zip(x.shape[1:3], padding)]
+    x = _pad(x, [(before, after + more) for (before, after), more in zip(padding, over)])
+    height, width = (n // d for n in x.shape[1:3])
+    x = x.reshape(batch, height, d, width, d, channel).transpose(0, 2, 4, 1, 3, 5)
+    y = conv(x.reshape(batch * d * d, height, width, channel), w)
+    height, width, features = y.shape[1:]
+    y = y.reshape(batch, d, d, height, width, features).transpose(0, 3, 1, 4, 2, 5)
+    return y.reshape(batch, height * d, width * d, features)
 
 
 def _pad(x, padding):

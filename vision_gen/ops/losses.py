@@ -15,15 +15,23 @@ def gan(logits, real, kind):
     Args:
       logits: any shape.
       real: the verdict wanted.
-      kind: "cross_entropy" (Goodfellow et al. 2014, non-saturating for the generator) or
-        "least_squares" (Mao et al. 2017, targets 1 and 0).
+      kind: "cross_entropy" (Goodfellow et al. 2014, non-saturating for the generator),
+        "least_squares" (Mao et al. 2017, targets 1 and 0), or "hinge" (Lim & Ye 2017), which is for the discriminator:
+        see `fooled`.
     """
     logits = logits.astype(jnp.float32)
     if kind == "cross_entropy":
         return jnp.mean(jax.nn.softplus(-logits if real else logits))
     if kind == "least_squares":
         return jnp.mean((logits - float(real)) ** 2)
-    raise ValueError(f'gan: kind must be "cross_entropy" or "least_squares", got {kind!r}')
+    if kind == "hinge":
+        return jnp.mean(jax.nn.relu(1 - logits if real else 1 + logits))
+    raise ValueError(f'gan: kind must be "cross_entropy", "least_squares" or "hinge", got {kind!r}')
+
+
+def fooled(logits, kind):
+    """The generator's part of `gan`: how far its images are from being taken for real ones."""
+    return -jnp.mean(logits.astype(jnp.float32)) if kind == "hinge" else gan(logits, True, kind)
 
 
 def gram(maps):

@@ -48,6 +48,18 @@ def average_pool(x, window, *, stride=1, padding=0):
     return total / jnp.asarray(np.outer(*inside)[..., None], x.dtype)
 
 
+def inside(x, size):
+    """Maps [batch, height, width, channel] with zeros beyond their first `size` rows and columns; None is all of them.
+
+    So maps of many sizes share one compiled program: zeros are what convolutions have around a map. `size` may be
+    traced.
+    """
+    if size is None:
+        return x
+    rows, columns = (jnp.arange(whole) < part for whole, part in zip(x.shape[1:3], size))
+    return jnp.where(rows[:, None, None] & columns[:, None], x, 0)
+
+
 def _pool(x, window, stride, padding, join, outside):
     edge = (padding, padding)
     x = jnp.pad(x, ((0, 0), edge, edge, (0, 0)), constant_values=outside)

@@ -106,26 +106,29 @@ def names(network, conv):
 
 
 def apply(network, activations=None):
-    """A function (params, images) -> {name: intermediate} to be jitted, and the params.
+    """A function (params, images, size=None) -> {name: intermediate} to be jitted, and the params.
 
     Args:
-      network: of `nets.features`.
+      network: of `nets.features`; those of VGG and AlexNet take a `size`, the others none.
       activations: the names that are wanted; by default all.
     """
     graphdef, params = nnx.split(network)
 
-    def whole(params, images):
-        _, found = nnx.merge(graphdef, params)(images, intermediates=True)
+    def whole(params, images, size):
+        extended = {} if size is None else {"size": size}
+        _, found = nnx.merge(graphdef, params)(images, intermediates=True, **extended)
         return {name: found[name] for name in activations or found}
 
-    def in_parts(params, images):
+    def in_parts(params, images, size):
         if len(images) <= PART or len(images) % PART:
-            return whole(params, images)
+            return whole(params, images, size)
         # Every part has images of all devices; `lax.map` over parts would copy them all first.
         parts = images.reshape(PART, -1, *images.shape[1:])
-        part = lambda i: whole(params, lax.dynamic_index_in_dim(parts, i, 1, keepdims=False))
+        part = lambda i: whole(params, lax.dynamic_index_in_dim(parts, i, 1, keepdims=False), size)
         found = lax.map(part, jnp.arange(parts.shape[1]))
         return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(len(images), *x.shape[2:]), found)
 
-    function = lambda params, images: lax.platform_dependent(params, images, cpu=in_parts, default=whole)
+    def function(params, images, size=None):
+        return lax.platform_dependent(params, images, size, cpu=in_parts, default=whole)
+
     return function, jax.tree.map(jnp.asarray, params)

@@ -190,14 +190,8 @@ class _Unpickler(torch_file.Unpickler):
         **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
         **{(f"numpy.{core}.multiarray", "scalar"): _number for core in ("core", "_core")},
     }
+    makes = (torch_file.Dict, _Module)
     dispatch = dict(torch_file.Unpickler.dispatch)
-
-    def _make(self):
-        arguments = self.stack.pop()
-        kind = self.stack.pop()
-        if arguments != () or kind not in (torch_file.Dict, _Module):
-            raise InputError("refused: it makes an object that is no network")
-        self.append(kind())
 
     def _make_set(self):
         self.append([])
@@ -218,7 +212,6 @@ class _Unpickler(torch_file.Unpickler):
             raise InputError("refused: it sets attributes of what is no network")
 
     dispatch |= {
-        pickle.NEWOBJ[0]: _make,
         pickle.EMPTY_SET[0]: _make_set,
         pickle.ADDITEMS[0]: _add,
         pickle.BUILD[0]: _fill,

@@ -4,7 +4,8 @@
 - `.pt` of rosinality/stylegan2-pytorch (`g`, `d`, `g_ema`, `latent_avg`);
 - state dicts under the names of the first, as torch files or safetensors.
 
-Behind a colon the path says which generator of a file: "ffhq.pkl:G" is the one that was trained, "ffhq.pkl" its average.
+Behind a colon stands which generator of a file is meant: "ffhq.pkl:G" is the one that was trained, "ffhq.pkl" its
+average.
 """
 
 import functools
@@ -173,7 +174,8 @@ def _from_tensorflow(path, tensors, size):
                 try:
                     found[theirs(match) if callable(theirs) else match.expand(theirs)] = turn(value)
                 except (ValueError, IndexError):
-                    raise InputError(f"{path}: {name} has shape {list(value.shape)}, which no such network has") from None
+                    shape = list(value.shape)
+                    raise InputError(f"{path}: {name} has shape {shape}, which it has in no network") from None
                 break
         else:
             found[name] = value
@@ -367,22 +369,25 @@ def _generator_facts(state, rosinality, facts):
     if rosinality:
         steps = sum(bool(re.fullmatch(r"to_rgbs\.\d+\.conv\.weight", name)) for name in state)
         depth = sum(bool(re.fullmatch(r"style\.\d+\.weight", name)) for name in state)
-        first, layers = "style.1.weight", {2 ** (i + 3): f"to_rgbs.{i}.conv.weight" for i in range(steps)}
-        widths = {4: _shape(state, "input.input", 1)} | {r: _shape(state, name, 2) for r, name in layers.items()}
-        found = dict(channels=_shape(state, "to_rgb1.conv.weight", 1), w_size=_shape(state, "conv1.conv.modulation.weight", 1))
-        found |= dict(classes=0, architecture="skip", z_size=_shape(state, first, 1))
+        widths = {4: _shape(state, "input.input", 1)}
+        widths |= {2 ** (i + 3): _shape(state, f"to_rgbs.{i}.conv.weight", 2) for i in range(steps)}
+        found = dict(
+            channels=_shape(state, "to_rgb1.conv.weight", 1),
+            classes=0,
+            w_size=_shape(state, "conv1.conv.modulation.weight", 1),
+            z_size=_shape(state, "style.1.weight", 1),
+            architecture="skip",
+        )
     else:
         widths = _widths(state, "synthesis.")
         depth = _depth(state)
         last = f"synthesis.b{max(widths, default=4)}."
-        classes, w_size = _shape(state, "mapping.embed.weight", 1) or 0, _shape(state, "synthesis.b4.conv1.affine.weight", 1)
-        inputs = _shape(state, "mapping.fc0.weight", 1)
-        skips = "synthesis.b4.torgb.weight" in state
-        residual = f"{last}skip.weight" in state
+        classes, inputs = _shape(state, "mapping.embed.weight", 1) or 0, _shape(state, "mapping.fc0.weight", 1)
+        skips, residual = "synthesis.b4.torgb.weight" in state, f"{last}skip.weight" in state
         found = dict(
             channels=_shape(state, f"{last}torgb.weight", 0),
             classes=classes,
-            w_size=w_size,
+            w_size=_shape(state, "synthesis.b4.conv1.affine.weight", 1),
             z_size=inputs - (_shape(state, "mapping.embed.weight", 0) if classes else 0) if inputs else None,
             architecture="skip" if skips else "residual" if residual else "orig",
         )
@@ -449,8 +454,8 @@ def _check(path, network, facts):
     for side, found in sorted(widths.items()):
         if found is not None and found != settings.width(side):
             raise InputError(
-                f"{path}: config.model.channel_base={settings.channel_base} and channel_max={settings.channel_max} give "
-                f"{settings.width(side)} channels at {side} px, and the network in the file has {found}"
+                f"{path}: config.model.channel_base={settings.channel_base} and channel_max={settings.channel_max} "
+                f"give {settings.width(side)} channels at {side} px, and the network in the file has {found}"
             )
 
 
@@ -473,10 +478,16 @@ def _write(layout, path, network, about):
     torch_file.write(state, path)
 
 
+def _check_rosinality(settings, architecture):
+    for name, wanted in (("classes", 0), ("architecture", architecture), ("channels", 3)):
+        found = getattr(settings, name)
+        if found != wanted:
+            raise InputError(f"{name} is {found}; rosinality's networks have {wanted}. Choose another format")
+
+
 def _write_rosinality_generator(path, network, about):
     settings = network.settings
-    if settings.classes or settings.architecture != "skip" or settings.channels != 3:
-        raise InputError('rosinality\'s generator has no classes, architecture "skip" and 3 channels; choose another format')
+    _check_rosinality(settings, "skip")
     state = named.written(network, _rosinality_generator_layout(network))
     average = state.pop("latent_avg")
     for i in range(len(settings.resolutions) - 1):
@@ -486,8 +497,7 @@ def _write_rosinality_generator(path, network, about):
 
 def _write_rosinality_discriminator(path, network, about):
     settings = network.settings
-    if settings.classes or settings.architecture != "residual" or settings.channels != 3:
-        raise InputError('rosinality\'s discriminator has no classes, is "residual" and has 3 channels; choose another format')
+    _check_rosinality(settings, "residual")
     state = named.written(network, _rosinality_discriminator_layout(network))
     for i in range(1, len(settings.resolutions)):
         state[f"convs.{i}.conv2.0.kernel"] = state[f"convs.{i}.skip.0.kernel"] = _filter(settings.taps)

@@ -58,6 +58,8 @@ def read(path):
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected a torch file") from None
+    if not data:
+        raise InputError(f"{path}: is empty; expected a torch file")
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(data)
@@ -65,7 +67,7 @@ def read(path):
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
-        raise InputError(f"{path}: not a readable torch file ({error})") from error
+        raise InputError(f"{path}: not a readable torch file ({type(error).__name__}: {error})") from error
 
 
 def read_state_dict(path, entry=None):
@@ -199,6 +201,7 @@ class Dict(dict):
 # All that a pickle may name; a type of storage stays the text that it is.
 _ALLOWED = {
     ("collections", "OrderedDict"): Dict,
+    ("argparse", "Namespace"): Dict,  # Arguments of a training script beside its weights, left empty.
     ("torch._utils", "_rebuild_tensor"): Tensor,
     ("torch._utils", "_rebuild_tensor_v2"): Tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
@@ -220,6 +223,7 @@ class Unpickler(pickle._Unpickler):
     """
 
     allowed, refusal = _ALLOWED, "only tensors and plain containers are read"
+    makes = (Dict,)  # Types of objects that a pickle may make without arguments.
 
     dispatch = {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in _OPCODES}
 
@@ -240,12 +244,18 @@ class Unpickler(pickle._Unpickler):
     def _make_dict(self):
         self.append(Dict())
 
+    def _make(self):
+        arguments, kind = self.stack.pop(), self.stack.pop()
+        if arguments != () or kind not in self.makes:
+            raise InputError("refused: it makes an object of another type")
+        self.append(kind())
+
     def _set_attributes(self):
-        self.stack.pop()  # Torch's versions of modules.
+        self.stack.pop()  # Torch's versions of modules, or arguments.
         if not isinstance(self.stack[-1], Dict):
             raise InputError("refused: it sets attributes of what is no OrderedDict")
 
-    dispatch |= {pickle.EMPTY_DICT[0]: _make_dict, pickle.BUILD[0]: _set_attributes}
+    dispatch |= {pickle.EMPTY_DICT[0]: _make_dict, pickle.NEWOBJ[0]: _make, pickle.BUILD[0]: _set_attributes}
 
 
 def arrays(value, done=None):

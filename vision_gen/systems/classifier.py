@@ -2,14 +2,17 @@
 
 Trained as its successors do (Touvron et al. 2021; Steiner et al. 2022): AdamW, warm-up, cosine,
 RandAugment, mixup and CutMix, label smoothing, stochastic depth.
+
+With `config.model.answers` the classes are the values of all traits of the data, a softmax for each trait.
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 from flax import nnx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vision_gen import values
 from vision_gen.engine.facts import check_number_of_classes
@@ -22,7 +25,7 @@ from vision_gen.metrics import accuracy, groups
 from vision_gen.nets import vit
 from vision_gen.ops import augment, colour, rand_augment, random, resample
 from vision_gen.pretrained import vit as pretrained
-from vision_gen.settings import Count, CountOrNone, NotNegative, Share
+from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,20 +34,21 @@ class Settings:
 
     size: str | tuple[int, ...] = "B"  # "Ti", "S", "B", "L", "H", or width, MLP, heads, depth: (128, 256, 4, 4).
     patch: Count = 16  # Pixels along a patch's side.
-    classes: Count = 1000
-    positions: Literal["learned", "sincos"] = "learned"
-    pool: Literal["token", "gap", "map"] = "token"  # Class token, mean of the patches, attention with a learned query.
-    dropout: Share = 0.1
-    drop_path: Share = 0.1  # Stochastic depth of the last block; linearly less before.
-    remat: Literal["none", "full", "dots"] = "none"  # Compute again in the backward pass: see `nets.vit.ViT`.
-    unroll: Count = 1  # The number of blocks is faster on CPU, and moves less memory on GPU.
-    label_smoothing: Share = 0.0
+    classes: Count = 1000  # As many as the data has.
+    answers: tuple[str, ...] = ()  # "trait=value" of each class, to judge all traits of the data at once, not its label.
+    positions: Literal["learned", "sincos"] = "learned"  # Embeddings of where a patch lies; "sincos" is fixed.
+    pool: Literal["token", "gap", "map"] = "token"  # How patches become one vector: class token, mean, or attention.
+    dropout: Annotated[float, Range(0, 1, below=True)] = 0.1  # Share of activations that are dropped in training.
+    drop_path: Annotated[float, Range(0, 1, below=True)] = 0.1  # Chance that the last block is left out in training; less for earlier ones.
+    remat: Literal["none", "full", "dots"] = "none"  # Save memory, compute again: "full" all, "dots" all but products.
+    unroll: Count = 1  # Blocks written out in one turn of a loop: 1 compiles fastest, all run fastest on CPU and GPU.
+    label_smoothing: Share = 0.0  # Share of the target that is spread over all classes.
     crop_area: Share = 0.05  # Least share of an image that a random crop has; 1 is off.
-    flip: bool = True
-    operations: CountOrNone = 2  # Of RandAugment, each image.
-    magnitude: NotNegative = 15 / 3
-    mixup: NotNegative = 0.2  # Alpha; 0 is off.
-    cutmix: NotNegative = 0.0  # Alpha; 0 is off.
+    flip: bool = True  # Mirror half of the images.
+    operations: CountOrNone = 2  # RandAugment: changes (of colour, shape) an image; 0 is off.
+    magnitude: NotNegative = 15 / 3  # RandAugment: how strong they are, of 10.
+    mixup: NotNegative = 0.2  # Blend pairs of images: alpha, larger is more; 0 is off.
+    cutmix: NotNegative = 0.0  # Paste a part of another image: alpha, larger is more; 0 is off.
 
 
 class Classifier(System):
@@ -58,7 +62,7 @@ class Classifier(System):
     columns = ("image", "attention")
     set_figures = ("worst_class_top1",)
     explained = {
-        "top1": "share of images whose likeliest class is the right one",
+        "top1": "share of images whose likeliest class is the right one; of several traits the mean",
         "top5": "share of images whose right class is among the five likeliest",
         "cross_entropy": "of the right class, in nats; lower is better",
         "worst_class_top1": "top1 of the class that is found least often",
@@ -66,7 +70,8 @@ class Classifier(System):
     legends = {
         "samples": "Held-out images, and light where the decision looks (attention rollout).",
         "predictions": "Held-out images under what they are taken for; those in red are something else.",
-        "confusion": "What the images of each class were taken for: counts, dark for a large share of the class.",
+        "confusion": "What the images of each class were taken for: counts, dark for a large share of the class; of several "
+        "traits, of the one that is found least often.",
     }
 
     def __init__(self, experiment, *, rngs):
@@ -79,30 +84,65 @@ class Classifier(System):
         )
         self.model = nnx.static(model)
 
+    def _traits(self, logits):
+        """The logits of each trait alone: a list of [batch, values]."""
+        return [logits[:, of].astype(jnp.float32) for of in places(self.model).values()]
+
+    def _truth(self, batch):
+        """Which of its values each trait has, [batch, traits]; of the label alone, [batch, 1]."""
+        return batch["traits"] if self.model.answers else batch["label"][:, None]
+
+    def _targets(self, batch):
+        """1 at the class that is the truth of each trait, [batch, classes]."""
+        starts = jnp.array([of.start for of in places(self.model).values()])
+        return jax.nn.one_hot(self._truth(batch) + starts, self.model.classes).sum(1)
+
+    def _cross_entropy(self, logits, targets):
+        """[batch], the mean of all traits."""
+        log = [jax.nn.log_softmax(own) for own in self._traits(logits)]
+        return -(targets * jnp.concatenate(log, -1)).sum(-1) / len(log)
+
+    def _alone(self, of_traits):
+        """Of [batch, traits] what there is of the label alone, [batch]."""
+        return of_traits if self.model.answers else of_traits[:, 0]
+
     @classmethod
     def adapt(cls, attribute, name, value, like):
         return pretrained.adapt(name, value, like)
 
     @classmethod
     def check(cls, experiment, source):
-        """As many classes as the data has."""
-        check_number_of_classes(source, experiment)
+        """As many classes as the data has, or the traits that it has."""
+        model, found = experiment.model, source.classes
+        if model.answers:
+            found = answers(source.traits)
+            if model.answers != found:
+                others = sorted({*model.answers} ^ {*found})
+                raise InputError(
+                    f"config.model.answers must be those of the data's traits, {', '.join(source.traits) or 'of which it has none'}"
+                    f", in their order; not in both are {', '.join(others[:6]) or 'none'}"
+                )
+        check_number_of_classes(found, experiment)
 
     @classmethod
     def tools(cls, experiment, facts):
+        judged = experiment.model.answers
         return [
             Tool(
                 "classify",
                 "Says what an image shows.",
                 inputs={"image": values.Image()},
-                outputs={"scores": values.Scores(tuple(facts["classes"]))},
+                outputs={"scores": values.Traits(judged) if judged else values.Scores(tuple(facts["classes"]))},
                 fitting=CentralSquare(experiment.data.resolution[0], multiple=experiment.model.patch),
             )
         ]
 
     def classify(self, *, image):
         """Probabilities [batch, classes] of images [batch, height, width, 3] in [-1, 1]."""
-        return jax.nn.softmax(self.network(image).astype(jnp.float32))
+        return self._probabilities(self.network(image))
+
+    def _probabilities(self, logits):
+        return jnp.concatenate([jax.nn.softmax(own) for own in self._traits(logits)], -1)
 
     def forward(self, batch, now):
         """Logits [batch, classes] of the augmented images, and the targets they should have."""
@@ -117,8 +157,9 @@ class Classifier(System):
             images = rand_augment.rand_augment(
                 key(2), images, operations=model.operations, magnitude=model.magnitude
             )
-        targets = jax.nn.one_hot(batch["label"], model.classes)
-        targets += model.label_smoothing * (1 / model.classes - targets)
+        targets = self._targets(batch)
+        counts = [of.stop - of.start for of in places(model).values()]
+        targets += model.label_smoothing * (1 / np.repeat(counts, counts) - targets)
         if (model.mixup or model.cutmix) and len(images) % 2:
             raise InputError(
                 f"mixup and CutMix need an even batch on every device, got {len(images)}; change "
@@ -130,45 +171,64 @@ class Classifier(System):
         return {"logits": self.network(images, key(4)), "targets": targets}
 
     def network_loss(self, out, batch, now):
-        """Cross-entropy against the smoothed and mixed labels."""
-        log = jax.nn.log_softmax(out["logits"].astype(jnp.float32))
-        return {"cross_entropy": -jnp.mean((out["targets"] * log).sum(-1))}
+        """Cross-entropy against the smoothed and mixed labels, the mean of all traits."""
+        return {"cross_entropy": self._cross_entropy(out["logits"], out["targets"]).mean()}
 
     def evaluate(self, batch, keys):
-        """Top-1 and top-5 accuracy and cross-entropy; the label and the likeliest class."""
-        logits = self.network(colour.from_uint8(batch["colour"])).astype(jnp.float32)
-        label = batch["label"]
-        mine = jnp.take_along_axis(logits, label[:, None], 1)[:, 0]
+        """Top-1 and top-5 accuracy and cross-entropy; the label and the likeliest class.
+
+        Of traits, top-1 accuracy of each by its name in the place of top-5 accuracy, and means of all.
+        """
+        logits, truth = self.network(colour.from_uint8(batch["colour"])), self._truth(batch)
+        traits = dict(zip(places(self.model), self._traits(logits)))
+        right = {name: accuracy.top_k(own, number, 1) for (name, own), number in zip(traits.items(), truth.T)}
         return {
-            "top1": accuracy.top_k(logits, label, 1),
-            "top5": accuracy.top_k(logits, label, 5),
-            "cross_entropy": jax.nn.logsumexp(logits, -1) - mine,
-            "label": label,
-            "predicted": jnp.argmax(logits, -1),
+            **(right if self.model.answers else {"top5": accuracy.top_k(traits["label"], batch["label"], 5)}),
+            "top1": sum(right.values()) / len(right),
+            "cross_entropy": self._cross_entropy(logits, self._targets(batch)),
+            "label": self._alone(truth),
+            "predicted": self._alone(self._likeliest(logits)),
         }
+
+    def _likeliest(self, logits):
+        """[batch, traits]."""
+        return jnp.stack([own.argmax(-1) for own in self._traits(logits)], -1)
 
     @classmethod
     def summarise(cls, values, classes):
-        """`worst_class_top1`: the accuracy of the class with the least, of those that the set has."""
-        return {"worst_class_top1": groups.worst_group(values["top1"], values["label"])[1]}
+        """`worst_class_top1`: the accuracy of the class with the least, of those that the set has; of any trait."""
+        label, predicted = (values[name].reshape(len(values["label"]), -1).T for name in ("label", "predicted"))
+        return {"worst_class_top1": min(groups.worst_group(a == b, a)[1] for a, b in zip(label, predicted))}
 
     @classmethod
     def figures(cls, model, source, values):
-        """`predictions` of some examples, and `confusion`: what those of each class were taken for."""
+        """`predictions` of some examples, and `confusion`: what those of each class were taken for.
+
+        Of traits, those of the one that is found least often.
+        """
         sample = model.apply("sample", source, 24)
-        drawn = {"predictions": cls._predictions(sample, source.classes)}
+        drawn = {"predictions": cls._predictions(sample, source)}
         if values:
-            drawn["confusion"] = confusion.draw(values["label"], values["predicted"], source.classes)
+            label, predicted, classes = values["label"], values["predicted"], source.classes
+            if label.ndim > 1:
+                worst = int((label == predicted).mean(0).argmin())
+                label, predicted, classes = label[:, worst], predicted[:, worst], list(source.traits.values())[worst]
+            drawn["confusion"] = confusion.draw(label, predicted, classes)
         return drawn
 
     @staticmethod
-    def _predictions(sample, classes):
+    def _predictions(sample, source):
         texts, wrong = [], []
-        for number, (label, shares) in enumerate(zip(sample["label"], sample["probabilities"])):
-            found = shares.argmax()
-            text = f"is {classes[label]}" if found == label else f"is {classes[label]}, taken for {classes[found]}"
-            texts.append(f"{text} ({shares[found]:.0%})")
-            if found != label:
+        for number, (label, found) in enumerate(zip(sample["label"], sample["predicted"])):
+            if label.ndim:
+                traits = zip(source.traits.values(), label, found)
+                text = "; ".join(f"{names[a]}, taken for {names[b]}" for names, a, b in traits if a != b) or "all right"
+            else:
+                right, taken = source.classes[label], source.classes[found]
+                text = f"is {right}" if found == label else f"is {right}, taken for {taken}"
+                text += f" ({sample['probabilities'][number, found]:.0%})"
+            texts.append(text)
+            if (found != label).any():
                 wrong.append(number)
         return sheets.sheet({"": sample["image"]}, {"": texts}, marked=wrong)
 
@@ -186,17 +246,39 @@ class Classifier(System):
         return {
             "image": images,
             "attention": (images + 1) * (0.15 + 0.85 * look) - 1,
-            "label": batch["label"],
-            "probabilities": jax.nn.softmax(logits.astype(jnp.float32)),
+            "label": self._alone(self._truth(batch)),
+            "predicted": self._alone(self._likeliest(logits)),
+            "probabilities": self._probabilities(logits),
         }
 
     @classmethod
     def captions(cls, sample, classes):
-        """The class, and the likeliest one with its probability."""
-        likeliest = sample["probabilities"].argmax(-1)
+        """The class, and the likeliest one with its probability; of traits, how many were found."""
+        label, likeliest = sample["label"], sample["predicted"]
+        if label.ndim > 1:
+            right = (label == likeliest).sum(-1)
+            return {"attention": [f"{count} of {label.shape[-1]} traits right" for count in right]}
+        shares = sample["probabilities"]
         return {
-            "image": [f"is {classes[label]}" for label in sample["label"]],
-            "attention": [
-                f"{classes[label]} ({share[label]:.0%})" for label, share in zip(likeliest, sample["probabilities"])
-            ],
+            "image": [f"is {classes[number]}" for number in label],
+            "attention": [f"{classes[number]} ({share[number]:.0%})" for number, share in zip(likeliest, shares)],
         }
+
+
+def answers(traits):
+    """What `config.model.answers` is for data of some traits, {name: names of its values}."""
+    return tuple(f"{trait}={value}" for trait, values in traits.items() for value in values)
+
+
+def places(model):
+    """Where the logits of each trait are among all, {trait: slice}; {"label": all} where the label alone is judged.
+
+    Args:
+      model: `config.model` of a classifier; of one that judges what another system makes,
+        `experiment.origin["judge"].model`.
+    """
+    found = {}
+    for number, answer in enumerate(getattr(model, "answers", ())):  # Older runs have none.
+        trait = answer.partition("=")[0]
+        found[trait] = slice(found[trait].start if trait in found else number, number + 1)
+    return found or {"label": slice(0, model.classes)}

@@ -6,6 +6,7 @@ Evans, Schied, Keller, SIGGRAPH 2022, and an occupancy grid says where to sample
 
 import dataclasses
 import functools
+from typing import Annotated
 
 from flax import nnx
 import jax
@@ -22,7 +23,7 @@ from vision_gen.metrics import masked
 from vision_gen.nets import nerf as net
 from vision_gen.ops import chunks, colour, random, rays, volume
 from vision_gen.pretrained import nerf as pretrained
-from vision_gen.settings import Count, NotNegative, Share
+from vision_gen.settings import Count, NotNegative, Range, Share
 from vision_gen.values.cameras import Rig
 
 
@@ -30,41 +31,52 @@ from vision_gen.values.cameras import Rig
 class Settings:
     """`config.model` of NeRF; the defaults are the paper's."""
 
-    white_background: bool = True
-    near: NotNegative = 2.0  # Depths between which rays are sampled.
-    far: NotNegative = 6.0
-    chunk: Count = 4096  # Rays rendered at a time.
-    width: Count = 256  # Of the MLPs.
-    coarse_samples: Count = 64
-    fine_samples: Count = 128
-    density_noise: NotNegative = 0.0  # Standard deviation added to raw densities in training.
-    ndc: bool = False  # Rays in normalised device coordinates: for forward-facing captures.
+    white_background: bool = True  # Of what rays see that hit nothing; otherwise black.
+    near: NotNegative = 2.0  # Distance from the camera from which rays are sampled,
+    far: NotNegative = 6.0  # and to which: the scene must lie between.
+    chunk: Count = 4096  # Rays rendered at a time, outside training; less takes less memory.
+    width: Annotated[int, Range(2)] = 256  # Units of a layer of the MLPs.
+    coarse_samples: Count = 64  # Places along a ray, spread evenly,
+    fine_samples: Count = 128  # and further ones where the first found something.
+    density_noise: NotNegative = 0.0  # In training, noise on densities of this deviation: fewer floating specks.
+    ndc: bool = False  # Normalised device coordinates, for captures that face forward.
+
+    def __post_init__(self):
+        _check_depths(self)
 
 
 @dataclasses.dataclass(frozen=True)
 class HashSettings:
     """`config.model` of NeRF with a hash grid; the grid's defaults are the paper's."""
 
-    white_background: bool = True
-    near: NotNegative = 2.0  # Depths between which rays are sampled.
-    far: NotNegative = 6.0
-    chunk: Count = 4096  # Rays rendered at a time.
-    bound: NotNegative = 1.5  # The scene lies in [-bound, bound]^3.
-    levels: Count = 16  # Of the grid, `features` an entry, at most `entries` (a power of two) a level,
-    features: Count = 2
-    entries: Count = 2**19
-    coarsest: Count = 16  # from so many cells along a side
-    finest: Count = 2048  # to so many.
-    width: Count = 64  # Of the MLPs.
-    samples: Count = 64  # A ray.
-    occupancy_bins: Count = 128  # A ray, looked up in the occupancy grid.
-    occupancy_resolution: Count = 64
-    occupancy_visited: Count = 8192  # Cells a step.
-    explore: Share = 0.05  # Of the samples, those spread over all bins.
+    white_background: bool = True  # Of what rays see that hit nothing; otherwise black.
+    near: NotNegative = 2.0  # Distance from the camera from which rays are sampled,
+    far: NotNegative = 6.0  # and to which: the scene must lie between.
+    chunk: Count = 4096  # Rays rendered at a time, outside training; less takes less memory.
+    bound: Annotated[float, Range(1e-3)] = 1.5  # The grids cover [-bound, bound]^3; the scene must lie within.
+    levels: Count = 16  # Grids of rising resolution.
+    features: Count = 2  # Numbers at a corner of a cell.
+    entries: Count = 2**19  # Corners that a grid has room for, a power of two; more hold more detail.
+    coarsest: Count = 16  # Cells along a side of the first grid,
+    finest: Count = 2048  # and of the last.
+    width: Count = 64  # Units of a layer of the MLPs.
+    samples: Count = 64  # Places along a ray where the network is asked.
+    occupancy_bins: Count = 128  # Parts of a ray, each left out where the occupancy grid is empty.
+    occupancy_resolution: Count = 64  # Cells along a side of that grid.
+    occupancy_visited: Count = 8192  # Cells of it that are brought up to date in a step.
+    explore: Share = 0.05  # Share of the samples that may fall where it is empty.
 
     def __post_init__(self):
+        _check_depths(self)
         if self.entries & (self.entries - 1):
             raise InputError(f"entries must be a power of two, got {self.entries}")
+        if self.coarsest > self.finest:
+            raise InputError(f"coarsest is {self.coarsest}; it must be at most finest, {self.finest}")
+
+
+def _check_depths(model):
+    if model.near >= model.far:
+        raise InputError(f"near is {model.near:g}; it must be below far, {model.far:g}")
 
 
 class RadianceField(System):
@@ -105,6 +117,7 @@ class RadianceField(System):
                 inputs={"cameras": values.Cameras(rig)},
                 outputs={"film": clip, "depth": clip},
                 turns="cameras",
+                unit="view",
             ),
         ]
 
@@ -280,8 +293,7 @@ class NeRF(RadianceField):
             x = origin[..., None, :] + t[..., None] * direction[..., None, :]
             density, colour = field(x, view[..., None, :])
             if keys is not None and model.density_noise:
-                noise = jax.vmap(lambda k: jax.random.normal(k, density.shape[1:]))
-                density = density + model.density_noise * noise(random.fold(keys, i))
+                density = density + model.density_noise * random.normal(random.fold(keys, i), density.shape[1:])
             return volume.composite(
                 density, colour, t, volume.lengths(t), direction, self._background()
             )

@@ -1,4 +1,4 @@
-"""Perceptual path length of StyleGAN2 (Karras et al. 2019, section 4.1): how evenly pictures change along the latents w.
+"""Perceptual path length (Karras et al. 2019, section 4.1): how evenly StyleGAN2's pictures change along the latents w.
 
 A tool of a system is `begin`, `advance` at every turn and `finish`. The figure has its published name only with the
 published network of features, LPIPS's VGG-16.

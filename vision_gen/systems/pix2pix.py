@@ -7,7 +7,7 @@ that into `colour`.
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from flax import nnx
 import jax
@@ -23,7 +23,7 @@ from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.nets.unet import UNet
 from vision_gen.ops import augment, colour, losses, random
 from vision_gen.pretrained import pix2pix as pretrained
-from vision_gen.settings import Count, NotNegative, Share
+from vision_gen.settings import Count, NotNegative, Range, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +31,15 @@ class Settings:
     """`config.model` of pix2pix; the defaults are the paper's but for the noise at test time."""
 
     width: Count = 64  # Channels of the generator's first stage.
-    discriminator_width: Count = 64
-    gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"
-    l1_weight: NotNegative = 100.0
-    colour_layer: bool = False  # The sketch is multiplied over the output; where lines are dark in the image too.
-    jitter: NotNegative = 286 / 256  # Images are enlarged by it, and a window of the old size is cut; 1 is off.
-    flip: bool = True
-    line_share: Share = 0.7  # Of the sketches, those that are the artist's; see `augment.sketches`.
-    xdog_share: Share = 0.8  # Of the others, those by XDoG.
-    noise_at_test: bool = False  # The paper's dropout and batch statistics at test time, which suit its batch of 1.
+    discriminator_width: Count = 64  # Channels of the discriminator's first stage.
+    gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"  # Of the adversarial terms.
+    l1_weight: NotNegative = 100.0  # Of the absolute error, beside the adversarial term's 1.
+    colour_layer: bool = False  # The sketch is multiplied over the output: for line art.
+    jitter: Annotated[float, Range(1)] = 286 / 256  # Enlarge images by it and cut a window of the old size; 1 is off.
+    flip: bool = True  # Mirror half of the images.
+    line_share: Share = 0.7  # Of data with artists' lines: share of sketches that are these; others are made.
+    xdog_share: Share = 0.8  # Of sketches that are made of the image: share by XDoG; others by Sobel.
+    noise_at_test: bool = False  # Dropout and batch statistics when used too, as in the paper, which has batches of 1.
 
 
 class Pix2Pix(System):
@@ -84,7 +84,10 @@ class Pix2Pix(System):
                 inputs={"sketch": values.Image() if pairs else values.Image(channels=1, lines=True)},
                 outputs={"image": values.Image(under="sketch" if experiment.model.colour_layer else "")},
                 options={"seed": values.Seed()} if experiment.model.noise_at_test else {},
-                fitting=WholePicture(stride=stride, tile=max(1024, 2 * stride)),
+                # Lines should be as wide as those that it was trained with.
+                fitting=WholePicture(
+                    stride=stride, size=0 if pairs else min(experiment.data.resolution), tile=max(1024, 2 * stride)
+                ),
             )
         ]
 

@@ -14,7 +14,8 @@ from vision_gen.ops import colour, random, resample
 
 RATE = 0.1  # Of Adam, at its highest.
 RISE, FALL = 0.05, 0.25  # Shares of the turns in which the rate rises, and falls at the end.
-WANDER, CALM = 0.05, 0.75  # Noise on w at the start, in its deviations, and the share of the turns after which there is none.
+WANDER = 0.05  # Noise on w at the start, in its deviations.
+CALM = 0.75  # Share of the turns after which there is none.
 NOISE_WEIGHT = 1e5
 SAMPLES = 10_000  # Latents that the middle and the deviation of w are taken of.
 LARGEST = 256  # Pixels of a side at which pictures are looked at.
@@ -96,7 +97,7 @@ def _seen(image):
 
 
 def _correlation(noise):
-    """How alike neighbours are in a noise map [side, side], at its size and at halves of it down to 8 pixels (equation 6)."""
+    """How alike neighbours are in a noise map [side, side], at its size and at halves of it down to 8 pixels."""
     total = 0.0
     while True:
         total += jnp.mean(noise * jnp.roll(noise, 1, 1)) ** 2 + jnp.mean(noise * jnp.roll(noise, 1, 0)) ** 2

@@ -7,7 +7,7 @@ warp is known, so is which region of the reference each region of the sketch sho
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 from flax import nnx
 import jax
@@ -24,7 +24,7 @@ from vision_gen.nets import scft as net
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.ops import attention, augment, chunks, colour, losses, random, resample, tps
 from vision_gen.pretrained import features
-from vision_gen.settings import Count, CountOrNone, NotNegative, Share
+from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Share
 
 # Positions may be off by this share of the image's side to count as found.
 CORRESPONDENCE_RADIUS = 0.1
@@ -41,29 +41,29 @@ class Settings:
     """`config.model` of SCFT; the defaults are the paper's, but for the perceptual network."""
 
     width: Count = 16  # Channels of the first level.
-    levels: Count = 5  # Resolutions: 5 make 16 x 16 cells of 256 px.
-    residual_blocks: CountOrNone = 4
-    norm: Literal["layer", "instance", "none"] = "layer"  # See `nets.scft.SCFTGenerator`.
-    attention_chunk: Count = 1024  # Queries that attend at a time.
-    carry_colours: bool = False  # Attention carries the reference's pixels too; see `nets.scft.SCFTGenerator`.
-    colour_layer: bool = False  # The sketch is multiplied over the output; where lines are dark in the image too.
-    discriminator_width: Count = 64
-    discriminator_norm: Literal["batch", "none"] = "batch"
-    gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"
-    gan_weight: NotNegative = 1.0
-    reconstruction_weight: NotNegative = 30.0
-    triplet_weight: NotNegative = 1.0
-    triplet_margin: NotNegative = 12.0
-    perceptual: Literal["efficientnet-lite0", "vgg19"] = "efficientnet-lite0"  # The paper's: "vgg19".
-    perceptual_weight: NotNegative = 0.01
-    style_weight: NotNegative = 50.0
-    jitter_shift: NotNegative = 0.2  # The appearance transform: how far colours shift,
-    jitter_hue: NotNegative = 0.0  # and how far hues turn.
-    tps_points: Count = 3  # The warp: control points along a side,
+    levels: Count = 5  # Resolutions, each half the one before: 5 make 16 x 16 cells of 256 px.
+    residual_blocks: CountOrNone = 4  # Further convolutions at the smallest map.
+    norm: Literal["layer", "instance", "none"] = "layer"  # Normalisation in the generator; "instance" loses hues.
+    attention_chunk: Count = 1024  # Places of the sketch that attend at a time; less takes less memory.
+    carry_colours: bool = False  # Attention moves the reference's pixels too: clearer colours. Not the paper's.
+    colour_layer: bool = False  # The sketch is multiplied over the output: for line art. Not the paper's.
+    discriminator_width: Count = 64  # Channels of the discriminator's first level.
+    discriminator_norm: Literal["batch", "none"] = "batch"  # Its normalisation.
+    gan_loss: Literal["cross_entropy", "least_squares"] = "cross_entropy"  # Of the adversarial terms.
+    gan_weight: NotNegative = 1.0  # Of the adversarial term,
+    reconstruction_weight: NotNegative = 30.0  # of the absolute error,
+    triplet_weight: NotNegative = 1.0  # of the term that makes attention look at the right places,
+    triplet_margin: NotNegative = 12.0  # whose scores are to lead the wrong places' by this.
+    perceptual: Literal["efficientnet-lite0", "vgg19"] = "efficientnet-lite0"  # Compares its features; paper: "vgg19".
+    perceptual_weight: NotNegative = 0.01  # Of the difference of these features,
+    style_weight: NotNegative = 50.0  # and of the difference of their Gram matrices (style).
+    jitter_shift: NotNegative = 0.2  # Images are recoloured at random: colours shift up to this, of 2,
+    jitter_hue: NotNegative = 0.0  # and hues turn up to this, of a whole turn.
+    tps_points: Annotated[int, Range(2)] = 3  # The reference is the image, warped: control points along a side,
     tps_scale: NotNegative = 0.3  # and how far each moves, of half the image's side.
-    flip: bool = True
-    line_share: Share = 0.7  # Of the sketches, those that are the artist's; see `augment.sketches`.
-    xdog_share: Share = 0.8  # Of the others, those by XDoG.
+    flip: bool = True  # Mirror half of the images.
+    line_share: Share = 0.7  # Of data with artists' lines: share of sketches that are these; others are made.
+    xdog_share: Share = 0.8  # Of sketches that are made of the image: share by XDoG; others by Sobel.
 
     @property
     def is_perceptual(self):

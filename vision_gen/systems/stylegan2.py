@@ -151,7 +151,7 @@ class StyleGAN2(System):
 
     @classmethod
     def check(cls, experiment, source):
-        check_number_of_classes(source, experiment)
+        check_number_of_classes(source.classes, experiment)
 
     def watched(self):
         augmentation = self.augmentation

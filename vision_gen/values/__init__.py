@@ -1,10 +1,10 @@
 """Kinds of values that people give to trained systems and get from them; see `values.kind`."""
 
 from vision_gen.values.cameras import Camera, Cameras
-from vision_gen.values.clips import Clip
+from vision_gen.values.clips import Clip, LabelClip
 from vision_gen.values.kind import Kind
 from vision_gen.values.numbers import Choice, Latent, Number, Points, Pose, Seed
-from vision_gen.values.pictures import Image, Mask, Scribble
+from vision_gen.values.pictures import Image, Labels, Mask, Scribble
 from vision_gen.values.words import Attributes, Label, Scores, Table, Text
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "Image",
     "Kind",
     "Label",
+    "LabelClip",
+    "Labels",
     "Latent",
     "Mask",
     "Number",

@@ -11,7 +11,7 @@ from PIL import ImageSequence
 from vision_gen.data import images
 from vision_gen.errors import InputError
 from vision_gen.values.kind import Kind, is_path, made
-from vision_gen.values.pictures import save
+from vision_gen.values.pictures import Labels, save
 
 # Videos need imageio-ffmpeg, which brings ffmpeg along.
 VIDEOS = (".mp4", ".webm", ".mov", ".avi", ".mkv")
@@ -92,6 +92,27 @@ class Clip(Kind):
 
     def describe(self):
         return "a clip (gif, webp, mp4, or a folder of frames)"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelClip(Kind):
+    """Numbered regions of each frame: uint8 [frames, height, width]; a folder of pictures as of `Labels`."""
+
+    suffixes = ("",)
+
+    def value(self, array):
+        """Of numbers; a dict `frames`, `count` [1] has only so many that are done."""
+        if isinstance(array, dict):
+            array = array["frames"][:, : int(array["count"][0])]
+        return np.asarray(array[0], np.uint8)
+
+    def write(self, value, path):
+        self.check_path(path)
+        for number, frame in enumerate(value):
+            Labels(most=255).write(frame, pathlib.Path(path) / f"{number:05d}.png")
+
+    def describe(self):
+        return "numbered regions of each frame (a folder of png with a palette)"
 
 
 def _ffmpeg(name, path):

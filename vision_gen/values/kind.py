@@ -78,11 +78,13 @@ class Kind:
           InputError: its suffix is none of `suffixes`, or its folder cannot be written.
         """
         path = pathlib.Path(path)
+        if path.is_dir() and "" not in self.suffixes:
+            right = str(path / f"NAME{self.suffixes[0]}")
+            raise InputError(f"{name}: {str(path)!r} is a folder, but one file is written; {right!r}, say")
         if path.suffix.lower() not in self.suffixes:
             can = ", ".join(suffix or "a folder" for suffix in self.suffixes)
-            raise InputError(
-                f"{name}: {str(path)!r} ends in {path.suffix!r}; {type(self).__name__} is written as {can}"
-            )
+            found = f"ends in {path.suffix!r}" if path.suffix else "has no suffix"
+            raise InputError(f"{name}: {str(path)!r} {found}; {type(self).__name__} is written as {can}")
         if path.is_dir() != (path.suffix == "") and path.exists():
             raise InputError(f"{name}: {str(path)!r} is {'a folder' if path.is_dir() else 'a file'}")
         check_folder(path if path.suffix == "" else path.parent, name)

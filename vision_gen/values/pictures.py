@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 from PIL import ImageColor, ImageDraw
 
-from vision_gen.data import images
+from vision_gen.data import images, labels
 from vision_gen.errors import InputError
 from vision_gen.values.kind import Kind, is_path, made
 
@@ -105,6 +105,49 @@ class Mask(Kind):
 
     def describe(self):
         return "a black-and-white image, white inside (png, webp)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels(Kind):
+    """Regions with numbers: uint8 [height, width], 0 for what is none.
+
+    Read from a picture with a palette, whose numbers count, as DAVIS and PASCAL VOC have them; from a grey one of numbers up to
+    `most`, or of black and white; from one in PASCAL VOC's colours; or from a uint8 array. The system is given [1,
+    height, width, highest number + 1] of 0 and 1. Written as a picture with PASCAL VOC's palette.
+
+    Attributes:
+      most: the highest number that is allowed.
+    """
+
+    most: int = 20
+    suffixes = (".png",)
+    reads = (".png", ".bmp", ".tif", ".tiff", ".gif")
+
+    def read(self, value, name):
+        if is_path(value):
+            try:
+                value = labels.read(value)
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from error
+        elif isinstance(value, PIL.Image.Image):
+            value = np.asarray(value if value.mode in ("P", "L") else value.convert("RGB"))
+        array = pixels(value, name, (1, 3), "labels [height, width]")
+        return labels.numbers(array[..., 0] if array.shape[-1] == 1 else array, self.most, name)
+
+    def array(self, value):
+        return np.eye(int(value.max()) + 1, dtype=np.float32)[value][None]
+
+    def value(self, array):
+        return np.asarray(array[0], np.uint8)
+
+    def write(self, value, path):
+        self.check_path(path)
+        image = PIL.Image.fromarray(value)
+        image.putpalette(labels.PALETTE.reshape(-1).tolist())  # Makes it mode P.
+        image.save(made(path))
+
+    def describe(self):
+        return f"numbered regions, 0 to {self.most} (png with a palette, or grey)"
 
 
 @dataclasses.dataclass(frozen=True)

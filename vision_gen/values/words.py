@@ -175,6 +175,48 @@ class Scores(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
+class Traits(Kind):
+    """The values of several traits and their probabilities: {trait: {value: probability}}, the likeliest first. A result
+    only.
+
+    The system gives the probabilities of all values of all traits, [1, answers].
+
+    Attributes:
+      answers: "trait=value" of each.
+    """
+
+    answers: tuple[str, ...]
+    suffixes = (".json", ".csv")
+    prints = True
+
+    def value(self, array):
+        found = {}
+        for answer, share in sorted(zip(self.answers, np.asarray(array[0], float).tolist()), key=lambda pair: -pair[1]):
+            trait, _, name = answer.partition("=")
+            found.setdefault(trait, {})[name] = share
+        return {trait: found[trait] for trait in dict.fromkeys(answer.partition("=")[0] for answer in self.answers)}
+
+    def text(self, value):
+        best = {trait: next(iter(shares.items())) for trait, shares in value.items()}
+        width, wide = max(map(len, best)), max(len(name) for name, _ in best.values())
+        return "\n".join(f"{trait:<{width}}  {name:<{wide}}  {share:.4f}" for trait, (name, share) in best.items())
+
+    def cells(self, value):
+        return {trait: next(iter(shares)) for trait, shares in value.items()}
+
+    def write(self, value, path):
+        self.check_path(path)
+        if str(path).lower().endswith(".csv"):
+            rows = [(trait, *pair) for trait, shares in value.items() for pair in shares.items()]
+            write_rows(path, [("trait", "value", "probability"), *rows])
+        else:
+            made(path).write_text(json.dumps(value, indent=2) + "\n")
+
+    def describe(self):
+        return "traits, their values and the probabilities of these (json, csv)"
+
+
+@dataclasses.dataclass(frozen=True)
 class Table(Kind):
     """Figures by name, {name: number}. A result only.
 
@@ -207,5 +249,6 @@ class Table(Kind):
 
 def write_rows(path, rows):
     """Writes rows as a .csv file."""
-    with open(made(path), "w", newline="") as file:
+    # Names of files may be of another encoding.
+    with open(made(path), "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         csv.writer(file).writerows(rows)

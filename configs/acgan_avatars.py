@@ -1,0 +1,12 @@
+"""ACGAN on cartoon faces by the colour of their hair, 64 px."""
+
+from vision_gen.configs import acgan_digits
+
+
+def get_config():
+    config = acgan_digits.get_config()
+    config.data.update(name="avatars", size=64, label="hair_colour")
+    config.model.update(classes=7, channels=3, widths=(128, 64, 32, 16), discriminator_widths=(16, 32, 64, 64, 128))
+    config.init.judge = ""
+    config.train.update(batch_size=32, steps=4000, best_metric="spread", best_mode="max")
+    return config

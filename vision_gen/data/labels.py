@@ -1,0 +1,58 @@
+"""Pictures of numbered regions, as DAVIS and PASCAL VOC have them."""
+
+import numpy as np
+from PIL import Image
+
+from vision_gen.errors import InputError
+
+
+def _palette():
+    """The bits of a number, in threes from the lowest, are the highest bits of red, green and blue."""
+    number = np.arange(256)
+    channel = lambda c: sum((number >> (3 * bit + c) & 1) << (7 - bit) for bit in range(8))
+    return np.stack([channel(c) for c in range(3)], -1).astype(np.uint8)
+
+
+PALETTE = _palette()  # PASCAL VOC's: [256, 3] uint8.
+
+
+def read(path):
+    """The numbers [height, width] uint8 in a picture with a palette, or a grey one; of another its colours, [..., 3].
+
+    Raises:
+      InputError: it cannot be read; names it.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return np.asarray(image if image.mode in ("P", "L") else image.convert("RGB"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected a picture of numbered regions") from None
+    except Exception as error:  # PIL raises many kinds.
+        raise InputError(f"{path}: not a readable picture of numbered regions ({error})") from error
+
+
+def numbers(array, most, where):
+    """Labels [height, width] uint8, from 0 to `most`, of what `read` gives; where they are 0 and 255 alone, 255 is 1.
+
+    Raises:
+      InputError: a number is higher, or a colour none of `PALETTE`; `where` says of what.
+    """
+    if array.ndim == 3 and array.shape[2] == 3:
+        number = np.full(array.shape[:2], 255, np.uint8)
+        for label, colour in enumerate(PALETTE[: most + 1]):
+            number[(array == colour).all(-1)] = label
+        unknown = array[number == 255]
+        if len(unknown):
+            raise InputError(
+                f"{where}: has the colour {unknown[0].tolist()}, which is none of the first {most + 1} of PASCAL VOC's"
+            )
+        array = number
+    if set(np.unique(array)) <= {0, 255}:
+        return np.uint8(array > 0)
+    if array.max() > most:
+        raise InputError(
+            f"{where}: has the label {array[array > most].min()} ({len(np.unique(array))} different ones); at most "
+            f"{most} are allowed"
+        )
+    return array
