@@ -124,12 +124,6 @@ class StyleGAN2(System):
         height, width = experiment.data.resolution
         if height != width or height < 8 or height & (height - 1):
             raise InputError(f"config.data.size must be a power of two from 8 on, got {experiment.data.size}")
-        judged = experiment.train.batch_size // experiment.train.accumulate
-        if judged % min(model.group or judged, judged):
-            raise InputError(f"config.model.group is {model.group}; it must divide the {judged} images that are judged together")
-        for player, field in (("r1", "r1_weight"), ("path_length", "path_length_weight")):
-            if experiment.players[player][1].every and not getattr(model, field):
-                raise InputError(f"config.model.{field} is 0; set config.players.{player}.every=0 as well")
         shared = ("classes", "channel_base", "channel_max", "half_resolutions", "half", "conv_clamp")
         common = {name: getattr(model, name) for name in shared} | dict(size=height)
         own = {name: getattr(model, name) for name in ("z_size", "w_size", "mapping_layers")}
@@ -152,6 +146,13 @@ class StyleGAN2(System):
     @classmethod
     def check(cls, experiment, source):
         check_number_of_classes(source.classes, experiment)
+        model = experiment.model
+        judged = experiment.train.batch_size // experiment.train.accumulate
+        if judged % min(model.group or judged, judged):
+            raise InputError(f"config.model.group is {model.group}; it must divide the {judged} images that are judged together")
+        for player, field in (("r1", "r1_weight"), ("path_length", "path_length_weight")):
+            if experiment.players[player][1].every and not getattr(model, field):
+                raise InputError(f"config.model.{field} is 0; set config.players.{player}.every=0 as well")
 
     def watched(self):
         augmentation = self.augmentation
@@ -165,7 +166,7 @@ class StyleGAN2(System):
     def tools(cls, experiment, facts):
         model = experiment.model
         last = nets.GeneratorSettings(size=experiment.data.resolution[0]).layers - 1
-        label = {"label": values.Label(tuple(facts["classes"]))} if model.classes else {}
+        label = {"label": values.Label(tuple(facts["classes"]) or tuple(map(str, range(model.classes))))} if model.classes else {}
         seed = {"seed": values.Seed()}
         doc = "psi, how far latents are from their mean: 1 as drawn, less is surer and more alike"
         truncation = {"truncation": values.Number(-2, 2, 0.7, doc=doc)}
