@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 from vision_gen.engine import commands
+from vision_gen.errors import InputError
 
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -164,3 +165,11 @@ def test_only_the_tail_of_a_failed_checkpoint_goes_unreported(monkeypatch):
     for error in (closed, other, another):
         commands._report_unraisable(types.SimpleNamespace(exc_value=error))
     assert reported == [other, another]
+
+
+def test_behind_the_name_of_a_config_stands_what_it_is_called_with():
+    known = str(commands.CONFIGS / "stylegan2_folder.py")
+    assert commands._config_file("stylegan2_folder") == known
+    assert commands._config_file("stylegan2_folder:auto,64") == f"{known}:auto,64"
+    with pytest.raises(InputError, match="did you mean 'stylegan2_folder'"):
+        commands._config_file("stylegan_folder:auto,64")
