@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 from vision_gen.engine import commands
+from vision_gen.errors import InputError
 
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -164,3 +165,9 @@ def test_only_the_tail_of_a_failed_checkpoint_goes_unreported(monkeypatch):
     for error in (closed, other, another):
         commands._report_unraisable(types.SimpleNamespace(exc_value=error))
     assert reported == [other, another]
+
+
+def test_behind_the_name_of_a_config_stands_what_it_is_called_with():
+    assert commands._load_config("stylegan2_folder:auto,64").data.size == 64
+    with pytest.raises(InputError, match="did you mean 'stylegan2_folder'"):
+        commands._load_config("stylegan_folder:auto,64")

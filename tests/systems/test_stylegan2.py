@@ -15,7 +15,7 @@ from vision_gen.engine import use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.metrics import distribution
-from vision_gen.systems.stylegan2 import Augmentation
+from vision_gen.systems.stylegan2 import Augmentation, StyleGAN2
 
 
 def tiny(**model):
@@ -214,18 +214,21 @@ def test_settings_that_cannot_work_are_named():
         for name, value in fields.items():
             config.update_from_flattened_dict({name.replace("__", "."): value})
         with pytest.raises(InputError, match=match):
-            systems.build(Experiment(config))
+            experiment = Experiment(config)
+            StyleGAN2.check(experiment, data.open(experiment.data, "train"))
+            systems.build(experiment)
 
-    refused("config.data.size must be a power of two from 8 on, got 48", data__size=48)
-    refused("config.data.size must be a power of two", data__size=(8, 16))
     refused("config.model.probability must be at least 0 and at most 1, got 1.5", model__probability=1.5)
     refused('config.model.probability is of augmentation="fixed"', model__probability=0.5)
     refused("config.model.pipeline must be one of 'blit', .*got 'bcg'", model__pipeline="bcg")
     refused("config.model.group is 3; it must divide the 8 images", model__group=3)
     refused("config.model.r1_weight is 0; set config.players.r1.every=0", model__r1_weight=0.0)
+    refused("config.model.classes is 7, but the data has 10", model__classes=7)
 
 
-def test_classes_that_the_data_does_not_have_are_refused(tmp_path):
-    config = tiny(classes=7)
-    with pytest.raises(InputError, match="config.model.classes is 7, but the data has 10"):
-        loop.train(config, tmp_path)
+@pytest.mark.parametrize("size", [48, 4, (8, 16)])
+def test_a_size_that_is_no_power_of_two_is_named(size):
+    config = tiny()
+    config.data.update(name="image_folder", size=size)
+    with pytest.raises(InputError, match="config.data.size must be a power of two from 8 on, got"):
+        systems.build(Experiment(config))

@@ -7,7 +7,6 @@ have collapsed.
 
 from flax import nnx
 import jax
-from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
@@ -19,7 +18,7 @@ from vision_gen.errors import InputError
 from vision_gen.figures import confusion, sheets
 from vision_gen.metrics import accuracy, distribution
 from vision_gen.ops import augment, colour, random, resample
-from vision_gen.systems import classifier
+from vision_gen.systems import classifier, film
 
 DRAWS = 8  # Of each class on a class sheet.
 FARTHEST = 4.0  # A normal number is nearer to 0, all but one in 16,000.
@@ -144,30 +143,22 @@ class ClassGAN(System):
     def generate_many_begin(self, *, label, number, seed, truncation=None):
         """Nothing drawn yet; one image a turn."""
         latents = self._chosen(seed + jnp.arange(number, dtype=seed.dtype), truncation)
-        return self._film(latents, jnp.repeat(self._weights(label), number, 0))
+        return film.begin(self._images, latents, jnp.repeat(self._weights(label), number, 0))
 
     def morph_begin(self, *, start, end, frames, seed, end_seed, truncation=None):
         """No frame yet. Latents go along the arc between the two, uniform ones and classes straight."""
         share = jnp.linspace(0, 1, frames)[:, None]
         ends = self._chosen(seed, truncation), self._chosen(end_seed, truncation)
         latents = slerp(*ends, share) if self.prior == "normal" else (1 - share) * ends[0] + share * ends[1]
-        return self._film(latents, (1 - share) * self._weights(start) + share * self._weights(end))
-
-    def _film(self, latents, classes):
-        image = jax.eval_shape(lambda: self._images(latents[:1], classes[:1]))
-        film = jnp.zeros((1, len(latents), *image.shape[1:]), jnp.uint8)
-        return {"latents": latents, "classes": classes, "film": film, "count": jnp.zeros(1, jnp.int32)}
+        return film.begin(self._images, latents, (1 - share) * self._weights(start) + share * self._weights(end))
 
     def morph_advance(self, state, now):
         """One more frame."""
-        at = lambda name: lax.dynamic_slice_in_dim(state[name], now.step, 1)
-        frame = colour.to_uint8(self._images(at("latents"), at("classes")))
-        film = lax.dynamic_update_index_in_dim(state["film"], frame, now.step, 1)
-        return {**state, "film": film, "count": state["count"] + 1}
+        return film.advance(self._images, state, now)
 
     def morph_finish(self, state):
         """The frames that there are."""
-        return {"frames": state["film"], "count": state["count"]}
+        return state["film"]
 
     generate_many_advance, generate_many_finish = morph_advance, morph_finish
 

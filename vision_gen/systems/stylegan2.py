@@ -23,7 +23,7 @@ from vision_gen.nets import layers, stylegan2 as nets
 from vision_gen.ops import ada_augment, augment, colour, losses, random, resample
 from vision_gen.pretrained import features, stylegan2 as pretrained
 from vision_gen.settings import Count, CountOrNone, NotNegative, Share
-from vision_gen.systems import path_length, projection
+from vision_gen.systems import film, path_length, projection
 
 # Steps after which the augmentation's probability is adjusted.
 ADJUSTED_EVERY = 4
@@ -124,12 +124,6 @@ class StyleGAN2(System):
         height, width = experiment.data.resolution
         if height != width or height < 8 or height & (height - 1):
             raise InputError(f"config.data.size must be a power of two from 8 on, got {experiment.data.size}")
-        judged = experiment.train.batch_size // experiment.train.accumulate
-        if judged % min(model.group or judged, judged):
-            raise InputError(f"config.model.group is {model.group}; it must divide the {judged} images that are judged together")
-        for player, field in (("r1", "r1_weight"), ("path_length", "path_length_weight")):
-            if experiment.players[player][1].every and not getattr(model, field):
-                raise InputError(f"config.model.{field} is 0; set config.players.{player}.every=0 as well")
         shared = ("classes", "channel_base", "channel_max", "half_resolutions", "half", "conv_clamp")
         common = {name: getattr(model, name) for name in shared} | dict(size=height)
         own = {name: getattr(model, name) for name in ("z_size", "w_size", "mapping_layers")}
@@ -152,6 +146,13 @@ class StyleGAN2(System):
     @classmethod
     def check(cls, experiment, source):
         check_number_of_classes(source.classes, experiment)
+        model = experiment.model
+        judged = experiment.train.batch_size // experiment.train.accumulate
+        if judged % min(model.group or judged, judged):
+            raise InputError(f"config.model.group is {model.group}; it must divide the {judged} images that are judged together")
+        for player, field in (("r1", "r1_weight"), ("path_length", "path_length_weight")):
+            if experiment.players[player][1].every and not getattr(model, field):
+                raise InputError(f"config.model.{field} is 0; set config.players.{player}.every=0 as well")
 
     def watched(self):
         augmentation = self.augmentation
@@ -165,13 +166,13 @@ class StyleGAN2(System):
     def tools(cls, experiment, facts):
         model = experiment.model
         last = nets.GeneratorSettings(size=experiment.data.resolution[0]).layers - 1
-        label = {"label": values.Label(tuple(facts["classes"]))} if model.classes else {}
+        label = {"label": values.Label(tuple(facts["classes"]) or tuple(map(str, range(model.classes))))} if model.classes else {}
         seed = {"seed": values.Seed()}
         doc = "psi, how far latents are from their mean: 1 as drawn, less is surer and more alike"
         truncation = {"truncation": values.Number(-2, 2, 0.7, doc=doc)}
         layer = lambda default, doc: values.Number(0, last, min(default, last), whole=True, doc=doc, static=True)
         number = lambda low, default, doc: values.Number(low, 1000, default, whole=True, doc=doc, static=True)
-        latent, film = values.Latent((model.w_size,)), {"film": values.Clip()}
+        latent, clip = values.Latent((model.w_size,)), {"film": values.Clip()}
         found = [
             Tool("generate", "Draws an image.", label, {"image": values.Image(), "latent": latent}, seed | truncation),
             Tool("paint", "Draws the image of a latent w.", {"latent": latent}, {"image": values.Image()}),
@@ -192,7 +193,7 @@ class StyleGAN2(System):
                 "interpolate",
                 "Films the way through random latents and back.",
                 label,
-                film,
+                clip,
                 {"frames": number(2, 120, "of the film"), "stops": number(2, 4, "latents on the way")} | seed | truncation,
                 turns="frames",
             ),
@@ -200,7 +201,7 @@ class StyleGAN2(System):
                 "direction",
                 "Films a change that the generator's own weights suggest, such as of the pose or of colours (SeFa).",
                 label,
-                film,
+                clip,
                 {
                     "number": values.Number(0, model.w_size - 1, 0, whole=True, doc="which; 0 changes most"),
                     "reach": values.Number(0, 100, 5, doc="how far the latent moves either way"),
@@ -216,7 +217,7 @@ class StyleGAN2(System):
                 "project",
                 "Finds the latent whose image is nearest to a picture, and films the search.",
                 {"image": values.Image(), **label},
-                {"image": values.Image(), "latent": latent, **film},
+                {"image": values.Image(), "latent": latent, **clip},
                 {"steps": values.Number(1, 100_000, 1000, whole=True, doc="of the search")},
                 CentralSquare(experiment.data.resolution[0]),
                 turns="steps",
@@ -352,22 +353,15 @@ class StyleGAN2(System):
         ws = self._chosen(seed + jnp.arange(stops, dtype=seed.dtype), truncation, label)
         place = jnp.arange(frames) * stops / frames
         before, share = jnp.floor(place).astype(jnp.int32), (place % 1)[:, None, None]
-        return self._film((1 - share) * ws[before] + share * ws[(before + 1) % stops])
-
-    def _film(self, ws):
-        size = self.generator.settings.size
-        film = jnp.zeros((1, len(ws), size, size, 3), jnp.uint8)
-        return {"ws": ws, "film": film, "count": jnp.zeros(1, jnp.int32)}
+        return film.begin(self._images, (1 - share) * ws[before] + share * ws[(before + 1) % stops])
 
     def interpolate_advance(self, state, now):
         """One more frame."""
-        frame = colour.to_uint8(self._images(jax.lax.dynamic_slice_in_dim(state["ws"], now.step, 1)))
-        film = jax.lax.dynamic_update_index_in_dim(state["film"], frame, now.step, 1)
-        return {**state, "film": film, "count": state["count"] + 1}
+        return film.advance(self._images, state, now)
 
     def interpolate_finish(self, state):
         """The frames that there are."""
-        return {"frames": state["film"], "count": state["count"]}
+        return state["film"]
 
     def direction_begin(self, *, number, reach, first, last, frames, seed, truncation, label=None):
         """No frame yet; a latent moved along one of `nets.stylegan2.directions`."""
@@ -375,7 +369,7 @@ class StyleGAN2(System):
         layer = jnp.arange(self.generator.settings.layers)[:, None]
         moves = jnp.linspace(-1, 1, frames)[:, None, None] * reach
         changed = moves * jnp.where((layer >= first) & (layer <= last), along, 0)
-        return self._film(self._chosen(seed, truncation, label) + changed)
+        return film.begin(self._images, self._chosen(seed, truncation, label) + changed)
 
     direction_advance, direction_finish = interpolate_advance, interpolate_finish
 
