@@ -24,7 +24,7 @@ from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.ops import ada_augment, colour, gamut, random
-from vision_gen.systems import acgan, cgan, classifier, colorization, nerf, pix2pix, scft, stylegan2, tracking
+from vision_gen.systems import acgan, cgan, classifier, colorization, hints, nerf, pix2pix, scft, stylegan2, tracking
 
 
 class Case(NamedTuple):
@@ -216,6 +216,25 @@ def of_colorization():
     return Case(config, batch, expected, {"network": {"cross_entropy": {"logits", "ab"}}})
 
 
+def of_hints():
+    """Cross-entropy of the nearest bin at every fourth pixel, ten times L1 of ab / 110; the second picture is grey."""
+    small = dict(width=4, flip=False, crop_area=1.0)
+    config = of_settings(tiny("hints_photographs"), hints.Settings(), **small)
+    batch = {"colour": pixels(2, 32, 32, 3)}
+    batch["colour"][1] = batch["colour"][1, ..., :1]
+
+    def expected(system, out, now):
+        ab = np.asarray(colour.rgb_to_lab(batch["colour"] / np.float32(255)))[..., 1:]
+        logits = np.asarray(out["logits"], np.float64)
+        log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        number = np.round((ab[:, ::4, ::4] + 110) / 10).astype(int)
+        right = np.take_along_axis(log, (number[..., :1] * 23 + number[..., 1:]), -1)[..., 0]
+        far = np.abs(np.asarray(out["colours"], np.float64) - ab / 110).sum(-1)
+        return {"network": {"class": -right[0].sum() / right.size, "colour": 10 * far[0].sum() / far.size}}
+
+    return Case(config, batch, expected, {"network": {"class": {"logits"}, "colour": {"colours", "ab"}}})
+
+
 def of_nerf(encoding):
     """Equation 6: squared errors of the fine and of the coarse colours, on white."""
     config = test_nerf.tiny(encoding)
@@ -386,6 +405,7 @@ CASES = {
     "classifier": (classifier.Classifier, of_classifier),
     "stylegan2": (stylegan2.StyleGAN2, of_stylegan2),
     "colorization": (colorization.Colorization, of_colorization),
+    "hints": (hints.Hints, of_hints),
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "tracking": (tracking.Tracking, of_tracking),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),

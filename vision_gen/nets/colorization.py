@@ -1,8 +1,8 @@
 """The networks of Zhang et al. that colour grey pictures: as released, or narrower.
 
 `ECCV16`: "Colorful Image Colorization", ECCV 2016, version 2 as released for PyTorch. `SIGGRAPH17`: "Real-Time
-User-Guided Image Colorization with Learned Deep Priors", SIGGRAPH 2017. Lightness is (L - 50) / 100, colours are ab / 110,
-of CIE Lab.
+User-Guided Image Colorization with Learned Deep Priors", SIGGRAPH 2017. Lightness is (L - 50) / 100, colours are
+ab / 110, of CIE Lab.
 """
 
 from flax import nnx
