@@ -15,7 +15,7 @@ from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.metrics.phrases import PHRASES
-from vision_gen.ops import colour, users
+from vision_gen.ops import colour
 
 
 @pytest.fixture(scope="module")
