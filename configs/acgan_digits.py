@@ -22,8 +22,8 @@ def get_config():
         data=dict(name="digits", size=28, labels=True),
         model=dict(channels=1, latent=64, widths=(64, 32), discriminator_widths=(16, 32, 64, 128)),
         players=dict(
-            discriminator=defaults.player(2e-4),
-            generator=defaults.player(2e-4, ema_half_life=20_000),
+            discriminator=defaults.player(5e-4),
+            generator=defaults.player(5e-4, ema_half_life=20_000),
         ),
         batch_size=64,
         steps=6000,

@@ -23,8 +23,8 @@ def get_config():
         data=dict(name="digits", size=28, labels=True),
         model=dict(channels=1, latent=64, widths=(64, 32), discriminator_widths=(32, 64, 128)),
         players=dict(
-            discriminator=defaults.player(4e-4, b1=0.0, b2=0.9),
-            generator=defaults.player(2e-4, b1=0.0, b2=0.9, ema_half_life=20_000),
+            discriminator=defaults.player(5e-4, b1=0.0, b2=0.9),
+            generator=defaults.player(5e-4, b1=0.0, b2=0.9, ema_half_life=20_000),
         ),
         batch_size=64,
         steps=6000,
