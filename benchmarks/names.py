@@ -2,7 +2,8 @@
 
 import re
 
-SYSTEMS = {"classifier.Classifier": "ViT", "pix2pix.Pix2Pix": "pix2pix", "cgan.CGAN": "conditional GAN"}  # Others by the name of their class.
+# Others by the name of their class.
+SYSTEMS = {"classifier.Classifier": "ViT", "pix2pix.Pix2Pix": "pix2pix", "cgan.CGAN": "conditional GAN"}
 PROCESSORS = {"AMD EPYC, family 26 model 2": "AMD EPYC (Zen 5)", "AMD EPYC, family 25 model 17": "AMD EPYC (Zen 4)"}
 CHIPS = {"tpu": "TPU", "gpu": "NVIDIA"}
 # Fields of a config that tell one model from another; what says how a step is run stands beside the name.

@@ -7,6 +7,5 @@ def get_config():
     config = acgan_digits.get_config()
     config.data.update(name="avatars", size=64, label="hair_colour")
     config.model.update(classes=7, channels=3, widths=(128, 64, 32, 16), discriminator_widths=(16, 32, 64, 64, 128))
-    config.init.judge = ""
-    config.train.update(batch_size=32, steps=4000, best_metric="spread", best_mode="max")
+    config.train.update(batch_size=32, steps=4000)
     return config

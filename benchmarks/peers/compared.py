@@ -191,6 +191,27 @@ def nerf(rays):
     return Comparison(lambda: ours(config, local), peers, "rays", rays)
 
 
+def colorization(name, batch):
+    """Of the released size, 176 px. The peer is given lightness, hints and classes, which ours makes of pictures."""
+    from benchmarks.peers.colorization import Trainer
+    from vision_gen.configs import colorization_photographs, hints_photographs
+
+    config = {"eccv16": colorization_photographs, "siggraph17": hints_photographs}[name].get_config()
+    config.data.size, config.train.batch_size = 176, batch
+    config.model.update(crop=0, flip=False, **({} if name == "eccv16" else {"crop_area": 1.0}))
+    picture = lambda channels: torch.rand(batch, channels, 176, 176) * 2 - 1
+    if name == "eccv16":
+        given = picture(1), torch.softmax(torch.rand(batch, 313, 44, 44), 1), torch.rand(batch, 44, 44)
+    else:
+        given = picture(1), picture(2), picture(1), picture(2), torch.randint(529, (batch, 44, 44))
+
+    def make(last, compiled):
+        trainer = Trainer(name, channels_last=last, compiled=compiled)
+        return lambda: trainer.step(*given)
+
+    return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
+
+
 def inception(batch):
     """Features of FID's network, random weights; ours takes the batch in parts, as `pretrained.features.apply` does."""
     from benchmarks.peers.inception import Inception
@@ -227,6 +248,8 @@ COMPARISONS = {
     "acgan": ("ACGAN train step, 32 px, batch 100", lambda: acgan(32, 100)),
     "vit": ("ViT-S/16 train step, 224 px, batch 8", lambda: vit_small(224, 8)),
     "nerf": (f"NeRF train step, 8 x 256, 64 + 128 samples, {RAYS} rays", lambda: nerf(RAYS)),
+    "eccv16": ("colorization train step, 176 px, batch 4", lambda: colorization("eccv16", 4)),
+    "siggraph17": ("colorization by hints train step, 176 px, batch 4", lambda: colorization("siggraph17", 4)),
     "inception": ("Inception features, 299 px, batch 32", lambda: inception(32)),
 }
 

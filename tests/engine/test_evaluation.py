@@ -272,6 +272,8 @@ def test_a_run_has_distances_and_a_report(image_folder, tmp_path, monkeypatch):
     assert table[str(tmp_path / "run")]["psnr"] == found["psnr"]
     with pytest.raises(InputError, match="metrics.json has nothing of the split 'test'; run eval.py --workdir"):
         comparison.compare_runs([tmp_path / "run", tmp_path / "again"], tmp_path / "compared")
+    with pytest.raises(InputError, match="workdir '.*' holds no run"):
+        comparison.compare_runs([tmp_path, tmp_path / "run"], tmp_path / "compared")
 
 
 def test_samples_of_runs_stand_beside_each_other(tmp_path, monkeypatch):

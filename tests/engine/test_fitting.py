@@ -134,6 +134,27 @@ def test_lines_of_a_photograph_are_the_same_small_and_large():
     assert share[small].mean() > 0.4 and share[~small].mean() < 0.01  # Of one in sixty, which are at edges.
 
 
+def test_what_is_drawn_comes_onto_white_paper_over_what_is_drawn_there():
+    rng = np.random.default_rng(0)
+    sketch = np.full((60, 90, 3), 255, np.uint8)
+    sketch[10:50, 20:60] = 0
+    picture = rng.integers(0, 230, (40, 40, 3), np.uint8)
+    expected = np.where(sketch == 0, 0, 255).astype(np.uint8)
+    expected[10:50, 20:60] = picture
+    for before, after in ((0, 0), (3, 70)):  # White paper around it changes nothing.
+        given = np.pad(picture, [(before, after), (after, before), (0, 0)], constant_values=250)
+        np.testing.assert_array_equal(fitting.on_paper(given, sketch), expected)
+    # It keeps its ratio.
+    wide = fitting.on_paper(np.zeros((5, 20, 3), np.uint8), sketch)
+    assert fitting.drawn(wide) == (slice(25, 35), slice(20, 60)) and set(np.unique(wide)) == {0, 255}
+    # Beside the edge, and where there is little to lie over.
+    sketch[:] = 255
+    sketch[:2, -1] = 0
+    assert fitting.drawn(fitting.on_paper(picture, sketch)) == (slice(0, 20), slice(70, 90))
+    sketch[:] = 255
+    assert fitting.drawn(fitting.on_paper(picture, sketch)) == (slice(0, 60), slice(15, 75))
+
+
 def test_points_go_along_with_their_picture():
     tool_inputs = {"image": values.Image(), "points": values.Points()}
     points = np.float32([[0, 0], [33.5, 20], [50, 40]])

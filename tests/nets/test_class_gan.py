@@ -1,4 +1,4 @@
-"""The convolutional and maxout nets of class-conditional GANs, against the papers' layers said again in torch and numpy."""
+"""The convolutional and maxout nets of class-conditional GANs, against the papers' layers."""
 
 from flax import nnx
 import jax
@@ -14,8 +14,8 @@ from vision_gen.pretrained import named
 def drawn(network, seed=0):
     """A network with numbers in every tensor."""
     rng = np.random.default_rng(seed)
-    spread = lambda name, x: 1 + 0.1 * rng.random(x.shape) if name.endswith(("var", "scale")) else 0.2 * rng.normal(size=x.shape)
-    return named.put(network, {name: np.float32(spread(name, x)) for name, x in named.flat(network).items()})
+    found = {name: np.float32(0.2 * rng.normal(size=x.shape)) for name, x in named.flat(network).items()}
+    return named.put(network, {n: 1 + abs(x) if n.endswith(("var", "scale")) else x for n, x in found.items()})
 
 
 def in_torch(name, value):
@@ -134,8 +134,11 @@ def test_noise_and_dropout_are_of_training_alone():
     np.testing.assert_array_equal(used[1], network(image, keys, train=False)[1])
     first, second = network(image, keys, train=True), network(image, keys[::-1], train=True)
     assert np.abs(first[1] - second[1]).max() > 1e-3
-    quiet = class_gan.AuxiliaryDiscriminator(size=(8, 8), classes=3, widths=(4,), dropout=0.0, noise=3.0, rngs=nnx.Rngs(0))
-    assert np.abs(quiet(image, keys, train=True)[1] - quiet(image, keys[::-1], train=True)[1]).max() > 1e-3
+    network = class_gan.AuxiliaryDiscriminator(
+        size=(8, 8), classes=3, widths=(4,), dropout=0.0, noise=3.0, rngs=nnx.Rngs(0)
+    )
+    first, second = network(image, keys, train=True), network(image, keys[::-1], train=True)
+    assert np.abs(first[1] - second[1]).max() > 1e-3
 
 
 def test_maxout_nets_are_the_papers():
@@ -148,7 +151,8 @@ def test_maxout_nets_are_the_papers():
     g, d = ({name: np.asarray(x) for name, x in named.flat(n).items()} for n in (generator, discriminator))
     linear = lambda p, name, x: x @ p[f"{name}/kernel"] + p[f"{name}/bias"]
     relu = lambda x: np.maximum(x, 0)
-    joint = relu(linear(g, "joint", np.concatenate([relu(linear(g, "latent", latent)), relu(linear(g, "label", classes))], 1)))
+    both = relu(linear(g, "latent", latent)), relu(linear(g, "label", classes))
+    joint = relu(linear(g, "joint", np.concatenate(both, 1)))
     pixels = 1 / (1 + np.exp(-linear(g, "out", joint)))
     np.testing.assert_allclose((generator(latent, classes, train=False) + 1) / 2, pixels.reshape(2, 3, 2, 1), atol=1e-5)
     maxout = lambda name, x, units: linear(d, name, x).reshape(2, units, -1).max(-1)

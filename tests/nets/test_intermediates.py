@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vision_gen.nets import features, layers, nerf, patchgan, scft, unet, vit
+from vision_gen.nets import colorization, features, layers, nerf, patchgan, scft, unet, vit
 from vision_gen.ops import attention
 
 draw = lambda i, *shape: jax.random.uniform(jax.random.key(i), shape, minval=-1)
@@ -20,6 +20,11 @@ NETWORKS = {
     "scft": (
         lambda rngs: scft.SCFTGenerator(width=2, levels=3, residual_blocks=1, rngs=rngs),
         [(2, 16, 24, 1), (2, 32, 8, 3)], {},
+    ),
+    "eccv16": (lambda rngs: colorization.ECCV16(width=2, rngs=rngs), [(2, 16, 16, 1)], {"train": False}),
+    "siggraph17": (
+        lambda rngs: colorization.SIGGRAPH17(width=2, rngs=rngs),
+        [(2, 16, 16, 1), (2, 16, 16, 2), (2, 16, 16, 1)], {"train": False},
     ),
     "vit": (lambda rngs: vit.ViT(size=(8, 16, 2, 2), patch=8, image=32, classes=5, rngs=rngs), [PHOTO], {}),
     "nerf": (lambda rngs: nerf.RadianceMLP(width=8, rngs=rngs), [(4, 6, 3), (4, 1, 3)], {}),
@@ -36,6 +41,8 @@ OUTPUTS = {
     "unet": lambda net, out: jnp.tanh(out["up1"]),
     "patchgan": lambda net, out: net.convs[4](out["conv4"]),
     "scft": lambda net, out: jnp.tanh(net.out(out["decoder1"])),
+    "eccv16": lambda net, out: net.head(out["block8"]),
+    "siggraph17": lambda net, out: (jnp.tanh(net.out(out["conv10"])), net.classes(out["block8"])),
     "vit": lambda net, out: net.head(out["pooled"]),
     "nerf": lambda net, out: (net.density(out["trunk8"])[..., 0], jax.nn.sigmoid(net.colour(out["view"]))),
     "hash": lambda net, out: (jnp.exp(out["geometry"][..., 0]), jax.nn.sigmoid(net.colour_out(out["colour_hidden2"]))),
@@ -48,6 +55,8 @@ NAMES = {
     "patchgan": [f"conv{i}" for i in range(1, 5)],
     "scft": [f"{name}{i}" for name in ("sketch", "reference") for i in range(1, 7)]
     + ["query", "key", "value", "transferred", "residual1", "decoder3", "decoder2", "decoder1"],
+    "eccv16": [*(f"block{i}" for i in range(1, 9)), "up"],
+    "siggraph17": [*(f"block{i}" for i in range(1, 10)), "conv10"],
     "vit": ["stem", "attention", "block", "pooled", "logits"],
     "nerf": ["encoding", *(f"trunk{i}" for i in range(1, 9)), "view"],
     "hash": ["encoding", "density_hidden", "geometry", "colour_hidden1", "colour_hidden2"],

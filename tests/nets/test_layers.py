@@ -67,9 +67,9 @@ def test_transposed_convolutions_double_as_torchs(size, output_padding):
     torch = pytest.importorskip("torch")
     layer, x = layers.ConvTranspose(3, 2, size, rngs=nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (2, 5, 4, 3))
     weight = torch.tensor(np.asarray(layer.kernel[...]).transpose(3, 2, 0, 1).copy())
-    expected = torch.nn.functional.conv_transpose2d(
-        torch.tensor(np.asarray(x).transpose(0, 3, 1, 2).copy()), weight, None, 2, size // 2 - 1 + output_padding, output_padding
-    )
+    given = torch.tensor(np.asarray(x).transpose(0, 3, 1, 2).copy())
+    padding = 1 + output_padding
+    expected = torch.nn.functional.conv_transpose2d(given, weight, None, 2, padding, output_padding)
     np.testing.assert_allclose(layer(x), expected.numpy().transpose(0, 2, 3, 1), atol=1e-5)
 
 

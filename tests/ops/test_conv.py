@@ -223,3 +223,25 @@ def test_a_convolution_of_joined_maps_is_the_sum_of_each_ones():
         jax.tree.map(close, gradients(ours), gradients(whole))
         with pytest.raises(ValueError, match="same number of channels"):
             f(maps, w[:, :, :7], **settings)
+
+
+@pytest.mark.parametrize("size,dilation,padding", [((8, 12), 2, 2), ((9, 7), 2, 2), ((11, 10), 3, 1), ((6, 6), 1, 1)])
+def test_dilated_convolution_is_that_of_a_kernel_with_zeros_between_its_taps(size, dilation, padding):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, *size, 3)), jnp.float32)
+    w = jnp.asarray(rng.normal(size=(3, 3, 3, 4)), jnp.float32)
+
+    def expected(x, w):
+        spread = jnp.zeros((2 * dilation + 1, 2 * dilation + 1, 3, 4)).at[::dilation, ::dilation].set(w)
+        return reference(x, spread, 1, ((padding, padding),) * 2)
+
+    y, pull = jax.vjp(lambda x, w: conv.dilated(x, w, dilation=dilation, padding=padding), x, w)
+    want, expected_pull = jax.vjp(expected, x, w)
+    close(y, want)
+    for got, other in zip(pull(y), expected_pull(y)):
+        close(got, other)
+
+
+def test_a_dilated_kernel_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"dilated: kernel \(3, 3\) does not fit into map \(4, 9\)"):
+        conv.dilated(jnp.zeros((1, 4, 9, 1)), jnp.zeros((3, 3, 1, 1)), dilation=2)

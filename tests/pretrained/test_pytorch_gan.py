@@ -1,6 +1,6 @@
 """PyTorch-GAN's conditional GAN and ACGAN: their files give torch's outputs and gradients, and are written back.
 
-The modules below say again, in plain torch and with the same parameter names, what `cgan.py` and `acgan.py` there compute.
+The modules below compute in plain torch, with the same parameter names, what `cgan.py` and `acgan.py` there do.
 """
 
 from flax import nnx
@@ -23,7 +23,7 @@ EPSILON = 0.8
 
 
 def stack(*layers):
-    """A Sequential with each of `layers` (number, layer) at its number, and something without parameters between them."""
+    """A Sequential with each of `layers` (number, layer) at its number, and what has no parameters between them."""
     numbered = dict(layers)
     return nn.Sequential(*(numbered.get(i, nn.Identity()) for i in range(max(numbered) + 1)))
 

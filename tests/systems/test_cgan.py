@@ -66,7 +66,8 @@ def test_digits_of_a_class_are_learned(name, tmp_path):
     config.init.judge = ""
     config.players.generator.update(learning_rate=2e-3, ema_half_life=1000)
     config.players.discriminator.learning_rate = 2e-3
-    config.train.update(steps=300, log_every=100, sample_every=0, eval_every=0, checkpoint_every=300, best_metric="spread")
+    config.train.update(steps=300, log_every=100, sample_every=0, eval_every=0, checkpoint_every=300)
+    config.train.best_metric = "spread"
     loop.train(config, tmp_path)
     train, test = digits("train"), digits("test")
     flat = lambda images: np.asarray(images, np.float64)[..., 0].reshape(len(images), -1)
@@ -90,7 +91,7 @@ def test_every_seed_and_class_gives_an_image_of_its_own(model):
     for other in (model.generate(3, seed=2), model.generate(4, seed=1)):
         assert np.abs(first.astype(int) - other).max() > 0
     for label in ("eight", 10, -1, "", 2.5):
-        with pytest.raises(InputError, match="label must be one of 10 classes, by name or number: 0, 1, 2, 3, 4, 5, ..., got"):
+        with pytest.raises(InputError, match="label must be one of 10 classes, by name or number: 0, .*, got"):
             model.generate(label)
 
 
@@ -212,7 +213,7 @@ def test_of_a_judge_of_several_traits_the_label_is_asked(judge):
         config.origin = ConfigDict(dict(judge=origin))
     assert class_gan._answers(Experiment(config)) == (2, 5)
     config.data.label = "nose"
-    message = "config.init.judge must be .* 3 classes .*, got runs/x: .*, 0 classes of 'nose', .*; it judges hair, eyes, mouth"
+    message = "config.init.judge must be .* 3 classes .*, got runs/x: .*, 0 classes of 'nose', .* hair, eyes, mouth"
     with pytest.raises(InputError, match=message):
         class_gan._answers(Experiment(config))
 
@@ -225,13 +226,14 @@ def refused(config, message, workdir):
 def test_what_does_not_fit_is_refused_by_name(judge, tmp_path):
     config = tiny()
     config.data.labels = False
-    refused(config, r"config.data.name: cgan.CGAN reads label \[\], but digits gives colour .*; config.data.labels=True", tmp_path)
+    message = r"config.data.name: cgan.CGAN reads label \[\], but digits gives colour .*; config.data.labels=True"
+    refused(config, message, tmp_path)
     config = tiny(**SMALL, classes=7)
     refused(config, "config.model.classes is 7, but the data has 10: 0, 1, 2", tmp_path)
     for source, classes, found in ((f"{judge}:network", 7, "network"), (str(judge), 10, "judge")):
         config = tiny(**SMALL, classes=classes)
         config.init.judge = source
-        right = rf"config.init.judge must be network of classifier.Classifier, {classes} classes \(runs/x:network\), got"
+        right = rf"config.init.judge must be network of classifier.Classifier, {classes} classes .*, got"
         with pytest.raises(InputError, match=f"{right} .*: {found} of classifier.Classifier, 10 classes"):
             systems.build(weights.with_origins(Experiment(config)))
     config = tiny(**(SMALL | dict(widths=(8, 4, 4, 4))))

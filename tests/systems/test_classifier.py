@@ -341,7 +341,7 @@ def of_traits(**settings):
 
 @pytest.fixture(scope="module")
 def judged():
-    """(results of `evaluate`, `sample` and the loss, logits [5], truth [6, 2]) of one that says the same of every image."""
+    """(results of `evaluate` and `sample`, loss, logits [5], truth [6, 2]) of one that says the same of every image."""
     graphdef, params, rest = systems.build(of_traits(label_smoothing=0.1))
     logits = np.float32([0.5, 2.0, -1.0, 0.3, 0.1])
     params["network"]["head"]["bias"] = jnp.asarray(logits)  # The head's kernel starts at zero.
@@ -374,12 +374,14 @@ def test_each_trait_has_a_softmax_and_a_figure_of_its_own(judged):
 def test_traits_that_are_not_found_stand_under_the_pictures(judged, monkeypatch):
     _, sample, _, _, truth = judged
     given = {}
-    monkeypatch.setattr(classifier.sheets, "sheet", lambda columns, captions, marked: given.update(captions, marked=marked))
+    note = lambda columns, captions, marked: given.update(captions, marked=marked)
+    monkeypatch.setattr(classifier.sheets, "sheet", note)
     monkeypatch.setattr(classifier.confusion, "draw", lambda *arguments: given.update(confusion=arguments))
     model = SimpleNamespace(apply=lambda method, source, count: sample)
-    Classifier.figures(model, SimpleNamespace(traits=TRAITS), {"label": truth, "predicted": sample["predicted"]})
-    wrong = "none, taken for red; yes, taken for no"
-    assert given[""] == ["black, taken for red", "all right", wrong, "yes, taken for no", "all right", "black, taken for red"]
+    values = {"label": truth, "predicted": sample["predicted"]}
+    Classifier.figures(model, SimpleNamespace(classes=(), traits=TRAITS), values)
+    black, hat = "black, taken for red", "yes, taken for no"
+    assert given[""] == [black, "all right", f"none, taken for red; {hat}", hat, "all right", black]
     assert given["marked"] == [0, 2, 3, 5]
     label, predicted, classes = given["confusion"]
     assert label.tolist() == truth[:, 0].tolist() and set(predicted) == {1} and classes == TRAITS["hair"]
@@ -396,7 +398,7 @@ def test_places_of_traits_among_the_logits():
 def test_other_traits_than_the_datas_are_refused():
     source = SimpleNamespace(classes=("no", "yes"), traits=TRAITS)
     Classifier.check(of_traits(), source)
-    with pytest.raises(InputError, match="config.model.answers must be those of the data's traits, hair, hat, in their "):
+    with pytest.raises(InputError, match="config.model.answers must be .* hair, hat, in their order; .*hat=maybe"):
         Classifier.check(of_traits(answers=classifier.answers({**TRAITS, "hat": ("no", "maybe")})), source)
     with pytest.raises(InputError, match="config.model.classes is 4, but the data has 5: hair=black"):
         Classifier.check(of_traits(classes=4), source)

@@ -23,8 +23,8 @@ from vision_gen.configs import vit_digits
 from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
-from vision_gen.ops import ada_augment, colour, random
-from vision_gen.systems import acgan, cgan, classifier, nerf, pix2pix, scft, stylegan2, tracking
+from vision_gen.ops import ada_augment, colour, gamut, random
+from vision_gen.systems import acgan, cgan, classifier, colorization, hints, nerf, pix2pix, scft, stylegan2, tracking
 
 
 class Case(NamedTuple):
@@ -43,34 +43,50 @@ class Case(NamedTuple):
     flows: dict
 
 
+def drawn(experiment):
+    """As `systems.build`, with numbers in every parameter; of numpy, as JAX would compile a program for each shape."""
+    graphdef, rng = None, np.random.default_rng(1)
+
+    def build():
+        nonlocal graphdef
+        graphdef, *shapes = systems.build(experiment)
+        return shapes
+
+    def parameter(path, x):
+        spread = rng.normal(size=x.shape) * (np.prod(x.shape[:-1]) ** -0.5 if x.ndim > 1 else 0.1)
+        return jnp.asarray(spread + (path[-1].key == "scale"), x.dtype)
+
+    def statistic(path, x):
+        return jnp.full(x.shape, path[-1].key == "var", x.dtype)
+
+    params, rest = jax.eval_shape(build)
+    return graphdef, *map(jax.tree_util.tree_map_with_path, (parameter, statistic), (params, rest))
+
+
 def check(case):
     """Compares a system's losses with what they should be, with numbers in every parameter."""
     experiment = Experiment(case.config)
-    graphdef, params, rest = systems.build(experiment)
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    params = tree.unflatten([x + 0.05 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves)])
+    graphdef, params, rest = drawn(experiment)
     size = len(next(iter(case.batch.values())))
     now = systems.Now(jax.random.split(jax.random.key(2), size), jnp.int32(3), jnp.float32(0.25))
-    forward = jax.jit(lambda params: systems.run(graphdef, params, rest, "forward", case.batch, now)[0])
-    out = forward(params)
+    out, pull = jax.vjp(jax.jit(lambda params: systems.run(graphdef, params, rest, "forward", case.batch, now)[0]), params)
     expected = case.expected(nnx.merge(graphdef, params, rest, copy=True), out, now)
     assert expected.keys() == experiment.players.keys()
     for name, (player, _) in experiment.players.items():
 
-        def loss(params, out):
-            return systems.run(graphdef, params, rest, f"{name}_loss", out, case.batch, now)[0]
-
-        def whole(own):
-            return sum(loss(params | own, forward(params | own)).values())
+        def loss(own, out):
+            return systems.run(graphdef, params | own, rest, f"{name}_loss", out, case.batch, now)[0]
 
         @jax.jit
-        def look(params, out):
-            terms = loss(params, out)
-            into = {term: jax.grad(lambda out, term=term: loss(params, out)[term])(out) for term in terms}
-            return terms, into, jax.grad(whole)({module: params[module] for module in player.modules})
+        def look(own, out):
+            terms, back = jax.vjp(loss, own, out)
+            alone = {term: back({other: jnp.float32(other == term) for other in terms}) for term in terms}
+            return terms, {term: into for term, (_, into) in alone.items()}, [moved for moved, _ in alone.values()]
 
-        terms, into, moved = look(params, out)
+        own = {module: params[module] for module in player.modules}
+        terms, into, moved = look(own, out)
+        (through,) = pull(jax.tree.map(lambda *gradients: sum(gradients), *into.values()))
+        moved = jax.tree.map(lambda *gradients: sum(gradients), *moved, {module: through[module] for module in own})
         assert terms.keys() == expected[name].keys(), name
         for term, value in expected[name].items():
             np.testing.assert_allclose(terms[term], value, rtol=1e-4, err_msg=f"{name}: {term}")
@@ -103,6 +119,9 @@ def absolute(a, b):
     return np.abs(np.asarray(a) - np.asarray(b)).mean()
 
 
+judged = nnx.jit(lambda discriminator, *images: discriminator(*images, train=True))
+
+
 def of_settings(config, settings, **small):
     config.model.update(**dataclasses.asdict(settings) | small)
     return config
@@ -115,7 +134,7 @@ def of_pix2pix(gan_loss, distance):
     batch = {"source": pixels(2, 32, 32, 3), "colour": pixels(2, 32, 32, 3)[::-1]}
 
     def expected(system, out, now):
-        look = lambda image: system.discriminator(plain(batch["source"]), image, train=True)
+        look = lambda image: judged(system.discriminator, plain(batch["source"]), image)
         fake, target = out["fake"], plain(batch["colour"])
         return {
             "discriminator": {"fake": 0.5 * distance(look(fake), False), "real": 0.5 * distance(look(target), True)},
@@ -137,7 +156,7 @@ def of_scft():
     batch = {"line": pixels(2, 32, 32, 1), "colour": pixels(2, 32, 32, 3)}
 
     def expected(system, out, now):
-        look = lambda image: system.discriminator(plain(batch["line"]), image, train=True)
+        look = lambda image: judged(system.discriminator, plain(batch["line"]), image)
         fake, target = out["fake"], plain(batch["colour"])
         codes = out["query"], out["key"], out["sampling"]
         return {
@@ -174,6 +193,46 @@ def of_classifier():
         return {"network": {"cross_entropy": -np.mean(0.9 * right + 0.1 * log.mean(-1))}}
 
     return Case(config, batch, expected, {"network": {"cross_entropy": {"logits", "targets"}}})
+
+
+def of_colorization():
+    """Equation 2, pixels weighed by how rare their nearest bins are (equations 3 and 4); the second picture is grey."""
+    config = of_settings(tiny("colorization_photographs"), colorization.Settings(), width=4, flip=False)
+    batch = {"colour": pixels(2, 32, 32, 3)}
+    batch["colour"][1] = batch["colour"][1, ..., :1]
+
+    def expected(system, out, now):
+        bins = gamut.in_gamut()
+        ab = np.asarray(colour.rgb_to_lab(batch["colour"][:, ::4, ::4] / np.float32(255)))[..., 1:]
+        number, weight = (np.asarray(x, np.float64 if i else int) for i, x in enumerate(gamut.encode(ab, bins)))
+        seen = np.bincount(number[0].ravel(), weight[0].ravel(), 313) / 64
+        before = 0.75 / 313 + 0.25 * seen  # The running mean of four steps, of which this is one.
+        logits = np.asarray(out["logits"], np.float64)
+        log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        entropy = -(np.take_along_axis(log, number, -1) * weight).sum(-1)
+        rarity = np.asarray(gamut.rarity(before.astype(np.float32), bins))
+        return {"network": {"cross_entropy": (entropy * rarity[number[..., 0]])[0].sum() / entropy.size}}
+
+    return Case(config, batch, expected, {"network": {"cross_entropy": {"logits", "ab"}}})
+
+
+def of_hints():
+    """Cross-entropy of the nearest bin at every fourth pixel, ten times L1 of ab / 110; the second picture is grey."""
+    small = dict(width=4, flip=False, crop_area=1.0)
+    config = of_settings(tiny("hints_photographs"), hints.Settings(), **small)
+    batch = {"colour": pixels(2, 32, 32, 3)}
+    batch["colour"][1] = batch["colour"][1, ..., :1]
+
+    def expected(system, out, now):
+        ab = np.asarray(colour.rgb_to_lab(batch["colour"] / np.float32(255)))[..., 1:]
+        logits = np.asarray(out["logits"], np.float64)
+        log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        number = np.round((ab[:, ::4, ::4] + 110) / 10).astype(int)
+        right = np.take_along_axis(log, (number[..., :1] * 23 + number[..., 1:]), -1)[..., 0]
+        far = np.abs(np.asarray(out["colours"], np.float64) - ab / 110).sum(-1)
+        return {"network": {"class": -right[0].sum() / right.size, "colour": 10 * far[0].sum() / far.size}}
+
+    return Case(config, batch, expected, {"network": {"class": {"logits"}, "colour": {"colours", "ab"}}})
 
 
 def of_nerf(encoding):
@@ -289,7 +348,7 @@ def of_cgan(system, fooled, judged, **small):
 
 
 def of_acgan(system, **small):
-    """L_S and L_C of Odena et al.: the discriminator maximises L_S + L_C, the generator L_C - L_S, without saturating."""
+    """L_S and L_C of Odena et al.: the discriminator maximises L_S + L_C, the generator L_C - L_S."""
 
     def expected(system, out, now):
         def look(image, i, real):
@@ -345,6 +404,8 @@ CASES = {
     "scft": (scft.SCFT, of_scft),
     "classifier": (classifier.Classifier, of_classifier),
     "stylegan2": (stylegan2.StyleGAN2, of_stylegan2),
+    "colorization": (colorization.Colorization, of_colorization),
+    "hints": (hints.Hints, of_hints),
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "tracking": (tracking.Tracking, of_tracking),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),

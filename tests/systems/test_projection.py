@@ -12,7 +12,7 @@ from vision_gen.nets import stylegan2
 from vision_gen.systems import path_length, projection
 
 SETTINGS = stylegan2.GeneratorSettings(
-    size=16, z_size=4, w_size=4, channel_max=8, mapping_layers=1, half_resolutions=0
+    size=8, z_size=4, w_size=4, channel_max=8, mapping_layers=1, half_resolutions=0
 )
 TURNS = 60
 
@@ -24,7 +24,7 @@ def generator():
 
 def look(image):
     """Means of parts of a picture, as maps."""
-    return {"small": image[:, ::2, ::2] + 2, "large": image.reshape(len(image), 4, 4, 4, 4, -1).mean((2, 4)) + 2}
+    return {"small": image[:, ::2, ::2] + 2, "large": image.reshape(len(image), 4, 2, 4, 2, -1).mean((2, 4)) + 2}
 
 
 def turns(state, advance, count):
@@ -48,7 +48,7 @@ def test_a_picture_of_the_generators_is_found_again(generator, monkeypatch):
     for noise in found["noises"]:
         assert abs(noise.mean()) < 1e-5 and abs((noise**2).mean() - 1) < 1e-4
     film, count = found["film"]["frames"][0], int(found["film"]["count"][0])
-    assert count == projection.FRAMES and film.shape == (projection.FRAMES, 16, 16, 3)
+    assert count == projection.FRAMES and film.shape == (projection.FRAMES, 8, 8, 3)
     assert film[0].any() and film[-1].any()  # From the first turn to the last.
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import tiny
 from vision_gen import data
 from vision_gen.engine import system as systems
-from vision_gen.engine import export, use
+from vision_gen.engine import export, fitting, use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.metrics.phrases import PHRASES
 from vision_gen.ops import colour
@@ -73,10 +73,12 @@ def test_pix2pixs_noise_at_test_time_is_seeded():
     assert np.abs(first.astype(int) - other).max() > 0
 
 
-def test_scft_takes_references_of_another_size_and_shape(scft):
+def test_scft_takes_references_of_another_shape_on_white_paper_of_the_sketchs(scft):
     sketch, reference = drawing(32, 48), drawing(32, 64, seed=1)
     found = scft.translate(sketch, reference, lines="given", size=32)
-    np.testing.assert_allclose(found.astype(int), direct(scft, sketch, reference), atol=1)
+    paper = fitting.on_paper(reference, sketch)
+    assert paper.shape == (32, 48, 3) and paper[[0, -1]].min() == 255
+    np.testing.assert_allclose(found.astype(int), direct(scft, sketch, paper), atol=1)
     assert scft.translate(drawing(100, 333), drawing(50, 20), lines="given").shape == (100, 333, 3)
 
 
@@ -85,7 +87,7 @@ def test_scft_computes_at_the_training_size_unless_told(scft):
     assert tool.all_options["size"].default == 32
     inputs = {"sketch": drawing(96, 192), "reference": drawing(64, 64)}
     fitted = tool.fitting.fit(tool.inputs, inputs, {"lines": "given", "size": 32})
-    assert fitted.parts[0]["sketch"].shape == (1, 32, 64, 1) and fitted.parts[0]["reference"].shape == (1, 32, 32, 3)
+    assert fitted.parts[0]["sketch"].shape == (1, 32, 64, 1) and fitted.parts[0]["reference"].shape == (1, 32, 64, 3)
     own = tool.fitting.fit(tool.inputs, inputs, {"lines": "given", "size": 0})
     assert own.parts[0]["sketch"].shape == (1, 96, 192, 1)
 

@@ -99,6 +99,11 @@ def test_scribbles_are_pictures_or_strokes(tmp_path):
     refused(kind, [{"color": "red", "points": [[1, 1]]}], "unknown field 'color'")
     refused(kind, [{"colour": "reddish", "points": [[1, 1]]}], "thing: cannot be read as strokes .*reddish")
     refused(kind, "[]", "there are none")
+    assert not values.Scribble(least=0).draw(values.Scribble(least=0).read("[]", "hints"), (9, 8)).any()
+    refused(kind, np.full((9, 8, 4), 255, np.uint8), "thing: is opaque everywhere")
+    outside = kind.read([strokes[0], {"colour": "red", "points": [[23.5, 4], [30, 4]], "width": 3}], "hints")
+    with pytest.raises(InputError, match=r"stroke 2 of 2 lies outside the picture: .*\[23.5, 4.0\].* 20 x 20 pixels"):
+        kind.draw(outside, (20, 20))
     with pytest.raises(InputError, match="the scribble has 20 x 20 pixels, its picture 8 x 9"):
         kind.draw(drawn, (9, 8))
 

@@ -119,7 +119,7 @@ TRAITS = {name: tuple(table) for name, table in _DRAWN.items()} | {
     "eyebrows": (*_DRAWN["eyebrows"], "hidden"),
     "facial_hair_colour": (*_HAIR_COLOURS, "none"),
 }
-# What CelebA's annotators were asked, by traits: {name: (trait, values of which it is true)}. CelebA's names where it has one.
+# Binary attributes as CelebA's, by its names where it has them: {name: (trait, values of which it is true)}.
 ATTRIBUTES = {
     "Bald": ("top", ("bald",)),
     "Black_Hair": ("hair_colour", ("black",)),

@@ -1,7 +1,7 @@
 """Cartoon faces with every trait known, drawn by python-avatars on first use and cached by TFDS; see `avatar_faces`.
 
-`examples` are the faces to train on; there are a twentieth as many in "val", and a tenth in "test". Every second face of
-"test" has one of `avatar_faces.COMBINATIONS`, which no face of the others has.
+`examples` are the faces to train on; there are a twentieth as many in "val", and a tenth in "test". Every second face
+of "test" has one of `avatar_faces.COMBINATIONS`, which no face of the others has.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """CelebA (Liu et al., ICCV 2015) as it is distributed, or any faces in its layout.
 
-`dir` has `img_align_celeba/`, the images; `list_attr_celeba.txt`: how many images, the names of the attributes, then a line
-for each image, its file and 1 or -1 for each attribute; `list_eval_partition.txt`: a line for each image, its file and 0, 1
-or 2, for "train", "val" and "test". `write` writes this layout.
+`dir` has `img_align_celeba/`, the images; `list_attr_celeba.txt`: how many images, the names of the attributes, then a
+line for each image, its file and 1 or -1 for each attribute; `list_eval_partition.txt`: a line for each image, its file
+and 0, 1 or 2, for "train", "val" and "test". `write` writes this layout.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def open(settings, split):
     """See `shapes`; `label` is "Smiling" unless `settings.label` names another attribute.
 
     Raises:
-      InputError: a list is missing, or a line of one is wrong, or the lists and the images do not agree; names the file.
+      InputError: a list is missing, a line of one is wrong, or lists and images do not agree; names the file.
     """
     return CelebA(settings, split)
 
@@ -45,7 +45,8 @@ class CelebA(faces.Faces):
             raise InputError(f"{folder / ATTRIBUTES}: says {count} images in its first line, but has {len(answers)}")
         parts = _lines(folder / PARTITION, 0, 1, ("0", "1", "2"))
         _same(answers, folder / ATTRIBUTES, parts, folder / PARTITION)
-        found = {path.relative_to(folder / IMAGES).as_posix(): path for path in images.find(folder / IMAGES, f"{settings.section}.dir")}
+        found = images.find(folder / IMAGES, f"{settings.section}.dir")
+        found = {path.relative_to(folder / IMAGES).as_posix(): path for path in found}
         _same(answers, folder / ATTRIBUTES, found, folder / IMAGES)
         chosen = [name for name, (part,) in parts.items() if source.SPLITS[int(part)] == split]
         paths, self.skipped = images.readable([found[name] for name in chosen], settings)
@@ -99,7 +100,8 @@ def _text(path):
     try:
         return path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); CelebA's layout has {ATTRIBUTES} and {PARTITION}") from error
+        has = f"{IMAGES}/, {ATTRIBUTES} and {PARTITION}"
+        raise InputError(f"{path}: cannot be read ({error}); CelebA's layout has {has}") from error
 
 
 def _header(settings):
@@ -122,7 +124,8 @@ def _lines(path, start, count, allowed):
         if not name:
             continue
         if len(values) != count or not set(values) <= set(allowed):
-            raise InputError(f"{path}: line {number} must be a file and {count} of {' or '.join(allowed)}, got {line[:60]!r}")
+            right = f"a file and {count} of {' or '.join(allowed)}"
+            raise InputError(f"{path}: line {number} must be {right}, got {line[:60]!r}")
         if name in found:
             raise InputError(f"{path}: line {number} has {name} again")
         found[name] = values
@@ -131,7 +134,8 @@ def _lines(path, start, count, allowed):
 
 def _same(first, first_path, second, second_path):
     """Raises InputError where two lists are not of the same images."""
-    for here, where, there, other in ((first, first_path, second, second_path), (second, second_path, first, first_path)):
+    sides = (first, first_path), (second, second_path)
+    for (here, where), (there, other) in (sides, sides[::-1]):
         missing = here.keys() - there.keys()
         if missing:
             raise InputError(f"{where}: {len(missing)} of its images are not in {other}, the first: {min(missing)}")

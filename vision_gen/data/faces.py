@@ -10,8 +10,9 @@ ANSWERS = ("no", "yes")
 
 
 def shapes(settings, traits, attributes):
-    """`colour` [height, width, 3]; with `labels` also `label`, `traits` [traits] int32, the number of the value of each, and
-    `attributes` [attributes] bool.
+    """`colour` [height, width, 3]; with `labels` also `label`, `traits` and `attributes`.
+
+    `traits` [traits] int32 are the numbers of their values, `attributes` [attributes] bool.
 
     Args:
       settings: `data.Settings`.
@@ -26,7 +27,7 @@ def shapes(settings, traits, attributes):
         found["attributes"] = source.ShapeDtype((len(attributes),), np.dtype(bool))
     elif settings.label:
         section = settings.section
-        raise InputError(f"{section}.label is {settings.label!r}, but {section}.labels=False asks for no labels")
+        raise InputError(f"{section}.label is {settings.label!r}, but {section}.labels=False asks for none")
     return found
 
 
@@ -37,8 +38,8 @@ class Faces(source.Source):
       settings: `data.Settings`.
       traits: {name: its values}.
       attributes: {name: (trait, the values of which it is true)}.
-      label: the trait or attribute that is `label` where `settings.label` names none; an attribute's classes are "no" and
-        "yes".
+      label: the trait or attribute that is `label` where `settings.label` names none; an attribute's classes are "no"
+        and "yes".
 
     Raises:
       InputError: `settings.label` is no trait and no attribute.

@@ -127,13 +127,13 @@ class _Layer:
         away = np.zeros(2) if still else rng.uniform(0.2, 0.3) * np.array([np.cos(side), np.sin(side)])
         side = min(height, width)
         share = rng.uniform(1.0, 1.2) if still else rng.uniform(0.35, 0.6) * side / max(self.picture.size)
-        reach = 0.08 if still else 0.35
+        reach = 0.04 if still else 0.35
         draw = lambda n, scale: rng.normal(0, scale, n)
         self._centre = np.array([width, height]) * (0.5 + away)
-        # Constant motion and a swing, in pixels; of angle in radians; of the size's logarithm.
-        self._velocity, self._swing = draw(2, reach * side) - 0.5 * side * away, draw(2, 0.3 * reach * side)
+        # There and back, and a faster swing, in pixels; of angle in radians; of the size's logarithm.
+        self._velocity, self._swing = draw(2, reach * side) - 0.7 * side * away, draw(2, 0.3 * reach * side)
         self._angle, self._turn, self._sway = draw(3, (0.05, 0.05, 0.02) if still else (0.2, 0.5, 0.15))
-        self._share, self._growth = share, 0.02 * rng.normal() if still else 0.25 * rng.normal()
+        self._share, self._growth = share, 0.02 * rng.normal() if still else 0.2 * rng.normal()
         self._rate, self._phase = rng.uniform(3, 6), rng.uniform(0, 6.28)
         if not still:
             rows, columns = np.nonzero(np.asarray(self.picture)[..., 3] >= 250)
@@ -146,7 +146,7 @@ class _Layer:
         angle = self._angle + self._turn * time + self._sway * swing
         share = self._share * np.exp(self._growth * time)
         matrix = share * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        centre = self._centre + self._velocity * time + self._swing * swing
+        centre = self._centre + self._velocity * np.sin(1.5 * time) / 1.5 + self._swing * swing
         return matrix, centre - matrix @ np.array(self.picture.size) / 2
 
     def seen(self, time):

@@ -198,9 +198,9 @@ def run(main):
     """Parses the flags and calls `main(argv)`.
 
     Returns:
-      The exit status: what `main` returns, or 0; 2 where the user can mend it, with one line on stderr that says what
-      (memory that is not enough among it);
-      3 where training diverged; 4 where another process of the run was lost; 141 where nobody reads what is printed.
+      The exit status: what `main` returns, or 0; 2 where the user can mend it, too little memory among it, with one line
+      on stderr that says what; 3 where training diverged; 4 where another process of the run was lost; 141 where nobody
+      reads what is printed.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # Names of files may be of another encoding.
         sys.stdout.reconfigure(errors="backslashreplace")

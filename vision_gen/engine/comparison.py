@@ -226,7 +226,6 @@ def compare_runs(workdirs, output, split="test"):
     report.check(output)
     of, figures = {}, {}
     for workdir in workdirs:
-        ckpt.load_config(workdir)  # It is a run.
         evaluations = report.read(ckpt.results(workdir))
         found = [evaluation["of"] for evaluation in evaluations if evaluation["of"].get("split") == split]
         if not found:

@@ -19,7 +19,7 @@ import PIL.Image
 from vision_gen import values
 from vision_gen.data import images
 from vision_gen.errors import InputError
-from vision_gen.ops import colour, guided, resample, sketch
+from vision_gen.ops import colour, gamut, guided, resample, sketch
 
 log = logging.getLogger("vision_gen")
 # Of the three that training draws from; see `ops.augment.sketches`.
@@ -28,6 +28,7 @@ XDOG_SIGMA = 0.4
 LINES_TILE = 1024
 # A picture with such shares of paper and colours is taken for a line drawing: all of OpenMoji's, few of its coloured.
 LEAST_PAPER, MOST_COLOUR = 0.6, 0.02
+PAPER = 230  # Of a picture's channels, the least that white paper has.
 # A picture that is computed at a size of its own is at most so many times as long as that.
 LONGEST = 16
 PICTURES = (values.Image, values.Mask, values.Scribble)
@@ -36,12 +37,16 @@ PICTURES = (values.Image, values.Mask, values.Scribble)
 class Fitted:
     """Inputs as a system takes them, and the way back.
 
-    Attributes:
+    Args:
       parts: arrays by name, for each part of the picture that is computed on its own.
+      pictures: function of an input's name that gives it as large as the results that lie on it, uint8.
+
+    Attributes:
+      parts: as given.
     """
 
-    def __init__(self, parts):
-        self.parts = parts
+    def __init__(self, parts, pictures=None):
+        self.parts, self._pictures = parts, pictures
 
     def each(self, call):
         """The result for the whole of `call(arrays)` for each part."""
@@ -51,7 +56,12 @@ class Fitted:
         """The value of a result for the picture as it was given."""
         if getattr(kind, "under", ""):
             array = colour.multiply(array, self.parts[0][kind.under])
-        return kind.value(array)
+        return kind.value(self._coloured(kind, array))
+
+    def _coloured(self, kind, array):
+        """A result with the lightness of the picture that it is to have it of."""
+        name = getattr(kind, "lightness", "")
+        return _with_lightness(array, self._pictures(name)[None]) if name else array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +90,8 @@ class Fitting:
           InputError: pictures do not go together.
         """
         made = lines_of_all(kinds, inputs, options, called)
-        return Fitted([{name: array_of(kind, inputs[name], made[name]) for name, kind in kinds.items()}])
+        parts = [{name: array_of(kind, inputs[name], made[name]) for name, kind in kinds.items()}]
+        return Fitted(parts, inputs.__getitem__)
 
 
 def array_of(kind, value, lines, sigma=XDOG_SIGMA):
@@ -174,12 +185,14 @@ class WholePicture(Fitting):
       tile: largest side that is computed at once, unless chosen; larger ones in overlapping tiles that are blended. 0:
         all at once, for networks in which every place sees the whole.
       apart: inputs with a size of their own that the results do not lie on, such as references.
+      paper: they, images, are laid on white paper of the size of the first that is not; see `on_paper`.
     """
 
     stride: int = 1
     size: int = 0
     tile: int = 0
     apart: tuple[str, ...] = ()
+    paper: bool = False
 
     def options(self, inputs):
         doc = "pixels of the shorter side at which it is computed; 0: the picture's own"
@@ -201,6 +214,7 @@ class WholePicture(Fitting):
             value, place = inputs[name], whole
             if isinstance(kind, PICTURES):
                 if name in self.apart:
+                    value = on_paper(value, inputs[together[0]]) if self.paper else value
                     place = dataclasses.replace(plan(value.shape[:2]), tile=0)
                 found = place.computed(kind, value), functools.partial(array_of, kind, lines=made[name])
                 (tiled if name in together else fixed)[name] = found
@@ -213,7 +227,8 @@ class WholePicture(Fitting):
             for rows, columns in whole.tiles
         ]
         lines = {name: functools.partial(array, value) for name, (value, array) in tiled.items()}
-        return _FittedPicture(parts, whole, self._guide(kinds, inputs, together, made, whole), lines)
+        pictures = lambda name: whole.extended(inputs[name])
+        return _FittedPicture(parts, whole, self._guide(kinds, inputs, together, made, whole), lines, pictures)
 
     def _guide(self, kinds, inputs, together, made, whole):
         """Lines at the size of the picture, if there are some and results are brought to it."""
@@ -243,6 +258,37 @@ class WholePicture(Fitting):
             if isinstance(kinds[name], values.Scribble):
                 inputs[name] = kinds[name].draw(inputs[name], frame[1])
         return frame[1]
+
+
+def on_paper(picture, other):
+    """What is drawn in a picture, on white paper of the size of another and over what is drawn there.
+
+    Args:
+      picture, other: [height, width, 3] uint8; of each, what is drawn is the box outside which all is white.
+
+    Returns:
+      [height, width, 3] uint8 of the other's size. What is drawn keeps its ratio and is at least a third as large as the
+      paper allows.
+    """
+    inside, place, size = drawn(picture), drawn(other), np.array(other.shape[:2])
+    picture = picture[inside]
+    fits = lambda sides: min(n / m for n, m in zip(sides, picture.shape))
+    scale = max(fits([part.stop - part.start for part in place]), fits(size) / 3)
+    sides = np.maximum(1, np.round(np.multiply(picture.shape[:2], scale))).astype(int)
+    centre = [part.start + part.stop for part in place]
+    top, left = np.clip((centre - sides) // 2, 0, size - sides).tolist()
+    height, width = sides.tolist()
+    picture = PIL.Image.fromarray(picture).resize((width, height), PIL.Image.Resampling.LANCZOS)
+    paper = np.full(other.shape, 255, np.uint8)
+    paper[top : top + height, left : left + width] = picture
+    return paper
+
+
+def drawn(picture):
+    """(rows, columns) as slices of a picture [height, width, 3] uint8 outside which all is white; all of an empty one."""
+    inked = picture.min(-1) < PAPER
+    along = lambda marks: np.flatnonzero(marks) if marks.any() else np.arange(len(marks))
+    return tuple(slice(int(found[0]), int(found[-1]) + 1) for found in (along(inked.any(1)), along(inked.any(0))))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,7 +341,8 @@ class Plan:
         picture = self.extended(picture)
         if self.scale == 1:
             return picture
-        # Colours between a hint and nothing would be neither.
+        if isinstance(kind, values.Scribble):
+            return _hints_at(picture, self.canvas)
         method = PIL.Image.Resampling.LANCZOS if isinstance(kind, values.Image) else PIL.Image.Resampling.NEAREST
         return np.asarray(PIL.Image.fromarray(picture).resize(self.canvas[::-1], method))
 
@@ -348,10 +395,11 @@ class _FittedPicture(Fitted):
       plan: a `Plan`.
       guide: lines at the size of the picture, where results are brought up to it along them.
       lines: {input: function that gives its array on the whole canvas}.
+      pictures: as of `Fitted`.
     """
 
-    def __init__(self, parts, plan, guide, lines):
-        super().__init__(parts)
+    def __init__(self, parts, plan, guide, lines, pictures=None):
+        super().__init__(parts, pictures)
         self._plan, self._guide, self._lines = plan, guide, lines
 
     def each(self, call):
@@ -379,7 +427,18 @@ class _FittedPicture(Fitted):
             array = colour.multiply(array, self._lines[under]())
         if self._plan.scale != 1:
             array = _resized(array, guide, self._plan.full, bool(under and guide is not None))
-        return kind.value(array)[self._plan.inner]
+        return kind.value(self._coloured(kind, array))[self._plan.inner]
+
+
+@jax.jit
+def _with_lightness(array, picture):
+    """What `values.Image.lightness` says, in [-1, 1], of an array [..., 2 or 3] over a picture [..., 3] uint8."""
+    picture = colour.from_uint8(picture)
+    ab, share = array[..., :2] * gamut.REACH, array[..., 2:]
+    if not share.shape[-1]:
+        return colour.with_lightness_of(picture, ab)
+    ab = share * ab + (1 - share) * colour.lightness_and_ab(picture)[1]
+    return jnp.where(share > 0, colour.with_lightness_of(picture, ab), picture)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
@@ -393,6 +452,20 @@ def _resized(array, lines, size, layer):
     else:
         array = (guided.layer if layer else guided.upsample)(array, lines)
     return colour.multiply(array, lines) if layer else array
+
+
+def _hints_at(picture, size):
+    """Colour hints, RGBA uint8, at another size: a hint that is smaller than a pixel there is still one.
+
+    Colours between a hint and nothing would be neither: they are means of hints alone.
+    """
+    there = np.float32(picture[..., 3:] >= 128)
+    channels = np.moveaxis(np.concatenate([picture[..., :3] * there, there], -1), -1, 0)
+    box = PIL.Image.Resampling.BOX
+    resized = [np.asarray(PIL.Image.fromarray(np.float32(x)).resize(size[::-1], box)) for x in channels]
+    *colours, there = resized
+    found = np.stack([*(x / np.maximum(there, 1e-6) for x in colours), 255.0 * (there > 1e-3)], -1)
+    return np.uint8(np.round(np.clip(found, 0, 255)))
 
 
 def _rounded_up(ratio):

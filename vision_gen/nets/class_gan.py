@@ -1,8 +1,8 @@
 """Convolutional nets of class-conditional GANs.
 
 Generators of transposed convolutions (Radford et al., ICLR 2016; Odena et al., ICML 2017, appendix A), and a trunk of
-convolutions with either of two heads: the projection discriminator (Miyato & Koyama, ICLR 2018) scores an image together with a
-class, the auxiliary classifier (Odena et al.) says source and class. Weights N(0, 0.02).
+convolutions with either of two heads: the projection discriminator (Miyato & Koyama, ICLR 2018) scores an image
+together with a class, the auxiliary classifier (Odena et al.) says source and class. Weights N(0, 0.02).
 
 A class is given as weights [batch, classes]: one-hot, or of several classes, which lies between them.
 """
@@ -35,8 +35,8 @@ class Generator(nnx.Module):
         step = 2 ** len(widths)
         if size[0] % step or size[1] % step:
             raise ValueError(
-                f"widths {tuple(widths)} are {len(widths)} doublings: the sides of config.data.size must be multiples of "
-                f"{step}, got {size[0]} x {size[1]}"
+                f"widths {tuple(widths)} are {len(widths)} doublings: the sides of config.data.size must be multiples "
+                f"of {step}, got {size[0]} x {size[1]}"
             )
         self.base = size[0] // step, size[1] // step
         self.start = layers.Linear(latent + classes, self.base[0] * self.base[1] * widths[0], init=NORMAL, rngs=rngs)

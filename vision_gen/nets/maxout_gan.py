@@ -51,7 +51,8 @@ class MaxoutDiscriminator(nnx.Module):
     Args:
       size: (height, width) of the images.
       classes: how many there are.
-      hidden: (units, pieces) of the image, the class, and both; a unit is the largest of its pieces (Goodfellow et al. 2013).
+      hidden: (units, pieces) of the image, the class, and both; a unit is the largest of its pieces (Goodfellow et al.
+        2013).
       channels: of the images.
     """
 
@@ -64,7 +65,7 @@ class MaxoutDiscriminator(nnx.Module):
         self.out = layers.Linear(joint, 1, rngs=rngs)
 
     def __call__(self, image, classes, keys=None, *, train):
-        """Logits [batch] of images [batch, height, width, channels] in [-1, 1]; see `MaxoutGenerator` for the others."""
+        """Logits [batch] of images [batch, height, width, channels] in [-1, 1]; the others as of `MaxoutGenerator`."""
 
         def maxout(layer, x, i):
             x = layer(x)

@@ -83,7 +83,7 @@ class PerceptronDiscriminator(nnx.Module):
 
 
 class ResizeGenerator(nnx.Module):
-    """`acgan.py`: the class's embedding times the latent, a map, and twice its size by repetition and a convolution 3x3.
+    """`acgan.py`: the class's embedding times the latent, a map, and twice its size by repeating it, then 3x3.
 
     Args:
       size: (height, width) of the images, multiples of 4.

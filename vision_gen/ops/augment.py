@@ -3,6 +3,7 @@
 import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 
 from vision_gen.ops import colour, random, resample, sketch
 
@@ -20,15 +21,20 @@ def crop(keys, *batches, scale):
     """
     height, width = batches[0].shape[1:3]
     large = round(height * scale), round(width * scale)
-    top = random.integers(random.fold(keys, 0), 0, large[0] - height + 1)
-    left = random.integers(random.fold(keys, 1), 0, large[1] - width + 1)
+    return window(keys, *(resample.resize(x, large) for x in batches), size=(height, width))
 
-    def window(x):
-        x = resample.resize(x, large)
-        cut = lambda image, y, z: lax.dynamic_slice(image, (y, z, 0), (height, width, x.shape[3]))
-        return jax.vmap(cut)(x, top, left)
 
-    return tuple(window(x) for x in batches)
+def window(keys, *batches, size):
+    """Cuts a random window of `size`, of a square or (height, width), out of each example, alike in all `batches`."""
+    height, width = np.broadcast_to(size, 2).tolist()
+    top = random.integers(random.fold(keys, 0), 0, batches[0].shape[1] - height + 1)
+    left = random.integers(random.fold(keys, 1), 0, batches[0].shape[2] - width + 1)
+
+    def cut(x):
+        one = lambda image, y, z: lax.dynamic_slice(image, (y, z, 0), (height, width, x.shape[3]))
+        return jax.vmap(one)(x, top, left)
+
+    return tuple(cut(x) for x in batches)
 
 
 def resized_crop(keys, images, *, area):

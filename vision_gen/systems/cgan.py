@@ -1,7 +1,7 @@
 """Conditional GANs, whose discriminator scores an image together with a class (Mirza & Osindero 2014).
 
-`CGAN` has convolutional nets and a projection discriminator (Miyato & Koyama, ICLR 2018); `MaxoutCGAN` the nets of the paper;
-`PerceptronCGAN` those of PyTorch-GAN's `cgan.py`, whose checkpoints it reads and writes.
+`CGAN` has convolutional nets and a projection discriminator (Miyato & Koyama, ICLR 2018); `MaxoutCGAN` the nets of the
+paper; `PerceptronCGAN` those of PyTorch-GAN's `cgan.py`, whose checkpoints it reads and writes.
 """
 
 import dataclasses
@@ -31,12 +31,12 @@ class ConditionalGAN(ClassGAN):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """`config.model` of a conditional GAN with a projection discriminator; the defaults are DCGAN's widths for 64 px."""
+    """`config.model` of a conditional GAN with a projection discriminator; the default widths are DCGAN's for 64 px."""
 
     classes: Count = 10
     channels: Literal[1, 3] = 3  # 1: grey.
     latent: Count = 128
-    widths: tuple[int, ...] = (512, 256, 128, 64)  # Channels of the generator's maps, from the smallest; each is doubled.
+    widths: tuple[int, ...] = (512, 256, 128, 64)  # Channels of the generator's maps, from the smallest.
     discriminator_widths: tuple[int, ...] = (64, 128, 256, 512)  # Each convolution halves the map.
     discriminator_norm: Literal["spectral", "batch", "none"] = "spectral"
     gan_loss: Literal["hinge", "cross_entropy", "least_squares"] = "hinge"

@@ -1,7 +1,8 @@
 """What GANs conditioned on a class have in common, whatever their nets and losses: draws, tools, sheets and figures.
 
-Whether an image is of the class that was asked for is said by a judge: a classifier that was trained on real images, in a run or
-the zoo, `config.init.judge`. Its features also say how near the two distributions are, and whether classes have collapsed.
+Whether an image is of the class that was asked for is said by a judge: a classifier that was trained on real images, in
+a run or the zoo, `config.init.judge`. Its features also say how near the two distributions are, and whether classes
+have collapsed.
 """
 
 from flax import nnx
@@ -60,6 +61,9 @@ class ClassGAN(System):
     @classmethod
     def check(cls, experiment, source):
         check_number_of_classes(source.classes, experiment)
+        if "judge" in experiment.origin and experiment.train.eval_images < 4:
+            least = "config.train.eval_images must be at least 4, of which precision and recall can be said"
+            raise InputError(f"{least}, got {experiment.train.eval_images}")
 
     @classmethod
     def figures_of_set(cls, experiment):
@@ -88,7 +92,7 @@ class ClassGAN(System):
                 "Turns an image of one class into one of another.",
                 {"start": label, "end": label},
                 {"film": values.Clip()},
-                {"frames": values.Number(2, default=30, doc="of the film", **length), "end_seed": values.Seed(), **seed},
+                {"frames": values.Number(2, default=30, **length), "end_seed": values.Seed(), **seed},
                 turns="frames",
             ),
             Tool("sheet", f"Draws {DRAWS} images of every class, a row a class.", {}, {"image": values.Image()}, seed),
@@ -113,11 +117,11 @@ class ClassGAN(System):
         return jax.nn.one_hot(label, self.model.classes)
 
     def _images(self, latent, classes):
-        """Images [batch, height, width, 3] in [-1, 1] of latents [batch, latent] and classes' weights [batch, classes]."""
+        """Images [batch, height, width, 3] in [-1, 1] of latents [batch, latent] and weights [batch, classes]."""
         return _rgb(self.generator(latent, classes, train=False))
 
     def _real(self, batch, keys=None):
-        """The images of a batch as the discriminator sees them; with `keys` mirrored at random, where that is asked for."""
+        """The images of a batch as the discriminator sees them; with `keys` mirrored at random, where that is set."""
         image = colour.from_uint8(batch["colour"])
         if keys is not None and self.model.flip:
             (image,) = augment.flip(keys, image)
@@ -142,7 +146,7 @@ class ClassGAN(System):
         return film.begin(self._images, latents, jnp.repeat(self._weights(label), number, 0))
 
     def morph_begin(self, *, start, end, frames, seed, end_seed, truncation=None):
-        """No frame yet. Latents go along the arc between the two, or where they are uniform straight, classes straight."""
+        """No frame yet. Latents go along the arc between the two, uniform ones and classes straight."""
         share = jnp.linspace(0, 1, frames)[:, None]
         ends = self._chosen(seed, truncation), self._chosen(end_seed, truncation)
         latents = slerp(*ends, share) if self.prior == "normal" else (1 - share) * ends[0] + share * ends[1]

@@ -35,11 +35,11 @@ class Settings:
     size: str | tuple[int, ...] = "B"  # "Ti", "S", "B", "L", "H", or width, MLP, heads, depth: (128, 256, 4, 4).
     patch: Count = 16  # Pixels along a patch's side.
     classes: Count = 1000  # As many as the data has.
-    answers: tuple[str, ...] = ()  # "trait=value" of each class, to judge all traits of the data at once, not its label.
+    answers: tuple[str, ...] = ()  # "trait=value" of each class: judges all traits of the data, not its label.
     positions: Literal["learned", "sincos"] = "learned"  # Embeddings of where a patch lies; "sincos" is fixed.
     pool: Literal["token", "gap", "map"] = "token"  # How patches become one vector: class token, mean, or attention.
     dropout: Annotated[float, Range(0, 1, below=True)] = 0.1  # Share of activations that are dropped in training.
-    drop_path: Annotated[float, Range(0, 1, below=True)] = 0.1  # Chance that the last block is left out in training; less for earlier ones.
+    drop_path: Annotated[float, Range(0, 1, below=True)] = 0.1  # Chance that the last block is left out.
     remat: Literal["none", "full", "dots"] = "none"  # Save memory, compute again: "full" all, "dots" all but products.
     unroll: Count = 1  # Blocks written out in one turn of a loop: 1 compiles fastest, all run fastest on CPU and GPU.
     label_smoothing: Share = 0.0  # Share of the target that is spread over all classes.
@@ -70,8 +70,8 @@ class Classifier(System):
     legends = {
         "samples": "Held-out images, and light where the decision looks (attention rollout).",
         "predictions": "Held-out images under what they are taken for; those in red are something else.",
-        "confusion": "What the images of each class were taken for: counts, dark for a large share of the class; of several "
-        "traits, of the one that is found least often.",
+        "confusion": "What the images of each class were taken for: counts, dark for a large share of the class; of "
+        "several traits, of the one that is found least often.",
     }
 
     def __init__(self, experiment, *, rngs):
@@ -117,10 +117,11 @@ class Classifier(System):
         if model.answers:
             found = answers(source.traits)
             if model.answers != found:
-                others = sorted({*model.answers} ^ {*found})
+                traits = ", ".join(source.traits) or "of which it has none"
+                others = ", ".join(sorted({*model.answers} ^ {*found})[:6]) or "none"
                 raise InputError(
-                    f"config.model.answers must be those of the data's traits, {', '.join(source.traits) or 'of which it has none'}"
-                    f", in their order; not in both are {', '.join(others[:6]) or 'none'}"
+                    f"config.model.answers must be those of the data's traits, {traits}, in their order; not in both "
+                    f"are {others}"
                 )
         check_number_of_classes(found, experiment)
 

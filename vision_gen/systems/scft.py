@@ -126,10 +126,12 @@ class SCFT(System):
                 inputs={"sketch": values.Image(channels=1, lines=True), "reference": values.Image()},
                 outputs={"image": values.Image(under="sketch" if experiment.model.colour_layer else "")},
                 # Every place attends to the whole reference: no tiles, and cells of the size that was trained with.
+                # There what was drawn was as large in sketch and reference, with white paper around it.
                 fitting=WholePicture(
                     stride=2 ** (experiment.model.levels - 1),
                     size=min(experiment.data.resolution),
                     apart=("reference",),
+                    paper=True,
                 ),
             )
         ]

@@ -5,7 +5,7 @@ from vision_gen.values.clips import Clip, LabelClip
 from vision_gen.values.kind import Kind
 from vision_gen.values.numbers import Choice, Latent, Number, Points, Pose, Seed
 from vision_gen.values.pictures import Image, Labels, Mask, Scribble
-from vision_gen.values.words import Attributes, Label, Scores, Table, Text
+from vision_gen.values.words import Attributes, Label, Scores, Table, Text, Traits
 
 __all__ = [
     "Attributes",
@@ -28,4 +28,5 @@ __all__ = [
     "Seed",
     "Table",
     "Text",
+    "Traits",
 ]

@@ -25,11 +25,15 @@ class Image(Kind):
       channels: of the array that the system is given, in [-1, 1]; 1 is the luma.
       lines: it is a line drawing, dark on white; a photograph can be made into one, as training did.
       under: of a result, the line drawing among the inputs that is to be multiplied over it.
+      lightness: of a result, the picture among the inputs whose lightness it has. The system gives ab / 110 of CIE Lab
+        [..., 2], or with a third channel how much of that lies over the picture's own colours: where it is 0 every
+        pixel stays as it is.
     """
 
     channels: int = 3
     lines: bool = False
     under: str = ""
+    lightness: str = ""
     suffixes = (".png", ".jpg", ".jpeg", ".webp")
     reads = images.SUFFIXES
 
@@ -158,28 +162,36 @@ class Scribble(Kind):
     "points": [[x, y], ...], "width": 3} (JSON, a .json file or Python; points and width in pixels of the picture that
     they lie on; a single point is a dot). The system is given RGBA [1, height, width, 4], colours in [-1, 1], alpha
     0 or 1.
+
+    Attributes:
+      least: strokes that there must be; 0 allows none, [].
     """
 
+    least: int = 1
     suffixes = (".png", ".webp")
     reads = (*images.SUFFIXES, ".json")
 
     def read(self, value, name):
         if is_path(value) and str(value).lower().endswith(images.SUFFIXES):
             try:
-                return images.read_rgba(value)
+                found = images.read_rgba(value)
             except InputError as error:
                 raise InputError(f"{name}: {error}") from error
-        if isinstance(value, PIL.Image.Image):
-            return np.asarray(value.convert("RGBA"))
-        if isinstance(value, np.ndarray):
-            return pixels(value, name, (4,), "an image with transparency, or strokes")
-        return tuple(_strokes(value, name))
+        elif isinstance(value, PIL.Image.Image):
+            found = np.asarray(value.convert("RGBA"))
+        elif isinstance(value, np.ndarray):
+            found = pixels(value, name, (4,), "an image with transparency, or strokes")
+        else:
+            return tuple(_strokes(value, name, self.least))
+        if (found[..., 3] >= 128).all():
+            raise InputError(f"{name}: is opaque everywhere; hints are drawn on a transparent picture")
+        return found
 
     def draw(self, value, size):
         """A value as a picture of `size` = (height, width).
 
         Raises:
-          InputError: it is a picture of another size.
+          InputError: it is a picture of another size, or a stroke lies outside.
         """
         if not isinstance(value, tuple):
             if value.shape[:2] != tuple(size):
@@ -189,7 +201,13 @@ class Scribble(Kind):
             return value
         canvas = PIL.Image.new("RGBA", (size[1], size[0]), (0, 0, 0, 0))
         draw = ImageDraw.Draw(canvas)
-        for tint, points, width in value:
+        for number, (tint, points, width) in enumerate(value, 1):
+            low, high = np.min(points, 0) - width / 2, np.max(points, 0) + width / 2
+            if (high < 0).any() or (low >= size[::-1]).any():
+                raise InputError(
+                    f"stroke {number} of {len(value)} lies outside the picture: it goes through {points[0]}, the "
+                    f"picture has {size[1]} x {size[0]} pixels"
+                )
             if len(points) > 1:
                 draw.line([tuple(p) for p in points], fill=tint, width=max(1, round(width)), joint="curve")
             for x, y in (points[0], points[-1]):
@@ -216,7 +234,7 @@ class Scribble(Kind):
         return f"colour hints: an image with transparency, or strokes [{stroke}, ...]"
 
 
-def _strokes(value, name):
+def _strokes(value, name, least):
     """Strokes as (RGBA, [(x, y), ...], width)."""
     right = 'strokes are a list of {"colour": "#c83200", "points": [[x, y], ...], "width": 3}'
     try:
@@ -233,7 +251,7 @@ def _strokes(value, name):
             if not len(points) or not np.isfinite(points).all() or not 0 < width < 1e4:
                 raise ValueError("a stroke needs points and a width above 0")
             found.append((ImageColor.getcolor(stroke["colour"], "RGBA"), points.tolist(), width))
-        if not found:
+        if len(found) < least:
             raise ValueError("there are none")
         return found
     except (OSError, ValueError, TypeError, KeyError) as error:

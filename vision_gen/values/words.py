@@ -176,10 +176,9 @@ class Scores(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class Traits(Kind):
-    """The values of several traits and their probabilities: {trait: {value: probability}}, the likeliest first. A result
-    only.
+    """The values of several traits and their probabilities, the likeliest first: {trait: {value: probability}}.
 
-    The system gives the probabilities of all values of all traits, [1, answers].
+    A result only. The system gives the probabilities of all values of all traits, [1, answers].
 
     Attributes:
       answers: "trait=value" of each.
