@@ -365,6 +365,8 @@ class StyleGAN2(System):
 
     def direction_begin(self, *, number, reach, first, last, frames, seed, truncation, label=None):
         """No frame yet; a latent moved along one of `nets.stylegan2.directions`."""
+        if first > last:
+            raise InputError(f"first is {first}, the last layer {last}; it must not come after that")
         along = jnp.take(nets.directions(self.generator, first, last)[0], number, 0)[0]
         layer = jnp.arange(self.generator.settings.layers)[:, None]
         moves = jnp.linspace(-1, 1, frames)[:, None, None] * reach
