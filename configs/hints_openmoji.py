@@ -14,5 +14,5 @@ def get_config():
         model=dict(width=16, by_class=0.1, sizes=(1, 4), strokes=0.3, crop_area=1.0),
         players=dict(network=defaults.player(1e-3, b1=0.9, schedule="cosine", warmup=100, ema_half_life=2000)),
         batch_size=16,
-        steps=5000,
+        steps=4000,
     )

@@ -123,7 +123,7 @@ def test_small_hints_on_large_pictures_are_not_lost(run):
 
 
 @pytest.mark.parametrize("hints, message", [
-    ([{"colour": "red", "points": [[50, 10]], "width": 2}], "stroke 1 of 1 lies outside the picture"),
+    ([{"colour": "red", "points": [[50, 10]], "width": 2}], "hints: stroke 1 of 1 lies outside the picture"),
     (np.zeros((40, 48, 4), np.uint8), "hints has 48 x 40 pixels, but image 40 x 48"),
     (np.full((48, 40, 4), 255, np.uint8), "hints: is opaque everywhere"),
     (np.zeros((48, 40, 3), np.uint8), "hints must be an image with transparency, or strokes"),

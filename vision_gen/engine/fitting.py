@@ -256,7 +256,10 @@ class WholePicture(Fitting):
             raise InputError(f"strokes need a picture to lie on; give one of {', '.join(together)}")
         for name in together:
             if isinstance(kinds[name], values.Scribble):
-                inputs[name] = kinds[name].draw(inputs[name], frame[1])
+                try:
+                    inputs[name] = kinds[name].draw(inputs[name], frame[1])
+                except InputError as error:
+                    raise InputError(f"{called.get(name, name)}: {error}") from error
         return frame[1]
 
 

@@ -11,7 +11,7 @@ def draw(label, numbers, title, values, others=()):
 
     Args:
       label: what the numbers are.
-      numbers: not negative, rising.
+      numbers: in the order of the curve; they stand at equal distances.
       title: what the values are.
       values: [examples] for each number; NaN is left out.
       others: {name: [examples]} that do not depend on it, drawn as dashed lines.
@@ -25,14 +25,13 @@ def draw(label, numbers, title, values, others=()):
     error = np.array([np.nanstd(v) / np.sqrt(np.sum(~np.isnan(v))) for v in values])
     figure = Figure(figsize=(5, 3.5), dpi=100, layout="constrained")
     axes = figure.subplots()
-    axes.fill_between(numbers, mean - error, mean + error, alpha=0.25)
-    axes.plot(numbers, mean, "o-")
+    places = np.arange(len(numbers))
+    axes.fill_between(places, mean - error, mean + error, alpha=0.25)
+    axes.plot(places, mean, "o-")
     for name, other in dict(others).items():
         axes.axhline(np.nanmean(other), linestyle="--", color="grey")
         axes.annotate(name, (1, np.nanmean(other)), xycoords=("axes fraction", "data"), ha="right", va="bottom")
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set_xticks(numbers, numbers)
-    axes.minorticks_off()
+    axes.set_xticks(places, numbers)
     axes.set(xlabel=label, ylabel=title)
     axes.grid(alpha=0.3)
     file = io.BytesIO()
