@@ -407,6 +407,7 @@ def test_a_full_disk_under_logs_or_samples_ends_a_run_saved(straight, tmp_path, 
     if under == "samples":
         (run / "samples").mkdir(parents=True)
         (run / "samples" / "0000003.png").symlink_to("/dev/full")
+        (run / "train.log").touch()  # As a run that began leaves it.
     elif under == "events":
         after(monkeypatch, 2, lambda r: setattr(r._writer, "_records", events.RecordWriter(open("/dev/full", "wb"))))
     else:
