@@ -14,7 +14,7 @@ from vision_gen.pretrained import named
 def drawn(network, seed=0):
     """A network with numbers in every tensor."""
     rng = np.random.default_rng(seed)
-    found = {name: np.float32(0.2 * rng.normal(size=x.shape)) for name, x in named.flat(network).items()}
+    found = {name: jnp.float32(0.2 * rng.normal(size=x.shape)) for name, x in named.flat(network).items()}
     return named.put(network, {n: 1 + abs(x) if n.endswith(("var", "scale")) else x for n, x in found.items()})
 
 
