@@ -59,7 +59,7 @@ def test_a_config_that_is_not_there_is_one_line_with_the_nearest():
     for given, said in (
         ("configs/vit_digit.py", "no such file; did you mean 'vit_digits'?"),
         ("vit-digits", "no config that ships is called so; did you mean 'vit_digits'?"),
-        ("qqqq", "no config that ships is called so; there are nerf_blender, "),
+        ("qqqq", "no config that ships is called so; there are acgan_avatars, "),
     ):
         for more in ("--help", "--workdir=runs/x"):
             result = train(f"--config={given}", more)

@@ -221,10 +221,10 @@ def test_sets_that_are_none_are_named(run, tmp_path):
 
 
 def test_what_is_summarised_must_be_declared(run, monkeypatch):
-    model = use.load(run)
-    source = data.open(model.experiment.data, "val")
+    source = data.open(use.load(run).experiment.data, "val")
     for names in (("darkest_half",), ("darkest_half", "examples", "more")):
         monkeypatch.setattr(Brightness, "set_figures", names)
+        model = use.load(run)
         with pytest.raises(ValueError, match="summarise returns .*'darkest_half', 'examples'.; it must be set_figures"):
             model.evaluate(source)
 

@@ -409,10 +409,10 @@ def test_other_traits_than_the_datas_are_refused():
 def test_traits_of_avatars_are_learned_and_told(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
     config = vit_avatars.get_config()
-    config.data.examples = 160
+    config.data.examples = 400
     config.model.update(size=(32, 64, 2, 1), patch=16, crop_area=1.0)
     config.players.network.update(learning_rate=4e-3, warmup=10, ema_half_life=0.0)
-    config.train.update(batch_size=16, steps=60, log_every=20, eval_every=0, checkpoint_every=60)
+    config.train.update(batch_size=16, steps=300, log_every=100, eval_every=0, checkpoint_every=300)
     loop.train(config, tmp_path / "run")
     source, model = data.open(Experiment(config).data, "test"), use.load(tmp_path / "run", "last")
     figures, _ = model.evaluate(source)

@@ -49,18 +49,16 @@ def drawn(experiment):
 
     def build():
         nonlocal graphdef
-        graphdef, *shapes = systems.build(experiment)
-        return shapes
+        graphdef, *parts = systems.build(experiment)
+        return parts
 
     def parameter(path, x):
         spread = rng.normal(size=x.shape) * (np.prod(x.shape[:-1]) ** -0.5 if x.ndim > 1 else 0.1)
         return jnp.asarray(spread + (path[-1].key == "scale"), x.dtype)
 
-    def statistic(path, x):
-        return jnp.full(x.shape, path[-1].key == "var", x.dtype)
-
-    params, rest = jax.eval_shape(build)
-    return graphdef, *map(jax.tree_util.tree_map_with_path, (parameter, statistic), (params, rest))
+    params, _ = jax.eval_shape(build)
+    rest = jax.jit(lambda: build()[1])()  # As systems begin with it.
+    return graphdef, jax.tree_util.tree_map_with_path(parameter, params), rest
 
 
 def check(case):
@@ -259,19 +257,23 @@ def of_stylegan2():
     batch = {"colour": pixels(4, 8, 8, 3), "label": np.array([3, 0, 9, 3], np.int32)}
 
     def expected(system, out, now):
-        def look(image, i):
-            drawn = ada_augment.draw(random.fold(now.keys, i), 0.5, "color", (8, 8, 3))
-            return system.discriminator(ada_augment.apply(image, drawn), batch["label"])
+        graph, state = nnx.split(system)
 
         @jax.jit
-        def computed(real, fake):
+        def computed(state, real, fake):
+            system = nnx.merge(graph, state, copy=True)
+
+            def look(image, i):
+                drawn = ada_augment.draw(random.fold(now.keys, i), 0.5, "color", (8, 8, 3))
+                return system.discriminator(ada_augment.apply(image, drawn), batch["label"])
+
             slopes = jax.grad(lambda image: look(image, 6).sum())(real)
             ws = system._latents(random.fold(now.keys, 8), batch["label"])
             paint = lambda ws: system.generator.synthesis(ws, key=random.fold(now.keys, 9))
             towards = random.normal(random.fold(now.keys, 10), (8, 8, 3)) / 8
             return slopes, jax.vjp(paint, ws)[1](towards)[0], look(fake, 3), look(real, 4), look(fake, 7)
 
-        slopes, back, fake, real, again = computed(plain(batch["colour"]), out["fake"])
+        slopes, back, fake, real, again = computed(state, plain(batch["colour"]), out["fake"])
         lengths = np.sqrt(np.square(back).sum(2).mean(1))
         return {
             "discriminator": {"fake": entropy(fake, False), "real": entropy(real, True)},
