@@ -55,8 +55,6 @@ def test_hints_tell_what_lightness_does_not(run):
     assert all(path.exists() for path in paths) and (run / "hints.png").exists()
     assert means["psnr_50"] > means["psnr_0"] + 3, means
     assert means["psnr_directed"] > means["psnr_0"] + 3, means
-    for name in ("auc", "auc_rebalanced"):
-        assert 0 < means[name] < 1 and 0 < means[f"{name}_grey"] < 1, means
 
 
 def picture(height=48, width=40):

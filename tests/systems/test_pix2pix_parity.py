@@ -2,12 +2,11 @@
 
 Two references. `tests/golden/pix2pix_reference.npz` was made by running
 junyanz/pytorch-CycleGAN-and-pix2pix (`UnetGenerator`, `NLayerDiscriminator`, BSD licence) itself,
-with weights drawn by `weight` below, and has its parameters' names and shapes, so that no torch is needed; and
+with weights drawn by `colorization_by_name.weight`, and has its parameters' names and shapes, so that no torch is needed; and
 `benchmarks/peers/pix2pix.py`, in plain torch, has the same names.
 """
 
 import pathlib
-import zlib
 
 from flax import nnx
 import jax
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.golden.colorization_by_name import weight
 from vision_gen.errors import InputError
 from vision_gen.nets.patchgan import PatchDiscriminator
 from vision_gen.nets.unet import UNet
@@ -23,17 +23,6 @@ from vision_gen.pretrained import pix2pix as reader
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "pix2pix_reference.npz"
 SIZE, WIDTH = 256, 4
-
-
-def weight(name, shape):
-    """The value of a parameter or running statistic, from its name alone."""
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
-    value = rng.normal(size=shape)
-    if name.endswith("running_var"):
-        return np.float32(1 + 0.1 * value**2)
-    if len(shape) == 4:
-        return np.float32(value * (2 / (shape[1] * shape[2] * shape[3])) ** 0.5)
-    return np.float32(1 + 0.1 * value if name.endswith("weight") else 0.1 * value)
 
 
 def inputs():
