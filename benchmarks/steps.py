@@ -76,9 +76,8 @@ def build(config, devices, *, abstract=False):
         batches = [{name: shape(x) for name, x in data.shapes(experiment.data).items()}]
     else:
         batches = [parallel.batch(random_batch(config, seed)) for seed in range(BATCHES)]
-    make_step = lambda axis: step_lib.make_step(experiment, graphdef, axis)
     begun = time.perf_counter()
-    compiled = parallel.compile(make_step, state, batches[0])
+    compiled = step_lib.Programs(experiment, graphdef, parallel, state, batches[0])
     seconds = time.perf_counter() - begun
     unit, each = experiment.system.units(experiment)
     flops, product_bytes = step_work(experiment, graphdef, state, batches[0])

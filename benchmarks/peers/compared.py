@@ -129,7 +129,7 @@ def stylegan2(size, batch):
 
     config = stylegan2_avatars.get_config()
     config.data.size, config.train.batch_size = size, batch
-    config.model.update(augmentation="fixed", probability=0.5)
+    config.model.update(augmentation="fixed", probability=0.5, style_mixing=0.9, path_length_weight=2.0)
     config.players.r1.every, config.players.path_length.every, cycle = 16, 4, 16
     real = torch.rand(batch, 3, size, size) * 2 - 1
 

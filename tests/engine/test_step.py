@@ -196,14 +196,17 @@ class Critic(System):
         return {"gan": -jnp.mean(self.score(fake))}
 
 
-def test_a_critic_takes_five_turns_to_one_at_the_rates_of_each_step():
+@pytest.mark.parametrize("programs", [False, True], ids=["branches", "programs"])
+def test_a_critic_takes_five_turns_to_one_at_the_rates_of_each_step(programs):
     players = dict(
         critic=defaults.player(0.02, schedule="linear", decay_start=0.0, **DESCENT),
         maker=defaults.player(0.1, every=5, schedule="exponential", **DESCENT),
     )
     experiment = Experiment(defaults.experiment(f"{__name__}.Critic", players=players, batch_size=4, steps=15))
-    graphdef, state = states.init_state(experiment)
-    step = jax.jit(step_lib.make_step(experiment, graphdef))
+    parallel = parallel_lib.Parallel(experiment, jax.devices()[:1])
+    graphdef, state = states.place_state(experiment, parallel)
+    compiled = lambda number: step_lib.Programs(experiment, graphdef, parallel, state, BATCH, number)
+    step = compiled(0) if programs else jax.jit(step_lib.make_step(experiment, graphdef))
 
     def loss(critic, maker):
         fake = maker * BATCH["x"][:, None]
@@ -212,6 +215,8 @@ def test_a_critic_takes_five_turns_to_one_at_the_rates_of_each_step():
 
     critic, maker = jnp.asarray([1.0, -2.0]), jnp.asarray([0.5, 0.5])
     for number in range(15):
+        if programs and number == 8:  # As a run that goes on from a checkpoint.
+            step = compiled(8)
         state, metrics = step(state, BATCH)
         metrics = metrics.scalars()
         assert metrics["critic/learning_rate"] == pytest.approx(0.02 * (1 - number / 15), abs=1e-7)

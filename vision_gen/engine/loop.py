@@ -195,7 +195,7 @@ class _Run:
         log.info("compiling (once for each config and machine)")
         example = parallel.batch(_peek(source, experiment.train.batch_size))
         with _settings_refused():
-            self._step = parallel.compile(lambda axis: step_lib.make_step(experiment, graphdef, axis), state, example)
+            self._step = step_lib.Programs(experiment, graphdef, parallel, state, example, self._number)
         self._writer = events.Writer(workdir)
         facts.keep(workdir, source)
         ckpt.claim(workdir, experiment, changed, self._number)

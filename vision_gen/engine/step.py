@@ -6,6 +6,7 @@ by the new discriminator, without a second pass through the generator.
 """
 
 import dataclasses
+import math
 
 import jax
 from jax import lax
@@ -85,22 +86,61 @@ def averaged(rest, axis):
     return jax.tree_util.tree_map_with_path(one, rest), unequal
 
 
-def make_step(experiment, graphdef, axis=None):
+def make_step(experiment, graphdef, axis=None, acting=None):
     """The function `step(state, batch) -> state, Metrics`, to be jitted.
 
     Args:
       experiment: an `experiment.Experiment`.
       graphdef: from `state.init_state`.
       axis: name of the mapped axis under shard_map and pmap, where `batch` is one device's part.
+      acting: of the players that do not act at every step, those that act at this one; None: as the state's step says.
     """
-    return Step(experiment, graphdef, axis)
+    return Step(experiment, graphdef, axis, acting)
+
+
+class Programs:
+    """The step, compiled ahead of time: `programs(state, batch) -> state, Metrics`, one step after the other.
+
+    On CPU each set of players that act together has a program of its own: XLA makes convolutions inside a branch up to 18
+    times slower there. Elsewhere there is one program, with branches. What else it is asked for is of the first step's.
+
+    Args:
+      experiment, graphdef: of `make_step`.
+      parallel: a `parallel.Parallel`.
+      state: from `parallel.place`, donated at each step.
+      batch: from `parallel.batch`; only shapes matter.
+      number: of the first step.
+    """
+
+    def __init__(self, experiment, graphdef, parallel, state, batch, number=0):
+        self._number, self._every, last = number, {}, number + 1
+        if parallel.devices[0].platform == "cpu":
+            self._every = {name: s.every for name, (_, s) in experiment.players.items() if s.every > 1}
+            last = min(number + math.lcm(*self._every.values()), experiment.train.steps)
+        sets = dict.fromkeys(map(self._acting, range(number, max(last, number + 1))))
+        self._programs = {
+            acting: parallel.compile(lambda axis: make_step(experiment, graphdef, axis, acting), state, batch)
+            for acting in sets
+        }
+        self._first = self._programs[self._acting(number)]
+
+    def _acting(self, number):
+        return frozenset(name for name, every in self._every.items() if number % every == 0) if self._every else None
+
+    def __call__(self, state, batch):
+        program = self._programs[self._acting(self._number)]
+        self._number += 1
+        return program(state, batch)
+
+    def __getattr__(self, name):
+        return getattr(self._first, name)
 
 
 class Step:
     """See `make_step`."""
 
-    def __init__(self, experiment, graphdef, axis):
-        self._experiment, self._graphdef, self._axis = experiment, graphdef, axis
+    def __init__(self, experiment, graphdef, axis, acting):
+        self._experiment, self._graphdef, self._axis, self._acting = experiment, graphdef, axis, acting
         self._players = experiment.players
         self._dtype = jnp.dtype(experiment.dtype)
         self._accumulate = experiment.train.accumulate
@@ -124,7 +164,8 @@ class Step:
                 continue
             act = lambda state, p=player, s=settings, n=number: self._turn(p, s, n, state, batch, now, shared)
             if settings.every > 1:
-                state, terms = _only_if(state["step"] % settings.every == 0, act, state)
+                acts = state["step"] % settings.every == 0 if self._acting is None else name in self._acting
+                state, terms = _only_if(acts, act, state)
             else:
                 state, terms = act(state)
             metrics |= {f"{name}/{term}": value for term, value in terms.items()}
@@ -272,6 +313,9 @@ class Step:
 def _only_if(acts, act, state):
     """`act(state)` where `acts`, otherwise the state as it is and zeros -> (state, terms with `acted`)."""
     shapes = jax.eval_shape(act, state)[1]
-    idle = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    state, terms = lax.cond(acts, act, lambda state: (state, idle), state)
-    return state, {**terms, "acted": acts.astype(jnp.float32)}
+    idle = lambda state: (state, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))
+    if isinstance(acts, bool):
+        state, terms = act(state) if acts else idle(state)
+    else:
+        state, terms = lax.cond(acts, act, idle, state)
+    return state, {**terms, "acted": jnp.float32(acts)}

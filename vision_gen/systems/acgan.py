@@ -31,12 +31,8 @@ class AuxiliaryGAN(ClassGAN):
         """-(L_S + L_C), equations 2 and 3, of real and of generated images."""
         source_real, class_real = self._looked(out, "real", now, 3, True)
         source_fake, class_fake = self._looked(out, "fake", now, 4, False)
-        return {
-            "source_real": source_real,
-            "source_fake": source_fake,
-            "class_real": class_real,
-            "class_fake": class_fake,
-        }
+        terms = {"source_real": source_real, "source_fake": source_fake, "class_real": class_real}
+        return terms | ({"class_fake": class_fake} if self.model.classify_fakes else {})
 
     def generator_loss(self, out, batch, now):
         """L_S - L_C of generated images, L_S in the form that does not saturate."""
@@ -56,6 +52,7 @@ class Settings:
     dropout: Share = 0.5  # Of the discriminator.
     noise: NotNegative = 0.0  # Standard deviation of what is added to its activations; the paper tries 0, 0.1 and 0.2.
     class_weight: NotNegative = 1.0  # Of L_C.
+    classify_fakes: bool = True  # The discriminator learns classes of generated images, too, as in the paper.
     flip: bool = False  # Mirror real images at random.
 
 
@@ -82,6 +79,7 @@ class ResizeSettings:
     channels: Literal[1, 3] = 1  # 1: grey.
     latent: Count = 100
     class_weight: NotNegative = 1.0  # Of L_C.
+    classify_fakes: bool = True  # The discriminator learns classes of generated images, too, as in the paper.
     flip: bool = False  # Mirror real images at random.
 
 

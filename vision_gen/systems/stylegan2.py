@@ -1,8 +1,7 @@
 """StyleGAN2 (Karras et al., CVPR 2020) with adaptive discriminator augmentation (Karras et al., NeurIPS 2020).
 
 As in the reference implementation, the discriminator sees real and generated images through augmentations of probability p,
-which rises while it is too sure of the real ones and falls while it is not. Its one difference: the generator is judged by the
-images that the discriminator has just learned of, drawn once a step, where the reference draws them anew.
+which rises while it is too sure of the real ones and falls while it is not; and each player draws images of its own.
 """
 
 import dataclasses
@@ -102,7 +101,8 @@ class StyleGAN2(System):
     players = (
         "discriminator",
         Player("r1", modules=("discriminator",), forward="none", lazy=True),
-        "generator",
+        # Judged by the very images that the discriminator has just learned of, it learns worse.
+        Player("generator", forward="own"),
         Player("path_length", modules=("generator",), forward="none", lazy=True),
     )
     readers = {
