@@ -6,6 +6,9 @@ from vision_gen.configs import acgan_digits
 def get_config():
     config = acgan_digits.get_config()
     config.data.update(name="avatars", size=64, label="hair_colour")
-    config.model.update(classes=7, channels=3, widths=(128, 64, 32, 16), discriminator_widths=(16, 32, 64, 64, 128))
-    config.train.update(batch_size=32, steps=4000)
+    config.model.update(
+        classes=7, channels=3, widths=(128, 64, 32, 16), discriminator_widths=(16, 32, 64, 64, 128), noise=0.2
+    )
+    config.init.judge = "zoo/vit_avatars:network"
+    config.train.update(batch_size=32, steps=5000)
     return config

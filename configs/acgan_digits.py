@@ -30,5 +30,7 @@ def get_config():
         log_every=100,
         sample_every=1000,
         eval_every=1000,
-        best_metric="spread",
+        init=dict(judge="zoo/vit_digits:network"),
+        best_metric="judge_distance",
+        best_mode="min",
     )

@@ -7,7 +7,8 @@ def get_config():
     config = cgan_digits.get_config()
     config.data.update(name="avatars", size=64, label="hair_colour")
     config.model.update(
-        classes=7, channels=3, widths=(128, 64, 32, 16), discriminator_widths=(16, 32, 64, 128)
+        classes=7, channels=3, widths=(256, 128, 64, 32), discriminator_widths=(32, 64, 128, 256)
     )
+    config.init.judge = "zoo/vit_avatars:network"
     config.train.update(batch_size=32, steps=4000)
     return config

@@ -90,6 +90,7 @@ def acgan(size, batch):
     model = Settings()
     config = acgan_digits.get_config()
     config.data.update(name="tfds:cifar10", size=size)
+    config.init.judge = ""
     config.model.update(**dataclasses.asdict(model))
     config.train.batch_size = batch
     images, labels = torch.rand(batch, 3, size, size) * 2 - 1, torch.randint(model.classes, (batch,))
