@@ -1,11 +1,12 @@
 """How far colours bleed over edges: the cluster discrepancy ratio (CDR).
 
-Kim, Lee, Park et al., "Deep Edge-Aware Interactive Colorization against Color-Bleeding Effects", ICCV 2021, as its authors'
-script computes it (with a region the script fails; each channel's own edges in it count here). At every edge of a true channel a window is looked at: of its pixels that the truth has in another
-cluster than the edge, the share that the result has in another cluster too. 1 is perfect. Edges are Canny's by quantiles,
-clusters SLIC's superpixels.
+Kim, Lee, Park et al., "Deep Edge-Aware Interactive Colorization against Color-Bleeding Effects", ICCV 2021, as their
+released script computes it; where a region is given it fails, and here each channel's own edges in it count. At every edge
+of a true channel a window is looked at: of its pixels that the truth has in another cluster than the edge, the share that
+the result has in another one too. 1 is perfect. Edges are Canny's by quantiles, clusters SLIC's superpixels; outside the
+picture is one more cluster.
 
-Outside the picture is one more cluster. Colours are a and b of CIE Lab, [height, width, 2] numpy, in any unit: SLIC and the quantiles do not depend on it.
+Colours are a and b of CIE Lab, [height, width, 2] numpy, in any unit: neither edges nor clusters depend on it.
 """
 
 import numpy as np
