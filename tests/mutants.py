@@ -46,8 +46,8 @@ def of(file, tests, *faults):
 
 
 LOSSES = "systems/test_losses.py::test_losses_are_the_papers_and_gradients_flow_where_they_should"
-PIX2PIX, SCFT, CLASSIFIER, NERF = (
-    f"{LOSSES}[{name}]" for name in ("cross entropy", "scft", "classifier", "positional")
+PIX2PIX, SCFT, CLASSIFIER, NERF, EDGES = (
+    f"{LOSSES}[{name}]" for name in ("cross entropy", "scft", "classifier", "positional", "edges")
 )
 AVERAGES = "engine/test_use.py::test_averaged_weights_are_used_for_figures_samples_and_tools"
 COLOURS = "test_colours_are_changed_as_pil_does"
@@ -79,6 +79,25 @@ FAULTS = [
          "source, target = augment.crop(key(1), source, target, scale=model.jitter)",
          "(target,) = augment.crop(key(1), target, scale=model.jitter)",
          "test_source_and_target_are_cut_and_turned_alike"),
+    ),
+    *of("systems/edges.py", "systems/test_edges.py",
+        ("edges: features are regularised inside scribbles", '* (1 - out["share"])', '* out["share"]', EDGES),
+        ("edges: colours count outside scribbles", "mean(jnp.abs(far), inside)", "mean(jnp.abs(far), 1 - inside)", EDGES),
+        ("edges: of a coloured picture all changes", "jnp.where(grey, 1.0, inside)", "jnp.ones_like(inside)",
+         "test_a_grey_picture_is_coloured_and_a_coloured_one_changes_where_it_is_scribbled_on"),
+        ("edges: the mask of hints is not centred as the colorizer's", 'getattr(settings, "mask_centre", 0.0)', "0.0",
+         "test_the_colorizer_is_used_as_its_run_uses_it"),
+    ),
+    *of("metrics/bleeding.py", "metrics/test_bleeding.py",
+        ("CDR: windows lie a pixel off", "np.pad(numbers, REACH)", "np.pad(numbers, REACH - 1)[1:, 1:]",
+         "test_the_ratio_is_that_of_the_released_script"),
+        ("CDR: a region is not looked at", "where & region", "where", "test_of_a_region_the_edges_inside_count"),
+    ),
+    *of("ops/users.py", "ops/test_users.py",
+        ("scribbles: they begin at edges that are there", "lacking > MISSED", "lacking > -1.0",
+         "test_scribbles_follow_the_edges_that_a_result_bleeds_over"),
+        ("scribbles: a second lies on the first", "left = bleeds * (1 - found)", "left = bleeds",
+         "test_scribbles_follow_the_edges_that_a_result_bleeds_over"),
     ),
     *of("systems/scft.py", "systems/test_scft.py",
         ("SCFT: the discriminator takes real for fake and fake for real",

@@ -44,3 +44,23 @@ def smooth_pair():
     x = (x / np.abs(x).max()).astype(np.float32)
     noise = 0.05 * rng.standard_normal(x.shape)
     return x, np.clip(x + noise, -1, 1).astype(np.float32)
+
+
+def bleeding():
+    """{name: (result, truth)}: colours ab [height, width, 2] float32 with edges that the result blurs."""
+    found = {}
+    for seed, (name, height, width) in enumerate([("wide", 48, 64), ("tall", 56, 40), ("flat", 32, 32)]):
+        rng = np.random.default_rng(seed)
+        rows, columns = np.mgrid[:height, :width]
+        truth = rng.normal(0, 1, (height, width, 2))
+        for _ in range(0 if name == "flat" else 6):
+            middle, radius = rng.uniform(0, (height, width)), rng.uniform(5, 15)
+            truth[np.hypot(rows - middle[0], columns - middle[1]) < radius] = rng.uniform(-80, 80, 2)
+        if name == "flat":
+            truth[:] = 12.0, -7.0
+        blurred = truth.copy()
+        for _ in range(3):  # A mean of three by three.
+            shifted = [np.roll(blurred, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+            blurred = np.mean(shifted, 0)
+        found[name] = np.float32(blurred), np.float32(truth)
+    return found

@@ -126,6 +126,24 @@ def test_the_colours_that_are_decoded_are_the_bins():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+def test_what_takes_the_place_of_a_map_goes_on(name):
+    network = NETWORKS[name](width=4, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (1, 16, 16, 1))
+    inputs = [x] if name == "eccv16" else [x, jnp.zeros((1, 16, 16, 2)), x]
+
+    @jax.jit
+    def both():
+        call = functools.partial(network, *inputs, train=False, intermediates=True)
+        found, maps = call()
+        return found, maps, *call(edits={"block3": maps["block3"] + 1})
+
+    found, maps, other, changed = both()
+    np.testing.assert_array_equal(changed["block3"], maps["block3"] + 1)
+    np.testing.assert_array_equal(changed["block2"], maps["block2"])
+    assert all((a != b).any() for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(other)))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_sides_that_do_not_divide_are_refused(name):
     network = NETWORKS[name](width=2, rngs=nnx.Rngs(0))
     x = jnp.zeros((1, 16, 20, 1))

@@ -96,3 +96,17 @@ def test_memory_is_300_bytes_a_pixel():
 def test_a_drawing_that_is_smaller_than_its_colours_is_refused():
     with pytest.raises(ValueError, match=r"lines \(8, 9\) must be no smaller than image \(8, 10\)"):
         guided.upsample(jnp.zeros((1, 8, 10, 3)), jnp.zeros((1, 8, 9, 1)))
+
+
+def test_the_guided_filter_keeps_what_follows_the_guide_and_sharpens_what_bleeds_over_its_edges():
+    guide = np.float32(np.arange(24) >= 12)[None, None, :, None].repeat(24, 1)
+    follows = np.concatenate([0.5 * guide + 0.1, -guide], -1)
+    kept = guided.filtered(follows, guide, radius=3, epsilon=1e-6)
+    np.testing.assert_allclose(kept, follows, atol=1e-3)
+    bled = np.asarray(guided.filtered(follows, np.zeros_like(guide), radius=1, epsilon=1.0))  # A mean of means.
+    assert np.abs(bled[0, 10, 12] - follows[0, 10, 12]).max() > 0.3
+    found = np.asarray(guided.filtered(bled, guide, radius=3, epsilon=1e-6))
+    errors = [np.abs(x - follows)[:, :, 11:13].max() for x in (found, bled)]
+    assert errors[0] < 0.7 * errors[1]
+    flat = guided.filtered(follows, guide, radius=30, epsilon=1e9)
+    np.testing.assert_allclose(flat, np.broadcast_to(follows.mean((1, 2), keepdims=True), flat.shape), atol=1e-4)

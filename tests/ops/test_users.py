@@ -88,3 +88,28 @@ def test_a_correction_is_of_the_true_colour_where_the_result_errs_most():
     assert len(rows) == 9 and rows.max() == columns.max() == 31
     some = np.asarray(users.correction(users.none(ab), ab, jnp.asarray(output), given=jnp.array([True, False])))
     assert some[0].any() and not some[1].any()
+
+
+def test_scribbles_follow_the_edges_that_a_result_bleeds_over():
+    ab = np.array(halves(8))
+    ab[:, 26:, :16] = 0.0, 0.7  # A second edge, which the result has.
+    output = ab.copy()
+    output[:, :20] = (ab[:, :20, :1] + ab[:, :20, -1:]) / 2
+    draw = lambda n, output=output, **more: np.asarray(
+        users.edges(KEYS[:8], jnp.asarray(ab), jnp.asarray(output), n, most=4, **dict(reach=4, margins=(1, 2)) | more)
+    )[..., 0]
+    one = draw(1)
+    rows, columns = np.nonzero(one.any(0))
+    assert one.any((1, 2)).all() and set(np.unique(one)) == {0, 1}
+    # The slopes are of two columns and reach a row into what the result has right; margins are at most 2.
+    assert columns.min() == 15 - 2 and columns.max() == 16 + 2 and rows.max() <= 20 + 2
+    for scribble in one:
+        rows, columns = np.nonzero(scribble)
+        margin = (np.ptp(columns) + 1 - 2) // 2
+        assert margin in (1, 2) and 3 + 2 * margin <= np.ptp(rows) + 1 <= 9 + 2 * margin
+    assert len({int(np.nonzero(scribble)[0].min()) for scribble in one}) > 2
+    areas = [draw(n).sum((1, 2)) for n in range(5)]
+    assert not areas[0].any() and all((b >= a).all() for a, b in zip(areas, areas[1:]))
+    np.testing.assert_array_equal(draw(np.arange(8) % 2), one * (np.arange(8) % 2)[:, None, None])
+    np.testing.assert_array_equal(draw(4, reach=30), draw(1, reach=30))  # Nothing is left for a second.
+    assert not draw(4, output=ab).any()

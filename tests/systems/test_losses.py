@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import tiny
-from tests.systems import test_nerf, test_stylegan2
+from tests.systems import test_edges, test_nerf, test_stylegan2
 from vision_gen import data
 from vision_gen import systems as shipped
 from vision_gen.configs import vit_digits
@@ -24,7 +24,19 @@ from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.ops import ada_augment, colour, gamut, random
-from vision_gen.systems import acgan, cgan, classifier, colorization, hints, nerf, pix2pix, scft, stylegan2, tracking
+from vision_gen.systems import (
+    acgan,
+    cgan,
+    classifier,
+    colorization,
+    edges,
+    hints,
+    nerf,
+    pix2pix,
+    scft,
+    stylegan2,
+    tracking,
+)
 
 
 class Case(NamedTuple):
@@ -233,6 +245,33 @@ def of_hints():
     return Case(config, batch, expected, {"network": {"class": {"logits"}, "colour": {"colours", "ab"}}})
 
 
+def of_edges():
+    """Ten times the L1 of slopes and once that of colours inside scribbles, the square of what is added outside."""
+    config = of_settings(test_edges.configured(), edges.Settings(), width=4, flip=False)
+    batch = {"colour": pixels(2, 32, 32, 3)}
+
+    def expected(system, out, now):
+        ab = np.asarray(colour.rgb_to_lab(batch["colour"] / np.float32(255)))[..., 1:] / 110
+        far, inside = np.asarray(out["colours"]) - ab, np.asarray(out["scribbles"])
+        assert 0 < inside.mean() < 1
+        padded = np.pad(far, ((0, 0), (1, 1), (1, 1), (0, 0)), "edge")
+        mean = lambda x: np.mean((np.abs(x) * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)))
+        taps = np.outer([1, 2, 1], [-1, 0, 1]) / 8
+        slope = lambda taps: sum(taps[i, j] * padded[:, i : i + 32, j : j + 32] for i in range(3) for j in range(3))
+        outside = 1 - inside.reshape(2, 16, 2, 16, 2, 1).mean((2, 4))
+        return {
+            "enhancer": {
+                "edge": 10 * (mean(slope(taps)) + mean(slope(taps.T))),
+                "colour": mean(far),
+                "regularisation": np.mean(np.asarray(out["added"]) ** 2 * outside),
+            }
+        }
+
+    inside = {"colours", "ab", "scribbles"}
+    flows = {"edge": inside, "colour": inside, "regularisation": {"added", "share"}}
+    return Case(config, batch, expected, {"enhancer": flows})
+
+
 def of_nerf(encoding):
     """Equation 6: squared errors of the fine and of the coarse colours, on white."""
     config = test_nerf.tiny(encoding)
@@ -408,6 +447,7 @@ CASES = {
     "stylegan2": (stylegan2.StyleGAN2, of_stylegan2),
     "colorization": (colorization.Colorization, of_colorization),
     "hints": (hints.Hints, of_hints),
+    "edges": (edges.Edges, of_edges),
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "tracking": (tracking.Tracking, of_tracking),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),

@@ -124,14 +124,21 @@ class Experiment:
           rngs: for its weights until those of the run are read.
 
         Raises:
-          InputError: `config.init.<attribute>` names no run.
+          InputError: `config.init.<attribute>` names no run, or one without that network.
         """
         if attribute not in self.origin:
             raise InputError(
                 f"config.init.{attribute} must name a run whose network it is, got {self.init.get(attribute, '')!r}"
             )
         origin = self.origin[attribute]
+        cls = systems.load_class(origin.system)
         config = defaults.experiment(origin.system, data=origin.data.to_dict(), model=origin.model.to_dict())
         with config.unlocked():
-            config.players = {p.name: defaults.player(0.0) for p in systems.players_of(systems.load_class(origin.system))}
-        return getattr(Experiment(config).system(Experiment(config), rngs=rngs), origin.attribute)
+            config.players = {p.name: defaults.player(0.0) for p in systems.players_of(cls)}
+        system = cls(Experiment(config), rngs=rngs)
+        if not hasattr(system, origin.attribute):
+            raise InputError(
+                f"config.init.{attribute}: the run {origin.run!r} has no network {origin.attribute!r}"
+                f"{settings.nearest(origin.attribute, systems.networks(cls))}"
+            )
+        return getattr(system, origin.attribute)

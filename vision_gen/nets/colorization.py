@@ -70,12 +70,13 @@ class ECCV16(nnx.Module):
         # No parameter: no loss reaches it, and it must not decay.
         self.centres = nnx.BatchStat(jnp.asarray(bins))
 
-    def __call__(self, lightness, *, train, intermediates=False):
+    def __call__(self, lightness, *, train, edits=None, intermediates=False):
         """Logits of colours.
 
         Args:
           lightness: [batch, height, width, 1], sides multiples of 8.
           train: batch statistics, and the running ones updated.
+          edits: {name of one of the first seven blocks: what takes the place of its map}.
           intermediates: also return what happens inside.
 
         Returns:
@@ -87,7 +88,8 @@ class ECCV16(nnx.Module):
         """
         x, out = _checked(lightness), {}
         for i in range(1, 8):
-            x = out[f"block{i}"] = getattr(self, f"block{i}")(x, train=train)
+            x = getattr(self, f"block{i}")(x, train=train)
+            x = out[f"block{i}"] = (edits or {}).get(f"block{i}", x)
         out["up"] = self.up(x)
         out["block8"] = self.block8(jax.nn.relu(out["up"]), train=train)
         logits = self.head(out["block8"])
@@ -132,7 +134,7 @@ class SIGGRAPH17(nnx.Module):
         self.classes = layers.Conv(4 * w, len(gamut.grid()), 1, init=nnx.initializers.normal(0.01), rngs=rngs)
         self.out = layers.Conv(2 * w, 2, 1, init=nnx.initializers.normal(0.01), rngs=rngs)
 
-    def __call__(self, lightness, hints, mask, *, train, by_class=None, intermediates=False):
+    def __call__(self, lightness, hints, mask, *, train, by_class=None, edits=None, intermediates=False):
         """Colours.
 
         Args:
@@ -141,6 +143,7 @@ class SIGGRAPH17(nnx.Module):
           train: batch statistics, and the running ones updated.
           by_class: whether the gradient of the logits moves the trunk, 1, or that of the colours, 0, the other then
             moving its own layers alone; by default both do.
+          edits: {name of one of the first seven blocks: what takes the place of its map}.
           intermediates: also return what happens inside.
 
         Returns:
@@ -155,7 +158,8 @@ class SIGGRAPH17(nnx.Module):
         for i in range(1, 8):
             # Every second pixel, where others would have a stride.
             x = x[:, ::2, ::2] if i in (2, 3, 4) else x
-            x = out[f"block{i}"] = getattr(self, f"block{i}")(x, train=train)
+            x = getattr(self, f"block{i}")(x, train=train)
+            x = out[f"block{i}"] = (edits or {}).get(f"block{i}", x)
         x = jax.nn.relu(self.up8(x) + self.short8(out["block3"]))
         x = out["block8"] = self.block8(x, train=train)
         to_class, to_colour = (None, None) if by_class is None else (by_class, 1 - by_class)

@@ -6,6 +6,8 @@ both being paper. So colours spread by geodesic distances here, along which ink 
 rows and columns of Gastal & Oliveira (2011, domain transform); and lines are composited over them:
 
     output = (1 - ink) fill + ink line
+
+The guided filter itself is there to compare with.
 """
 
 import jax
@@ -19,6 +21,24 @@ WIDTHS = (1.0, 0.7, 0.5)  # Of the filter, in small pixels, one for each turn.
 INK_AT_ALL = 0.02  # With so much ink around it, a small pixel is no plain paper.
 INK_OF_DOUBT = 0.02  # From about here on, trust in a small pixel falls with the square of the ink around it.
 LITTLE_INK = 0.05  # Around a small pixel: half of a line's colour is then that of all lines.
+
+
+def filtered(image, guide, *, radius, epsilon):
+    """The guided filter (He, Sun & Tang, ECCV 2010): in every window an image is a linear function of its guide.
+
+    Args:
+      image: [batch, height, width, channel].
+      guide: [batch, height, width, 1].
+      radius: of the square windows, in pixels.
+      epsilon: edges of the guide whose variance is much above it are kept.
+
+    Returns:
+      As `image`.
+    """
+    mean = lambda x: pool.average_pool(x, 2 * radius + 1, padding=radius)
+    of_image, of_guide = mean(image), mean(guide)
+    slope = (mean(guide * image) - of_guide * of_image) / (mean(guide**2) - of_guide**2 + epsilon)
+    return mean(slope) * guide + mean(of_image - slope * of_guide)
 
 
 def upsample(image, lines):

@@ -60,7 +60,14 @@ def sobel(image, *, threshold=0.5):
     Returns:
       [batch, height, width, 1] in [-1, 1]; 1 is paper, -1 is ink.
     """
-    x = jnp.pad((image + 1) / 2, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    dx, dy = slopes((image + 1) / 2)
+    magnitude = jnp.sqrt(dx**2 + dy**2 + 1e-12).max(-1, keepdims=True)
+    return 1 - 2 * jnp.clip(magnitude / threshold, 0, 1)
+
+
+def slopes(x):
+    """The Sobel operator's slopes of maps [batch, height, width, channel], along rows and along columns, a pixel."""
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
 
     def smooth(x, axis):
         n = x.shape[axis] - 2
@@ -71,6 +78,4 @@ def sobel(image, *, threshold=0.5):
         n = x.shape[axis] - 2
         return (jnp.take(x, jnp.arange(n) + 2, axis) - jnp.take(x, jnp.arange(n), axis)) / 2
 
-    dx, dy = slope(smooth(x, 1), 2), slope(smooth(x, 2), 1)
-    magnitude = jnp.sqrt(dx**2 + dy**2 + 1e-12).max(-1, keepdims=True)
-    return 1 - 2 * jnp.clip(magnitude / threshold, 0, 1)
+    return slope(smooth(x, 1), 2), slope(smooth(x, 2), 1)

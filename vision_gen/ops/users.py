@@ -1,7 +1,7 @@
 """Simulated users: the colour hints that a person might give for pictures whose colours are known.
 
 Points are those of Zhang et al., "Real-Time User-Guided Image Colorization with Learned Deep Priors" (SIGGRAPH 2017,
-section 3.2); strokes, colours picked wrong and hints that answer what went wrong are ours.
+section 3.2); strokes, colours picked wrong, hints that answer what went wrong and scribbles along edges are ours.
 
 Colours are [batch, height, width, channel] in [-1, 1], such as ab / 110 of CIE Lab; hints have one channel more: a
 colour, and 1 where there is one.
@@ -11,11 +11,12 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from vision_gen.ops import pool, random
+from vision_gen.ops import pool, random, sketch
 
 ALIKE = 0.06  # Colours of a region differ by less.
 WRONG = 0.15  # Deviation of a colour that is picked wrong.
 LONGEST = 0.3  # Of a stroke to either side, as a share of the picture's side.
+MISSED = 0.05  # An edge of colours, as a slope a pixel, that a result lacks at least so much of bleeds.
 
 
 def none(colours):
@@ -85,6 +86,50 @@ def correction(found, colours, output, size=3, given=True):
     corner = jnp.clip(middle - size // 2, 0, jnp.array(colours.shape[1:3]) - size)
     where = _square(colours, corner, jnp.full(len(colours), size))
     return _put(found, colours, where & jnp.broadcast_to(given, len(colours))[:, None, None], 0.0)
+
+
+def edges(keys, colours, output, counts, *, most, reach, margins):
+    """Scribbles along edges of the true colours that a result bleeds over; of fewer for the same keys the first of them.
+
+    A scribble begins at a random pixel, sooner where more of the edge is lacking, follows what is lacking to both sides,
+    and is wider than it. There is none where nothing is lacking that is not scribbled on.
+
+    Args:
+      keys: [batch].
+      colours, output: the true colours, and the result.
+      counts: [batch], or one number, how many.
+      most: the largest of them that there may be.
+      reach: of a scribble to either side, in pixels.
+      margins: (least, largest) that it is wider than the edge, on either side, in pixels.
+
+    Returns:
+      [batch, height, width, 1], 1 where there are scribbles, else 0.
+    """
+    batch = len(colours)
+    lacking = _steepness(colours) - _steepness(output)
+    bleeds = (lacking > MISSED).astype(jnp.float32)
+    margin = random.integers(random.fold(keys, 0), margins[0], margins[1] + 1, (most,))
+    given = jnp.arange(most) < jnp.broadcast_to(counts, (batch,))[:, None]
+    grown = lambda x: pool.max_pool(x, 3, stride=1, padding=1)
+
+    def one(found, drawn):
+        number, margin, given = drawn
+        chance = jax.vmap(lambda key: jax.random.gumbel(key, lacking.shape[1:]))(random.fold(keys, number))
+        left = bleeds * (1 - found)
+        chance = jnp.where(left > 0, chance + jnp.log(jnp.maximum(lacking, MISSED)), -jnp.inf).reshape(batch, -1)
+        first = jax.nn.one_hot(jnp.argmax(chance, -1), chance.shape[1]).reshape(lacking.shape) * left
+        line = lax.fori_loop(0, reach, lambda _, x: grown(x) * bleeds, first)
+        wide = lambda i, x: jnp.where((i < margin)[:, None, None, None], grown(x), x)
+        scribble = lax.fori_loop(0, margins[1], wide, line)
+        return jnp.maximum(found, scribble * given[:, None, None, None]), None
+
+    drawn = (jnp.arange(1, most + 1), margin.T, given.T)
+    return lax.scan(one, jnp.zeros_like(lacking), drawn)[0]
+
+
+def _steepness(colours):
+    """[batch, height, width, 1], of edges of all channels together."""
+    return jnp.linalg.norm(jnp.concatenate(sketch.slopes(colours), -1), axis=-1, keepdims=True)
 
 
 def _places(colours):
