@@ -1,4 +1,4 @@
-"""Gatys' losses and their gradients are torch's on the same weights; a picture takes on a style and keeps its content."""
+"""Gatys' losses and gradients are torch's on the same weights; a picture takes on a style and keeps its content."""
 
 from flax import nnx
 import jax

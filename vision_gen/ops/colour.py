@@ -102,7 +102,8 @@ def with_lightness_of(image, ab):
 def with_colours_of(image, other):
     """Images whose colours have the mean and covariance of others', by a linear map that turns them least.
 
-    The colour preservation of AdaIN's code and of Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer".
+    The colour preservation of AdaIN's code and of Gatys et al. 2016, "Preserving Color in Neural Artistic Style
+    Transfer".
 
     Args:
       image: [batch, height, width, 3] in [-1, 1].
@@ -118,7 +119,8 @@ def with_colours_of(image, other):
         mean, deviation = x.mean(1, keepdims=True), jnp.maximum(x.std(1, ddof=1, keepdims=True), 1e-5)
         unit = (x - mean) / deviation
         products = jnp.einsum("bnc,bnd->bcd", unit, unit, precision="highest")
-        return unit, mean, deviation, products / x.shape[1] + jnp.eye(3) / x.shape[1]  # The code's: so that it has an inverse.
+        # One more, as in that code, so that there is an inverse.
+        return unit, mean, deviation, (products + jnp.eye(3)) / x.shape[1]
 
     def power(matrix, exponent):
         found, axes = jnp.linalg.eigh(matrix)

@@ -1,8 +1,8 @@
 """Style transfer by optimisation: a picture is moved until a network finds one's content and another's style in it.
 
-Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016. Nothing is trained. The losses
-are equations 1 to 7; the sum of squares of each layer is taken relative to that of its target, so that weights mean the same
-to every network and size. `variation` is that of Johnson's code: neighbours that differ.
+Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016. Nothing is trained. The
+losses are equations 1 to 7; the sum of squares of each layer is taken relative to that of its target, so that weights
+mean the same to every network and size. `variation` is that of Johnson's code: neighbours that differ.
 """
 
 import dataclasses
@@ -112,10 +112,8 @@ class Gatys(System):
 
         return restyling.figures(distances, image, content, style)
 
-    def restyle_begin(
-        self, *, content, style, content_weight, style_weight, variation_weight, preserve_colour, optimizer, start, seed, steps
-    ):
-        """The state before the first step; pictures [1, height, width, 3] in [-1, 1]."""
+    def restyle_begin(self, *, content, style, preserve_colour, optimizer, start, seed, steps, **weights):
+        """The state before the first step; pictures [1, height, width, 3] in [-1, 1], weights [1] by their option."""
         if preserve_colour == "yes":
             style = colour.with_colours_of(style, content)
         image = content
@@ -126,15 +124,15 @@ class Gatys(System):
             optimizer: OPTIMIZERS[optimizer].init(image),
             "grams": self._grams(self._maps(style)),
             "content": self._maps(content)[self.looks.content],
-            "weights": {"content": content_weight, "style": style_weight, "variation": variation_weight},
+            "weights": weights,
         }
 
     def loss(self, image, state):
         """What is made smaller (equation 7 and variation): a scalar."""
         weights = state["weights"]
         style, content = self._distances(self._maps(image), state["grams"], state["content"])
-        total = weights["content"] * content + weights["style"] * style + weights["variation"] * variation(image)
-        return total.sum()
+        total = weights["content_weight"] * content + weights["style_weight"] * style
+        return jnp.sum(total + weights["variation_weight"] * variation(image))
 
     def restyle_advance(self, state, now):
         """The state after one more step."""

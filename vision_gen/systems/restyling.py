@@ -1,4 +1,4 @@
-"""What systems of style transfer share: the networks that look at pictures, and how far a result is from what it should be."""
+"""What systems of style transfer share: networks that look at pictures, and how far a result is from both sources."""
 
 from collections.abc import Callable
 import dataclasses
@@ -53,7 +53,7 @@ def distances_tool(fitting):
     """The tool `distances`: figures of any result, next to those of the baselines."""
     return Tool(
         "distances",
-        "Says how far a result is from its style and its content, and how far copying and matching histograms would be.",
+        "Says how far a result is from its style and its content, and how far copying and matched histograms are.",
         inputs={"content": values.Image(), "style": values.Image(), "image": values.Image()},
         outputs={"figures": values.Table()},
         fitting=fitting,
