@@ -213,6 +213,23 @@ def colorization(name, batch):
     return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
 
 
+def adain(size, batch):
+    """The released size, with its encoder; random weights."""
+    from benchmarks.peers.adain import Trainer
+    from vision_gen.configs import adain_photographs
+
+    config = adain_photographs.get_config()
+    config.data.size, config.train.batch_size = size, batch
+    config.model.update(encoder="vgg19-normalised", crop=0)
+    content, style = (torch.rand(batch, 3, size, size) for _ in range(2))
+
+    def make(last, compiled):
+        trainer = Trainer(channels_last=last, compiled=compiled)
+        return lambda: trainer.step(content, style)
+
+    return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
+
+
 def inception(batch):
     """Features of FID's network, random weights; ours takes the batch in parts, as `pretrained.features.apply` does."""
     from benchmarks.peers.inception import Inception
@@ -251,6 +268,7 @@ COMPARISONS = {
     "nerf": (f"NeRF train step, 8 x 256, 64 + 128 samples, {RAYS} rays", lambda: nerf(RAYS)),
     "eccv16": ("colorization train step, 176 px, batch 4", lambda: colorization("eccv16", 4)),
     "siggraph17": ("colorization by hints train step, 176 px, batch 4", lambda: colorization("siggraph17", 4)),
+    "adain": ("AdaIN train step, 128 px, batch 4", lambda: adain(128, 4)),
     "inception": ("Inception features, 299 px, batch 32", lambda: inception(32)),
 }
 

@@ -210,3 +210,19 @@ def test_a_central_square_is_what_evaluation_sees():
         square.fit(kinds, {"image": picture}, {"size": 33})
     wide = fitting.CentralSquare((16, 32)).fit(kinds, {"image": picture}, {"size": 16})
     assert wide.parts[0]["image"].shape == (1, 16, 32, 3)
+
+
+def test_tiles_get_the_whole_picture_and_others_made_smaller_until_they_fit():
+    fit = fitting.WholePicture(stride=8, tile=64, overview="content")
+    kinds = {"content": values.Image(), "styles": values.Images()}
+    wide = np.linspace(0, 255, 200).astype(np.uint8)[None, :, None].repeat(100, 0).repeat(3, 2)
+    options = {"size": 0, "tile": 64}
+    found = fit.fit(kinds, {"content": wide, "styles": (wide, wide[:40, :40])}, options)
+    assert len(found.parts) > 2
+    for part in found.parts:
+        overview, (large, small) = part["overview"], part["styles"]
+        assert part["content"].shape == (1, 64, 64, 3)
+        assert max(overview.shape) <= 64 and overview.min() < -0.9 and overview.max() > 0.9
+        np.testing.assert_array_equal(large, overview)
+        assert small.shape == (1, 40, 40, 3)
+    assert "overview" not in fit.fit(kinds, {"content": wide[:64, :64], "styles": (wide,)}, options).parts[0]

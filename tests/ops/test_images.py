@@ -11,6 +11,7 @@ import pytest
 import scipy.interpolate
 import scipy.ndimage
 import skimage.color
+import skimage.exposure
 
 from tests.golden import ops_by_seed
 from vision_gen.ops import augment, colour, resample, sketch, tps
@@ -200,3 +201,27 @@ def test_crop_and_flip_keep_pictures_together():
     mirrored = jnp.all(flipped == picture[:, :, ::-1], (1, 2, 3))
     same = jnp.all(flipped == picture, (1, 2, 3))
     assert jnp.all(mirrored | same) and mirrored.any() and same.any()
+
+
+def test_histograms_are_those_of_the_other_picture():
+    image, other = RNG.integers(40, 90, (2, 9, 8, 3), np.uint8), RNG.integers(0, 256, (2, 9, 8, 3), np.uint8)
+    found = colour.to_uint8(colour.with_histograms_of(colour.from_uint8(image), colour.from_uint8(other)))
+    for ours, a, b in zip(found, image, other):
+        # Between levels that the other has, scikit-image interpolates.
+        theirs = skimage.exposure.match_histograms(a, b, channel_axis=-1)
+        assert np.abs(ours.astype(int) - theirs).max() <= 16 and np.abs(ours.astype(int) - theirs).mean() < 4
+        assert all(np.isin(ours[..., i], b[..., i]).all() for i in range(3))
+    same = colour.from_uint8(other)
+    np.testing.assert_allclose(colour.with_histograms_of(same, same), same, atol=1e-6)
+
+
+def test_colours_get_the_mean_and_covariance_of_others():
+    turn = RNG.normal(size=(3, 3))
+    image, other = RNG.normal(size=(1, 20, 30, 3)), RNG.normal(size=(1, 25, 16, 3)) @ turn * 0.3 + [0.1, -0.2, 0.4]
+    found = np.asarray(colour.with_colours_of(jnp.float32(image), jnp.float32(other)))
+    flat = lambda x: x.reshape(-1, 3)
+    np.testing.assert_allclose(flat(found).mean(0), flat(other).mean(0), atol=1e-3)
+    np.testing.assert_allclose(np.cov(flat(found).T), np.cov(flat(other).T), rtol=0.02, atol=2e-3)
+    grey = jnp.full((1, 4, 4, 3), 0.5)
+    assert np.isfinite(colour.with_colours_of(grey, jnp.float32(other))).all()
+    np.testing.assert_allclose(colour.with_colours_of(jnp.float32(other), jnp.float32(other)), other, atol=1e-3)

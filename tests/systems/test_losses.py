@@ -26,6 +26,7 @@ from vision_gen.engine.experiment import Experiment
 from vision_gen.ops import ada_augment, colour, gamut, random
 from vision_gen.systems import (
     acgan,
+    adain,
     cgan,
     classifier,
     colorization,
@@ -272,6 +273,26 @@ def of_edges():
     return Case(config, batch, expected, {"enhancer": flows})
 
 
+def of_adain():
+    """Equations 12 and 13: the map that was decoded is to be found again, and the style's means and deviations."""
+    config = of_settings(tiny("adain_openmoji"), adain.Settings(), width=2, encoder="vgg19-normalised")
+    batch = {"content_colour": pixels(2, 16, 16, 3), "style_colour": pixels(2, 16, 16, 3)[:, ::-1]}
+    names = [f"relu{block}_1" for block in range(1, 5)]
+
+    def expected(system, out, now):
+        look = nnx.jit(lambda encoder, image: encoder(image, intermediates=True)[1])
+        found, seen = look(system.encoder, out["image"]), look(system.encoder, plain(batch["style_colour"]))
+        style, far = 0.0, lambda a, b: ((a - b) ** 2).mean()
+        for layer in names:
+            a, b = (np.asarray(maps[layer], np.float64) for maps in (found, seen))
+            deviation = lambda x: np.sqrt(x.var((1, 2), ddof=1) + 1e-5)
+            style += far(a.mean((1, 2)), b.mean((1, 2))) + far(deviation(a), deviation(b))
+        content = far(np.asarray(found[names[-1]], np.float64), np.asarray(out["target"]))
+        return {"decoder": {"content": content, "style": 10 * style}}
+
+    return Case(config, batch, expected, {"decoder": {"content": {"image", "target"}, "style": {"image", *names}}})
+
+
 def of_nerf(encoding):
     """Equation 6: squared errors of the fine and of the coarse colours, on white."""
     config = test_nerf.tiny(encoding)
@@ -448,6 +469,7 @@ CASES = {
     "colorization": (colorization.Colorization, of_colorization),
     "hints": (hints.Hints, of_hints),
     "edges": (edges.Edges, of_edges),
+    "adain": (adain.AdaIN, of_adain),
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "tracking": (tracking.Tracking, of_tracking),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),

@@ -64,6 +64,31 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(picture, tmp
     assert not (tmp_path / "new").exists()
 
 
+def test_several_images_come_from_a_list_a_text_and_a_folder(picture, tmp_path):
+    kind, other = values.Images(), picture[:3]
+    for name, content in (("a", picture), ("b", other)):
+        values.Image().write(content, tmp_path / f"{name}.png")
+    both = f"{tmp_path}/a.png,{tmp_path}/b.png"
+    for given in ([picture, str(tmp_path / "b.png")], both, tmp_path):
+        for found, expected in zip(kind.read(given, "styles"), (picture, other), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    for given in (picture, tmp_path / "a.png"):
+        (alone,) = kind.array(kind.read(given, "styles"))
+        np.testing.assert_array_equal(alone, values.Image().array(picture))
+    refused(kind, [], "thing: there are none; it must be an image, several with commas")
+    refused(kind, f"{both},{tmp_path}/c.png", "thing: .*c.png: no such file")
+
+
+def test_shares_are_of_sum_one():
+    kind = values.Shares(doc="how much")
+    for given in ("3,1", [3, 1], np.array([3, 1])):
+        np.testing.assert_allclose(kind.array(kind.read(given, "weights")), [[0.75, 0.25]])
+    np.testing.assert_allclose(kind.array(kind.read("2", "weights")), [[1.0]])
+    assert kind.array(kind.default).shape == (1, 0)
+    for wrong in ("0,0", "1,-1", "a", "", [float("nan")]):
+        refused(kind, wrong, "thing", name="thing")
+
+
 def test_masks_are_white_inside(tmp_path):
     kind = values.Mask()
     mask = np.zeros((4, 6), bool)

@@ -184,8 +184,11 @@ class WholePicture(Fitting):
       size: pixels of the shorter side at which pictures are computed, unless chosen; 0: their own.
       tile: largest side that is computed at once, unless chosen; larger ones in overlapping tiles that are blended. 0:
         all at once, for networks in which every place sees the whole.
-      apart: inputs with a size of their own that the results do not lie on, such as references.
+      apart: inputs with a size of their own that the results do not lie on, such as references; with a `tile` they are
+        made smaller until they fit into one.
       paper: they, images, are laid on white paper of the size of the first that is not; see `on_paper`.
+      overview: of this input each tile also gets the whole picture, made smaller until it fits into a tile, as
+        `overview`; where there are no tiles there is no such argument.
     """
 
     stride: int = 1
@@ -193,6 +196,7 @@ class WholePicture(Fitting):
     tile: int = 0
     apart: tuple[str, ...] = ()
     paper: bool = False
+    overview: str = ""
 
     def options(self, inputs):
         doc = "pixels of the shorter side at which it is computed; 0: the picture's own"
@@ -209,15 +213,21 @@ class WholePicture(Fitting):
         plan = functools.partial(Plan.of, stride=self.stride, size=options["size"], tile=options.get("tile", 0))
         whole = plan(frame)
         made = lines_of_all(kinds, inputs, options, called)
+        at_once = lambda kind, value: _smaller(plan, value.shape[:2]).computed(kind, value)
         fixed, tiled = {}, {}
         for name, kind in kinds.items():
             value, place = inputs[name], whole
-            if isinstance(kind, PICTURES):
+            if isinstance(kind, values.Images):
+                fixed[name] = tuple(at_once(values.Image(), part) for part in value), kind.array
+            elif isinstance(kind, PICTURES):
+                array = functools.partial(array_of, kind, lines=made[name])
                 if name in self.apart:
                     value = on_paper(value, inputs[together[0]]) if self.paper else value
-                    place = dataclasses.replace(plan(value.shape[:2]), tile=0)
-                found = place.computed(kind, value), functools.partial(array_of, kind, lines=made[name])
-                (tiled if name in together else fixed)[name] = found
+                    fixed[name] = at_once(kind, value), array
+                else:
+                    tiled[name] = place.computed(kind, value), array
+                if name == self.overview and len(whole.tiles) > 1:
+                    fixed["overview"] = at_once(kind, value), array
             else:
                 value = np.float32(place.inside(value)) if isinstance(kind, values.Points) else value
                 fixed[name] = value, kind.array
@@ -261,6 +271,15 @@ class WholePicture(Fitting):
                 except InputError as error:
                     raise InputError(f"{called.get(name, name)}: {error}") from error
         return frame[1]
+
+
+def _smaller(plan, frame):
+    """What `plan` makes of a picture of `frame` = (height, width), but in one tile, made smaller to fit into that."""
+    found = plan(frame)
+    if len(found.tiles) > 1:
+        short = found.tile * min(frame) // max(frame)
+        found = plan(frame, size=max(found.stride, short // found.stride * found.stride))
+    return dataclasses.replace(found, tile=0)
 
 
 def on_paper(picture, other):

@@ -1,6 +1,6 @@
 """Networks that are never trained here, whose activations metrics and perceptual losses read.
 
-Inception-v3 as FID uses it, VGG, AlexNet and EfficientNet-Lite0. A network maps images
+Inception-v3 as FID uses it, VGG, that of AdaIN's release, AlexNet and EfficientNet-Lite0. A network maps images
 [batch, height, width, 3] in [-1, 1] to logits [batch, classes], or without classes to its last map;
 with `intermediates` to that and a dict of its activations by name, in order, the output among them;
 what is not used is not computed under `jit`. VGG and AlexNet take a `size`, (rows, columns) that count of images that
@@ -154,6 +154,7 @@ class Inception(nnx.Module):
 
 # Convolutions in each block.
 VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+NORMALISED_BLOCKS = (2, 2, 4, 1)
 
 
 class VGG(nnx.Module):
@@ -165,14 +166,15 @@ class VGG(nnx.Module):
     Args:
       depth: 16 or 19.
       classes: 0 for the convolutions alone, whose output is `pool5`.
+      average: maps are pooled by means, as Gatys et al. do, and not by maxima.
     """
 
     size = 224
 
-    def __init__(self, depth, *, classes=1000, rngs):
+    def __init__(self, depth, *, classes=1000, average=False, rngs):
         if depth not in VGG_BLOCKS:
             raise ValueError(f"VGG's depth must be one of {sorted(VGG_BLOCKS)}, got {depth}")
-        self.depth = depth
+        self.depth, self.average = depth, average
         convs, channel, index = {}, 3, 0
         for block, count in enumerate(VGG_BLOCKS[depth]):
             features = min(64 * 2**block, 512)
@@ -199,12 +201,47 @@ class VGG(nnx.Module):
                 before = self.convs[f"features.{index}"](x)
                 x = out[f"relu{block}_{i}"] = pool.inside(jax.nn.relu(before), sizes.get(f"relu{block}_{i}"))
                 index += 2
-            # The largest first and then ReLU gives the same, and a backward pass needs but the map before both.
-            largest = jax.nn.relu(pool.max_pool(before, 2, stride=2))
-            x = out[f"pool{block}"] = pool.inside(largest, sizes.get(f"pool{block}"))
+            if self.average:
+                pooled = pool.average_pool(x, 2, stride=2)
+            else:  # The same as the largest after ReLU, and a backward pass needs but the map before both.
+                pooled = jax.nn.relu(pool.max_pool(before, 2, stride=2))
+            x = out[f"pool{block}"] = pool.inside(pooled, sizes.get(f"pool{block}"))
             index += 1
         if self.linears:
             x = _classify([self.linears[f"classifier.{i}"] for i in (0, 3, 6)], x, (7, 7), out)
+        return (x, out) if intermediates else x
+
+
+class NormalisedVGG(nnx.Module):
+    """VGG-19 up to `relu4_1` as released with AdaIN (Huang & Belongie, ICCV 2017), `vgg_normalised.pth`.
+
+    Its weights are scaled so that activations have a mean of one. A convolution of 1 x 1 takes the place of the
+    normalisation, edges are reflected, and a last odd row or column is pooled alone.
+
+    Intermediates: `relu1_1` ... `relu4_1`.
+    """
+
+    size = 224
+
+    def __init__(self, *, rngs):
+        convs, channel, index = {"0": layers.Conv(3, 3, 1, rngs=rngs)}, 3, 2
+        for block, count in enumerate(NORMALISED_BLOCKS):
+            for _ in range(count):
+                convs[str(index)] = layers.Conv(channel, 64 * 2**block, padding=0, rngs=rngs)
+                channel, index = 64 * 2**block, index + 3
+            index += 1
+        self.convs, self.linears = nnx.Dict(convs), nnx.Dict({})
+
+    def __call__(self, x, *, intermediates=False):
+        x, out, index = self.convs["0"]((x + 1) / 2), {}, 2
+        for block, count in enumerate(NORMALISED_BLOCKS, 1):
+            if block > 1:
+                odd = [(0, 0), *((0, n % 2) for n in x.shape[1:3]), (0, 0)]
+                x = pool.max_pool(jnp.pad(x, odd), 2, stride=2)  # After ReLU zeros are no larger than what there is.
+            for i in range(1, count + 1):
+                x = out[f"relu{block}_{i}"] = jax.nn.relu(self.convs[str(index)](pool.reflected(x)))
+                index += 3
+            index += 1
         return (x, out) if intermediates else x
 
 
@@ -294,8 +331,9 @@ class EfficientNetLite0(nnx.Module):
     """EfficientNet-Lite0 (Tan & Le, ICML 2019; without squeeze-and-excitation, ReLU6).
 
     Intermediates: `stem` (32 channels, half the size), `stage1` (16, half the size) ... `stage7`
-    (320, a 32nd), `features` [batch, 1280], their mean after the last convolution, and `logits`
-    [batch, 1000] at 224 px.
+    (320, a 32nd); `expand1` ... `expand15`, what a block widens its input to, after ReLU6;
+    `features` [batch, 1280], their mean after the last convolution, and `logits` [batch, 1000] at
+    224 px.
     """
 
     size = 224
@@ -327,7 +365,7 @@ class EfficientNetLite0(nnx.Module):
             for i in range(count):
                 name, inner = f"_blocks.{index}.", x
                 if expansion > 1:
-                    inner = jax.nn.relu6(conv(name + "_expand_conv", inner))
+                    inner = out[f"expand{index}"] = jax.nn.relu6(conv(name + "_expand_conv", inner))
                 inner = jax.nn.relu6(conv(name + "_depthwise_conv", inner))
                 inner = conv(name + "_project_conv", inner)
                 x = inner if i == 0 else inner + x

@@ -1,5 +1,6 @@
 """Colour spaces, random colour changes, colours of depths. Images are [..., 3] RGB."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -96,6 +97,59 @@ def with_lightness_of(image, ab):
     """Colours ab [..., 2] with the lightness of images [..., 3] in [-1, 1]: images."""
     lightness, _ = lightness_and_ab(image)
     return lab_to_rgb(jnp.concatenate([lightness * 100 + 50, ab.astype(jnp.float32)], -1)) * 2 - 1
+
+
+def with_colours_of(image, other):
+    """Images whose colours have the mean and covariance of others', by a linear map that turns them least.
+
+    The colour preservation of AdaIN's code and of Gatys et al. 2016, "Preserving Color in Neural Artistic Style
+    Transfer".
+
+    Args:
+      image: [batch, height, width, 3] in [-1, 1].
+      other: the same, of any size.
+
+    Returns:
+      What `image` becomes; not clipped.
+    """
+
+    def statistics(x):
+        """(colours of mean 0 and deviation 1, mean, deviation, covariance of the first)."""
+        x = x.reshape(len(x), -1, 3).astype(jnp.float32)
+        mean, deviation = x.mean(1, keepdims=True), jnp.maximum(x.std(1, ddof=1, keepdims=True), 1e-5)
+        unit = (x - mean) / deviation
+        products = jnp.einsum("bnc,bnd->bcd", unit, unit, precision="highest")
+        # One more, as in that code, so that there is an inverse.
+        return unit, mean, deviation, (products + jnp.eye(3)) / x.shape[1]
+
+    def power(matrix, exponent):
+        found, axes = jnp.linalg.eigh(matrix)
+        return jnp.einsum("bij,bj,bkj->bik", axes, found**exponent, axes, precision="highest")
+
+    unit, _, _, own = statistics(image)
+    _, mean, deviation, wanted = statistics(other)
+    turn = jnp.einsum("bij,bjk->bik", power(wanted, 0.5), power(own, -0.5), precision="highest")
+    return (jnp.einsum("bnj,bij->bni", unit, turn, precision="highest") * deviation + mean).reshape(image.shape)
+
+
+def with_histograms_of(image, other):
+    """Images whose channels have each the histogram of others' (of 256 levels).
+
+    Args:
+      image: [batch, height, width, channel] in [-1, 1].
+      other: the same, of any size.
+    """
+
+    def distribution(levels):
+        return jnp.cumsum(jnp.zeros(256).at[levels].add(1)) / len(levels)
+
+    def match(levels, others):
+        nearest = jnp.searchsorted(distribution(others), distribution(levels) - 1e-6)
+        return jnp.minimum(nearest, 255)[levels]
+
+    flat = lambda x: to_uint8(x).reshape(len(x), -1, x.shape[-1]).astype(jnp.int32)
+    found = jax.vmap(jax.vmap(match, 1, 1))(flat(image), flat(other))
+    return from_uint8(found.reshape(image.shape), image.dtype)
 
 
 def jitter(image, keys, *, shift=0.0, hue=0.0):

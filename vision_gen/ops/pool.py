@@ -48,6 +48,11 @@ def average_pool(x, window, *, stride=1, padding=0):
     return total / jnp.asarray(np.outer(*inside)[..., None], x.dtype)
 
 
+def reflected(x, padding=1):
+    """Maps [batch, height, width, channel] with `padding` more on every side, mirrored about the edge, as torch's."""
+    return jnp.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)], "reflect")
+
+
 def inside(x, size):
     """Maps [batch, height, width, channel] with zeros beyond their first `size` rows and columns; None is all of them.
 

@@ -90,6 +90,8 @@ def translate(state, network, origin):
         file.put(f"{ours}/bias", f"{name}.bias")
     if not linears:
         file.ignore("classifier.*", "the classes are not asked for")
+    if isinstance(network, features.NormalisedVGG):
+        file.ignore("[345]?.*", "layers after relu4_1")
     return file.result()
 
 

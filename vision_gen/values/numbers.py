@@ -82,6 +82,32 @@ def _said(doc):
 
 
 @dataclasses.dataclass(frozen=True)
+class Shares(Kind):
+    """How much each of several things counts: numbers from 0 on, not all 0. The system is given [1, n], of sum 1.
+
+    Without any, [1, 0], all count alike. `doc` says what they are of.
+    """
+
+    default: tuple = ()
+    doc: str = ""
+
+    def read(self, value, name):
+        right = dataclasses.replace(self, doc="").describe()
+        row = [value] if isinstance(value, (int, float)) else value
+        found = finite(array_of(row, name, f"it must be {right}").reshape(-1), name)
+        if (found < 0).any() or not found.any():
+            raise InputError(f"{name} must be {right}, got {value!r}")
+        return tuple(found.tolist())
+
+    def array(self, value):
+        found = np.float32(value)[None]
+        return found / max(found.sum(), 1e-30)
+
+    def describe(self):
+        return 'numbers "3,1" from 0 on, not all 0' + _said(self.doc)
+
+
+@dataclasses.dataclass(frozen=True)
 class Seed(Kind):
     """What random draws start from: an integer from 0 to 2^32 - 1. The system is given uint32 [1]."""
 

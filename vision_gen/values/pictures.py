@@ -68,6 +68,31 @@ class Image(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
+class Images(Kind):
+    """Pictures of any sizes, one or several: a tuple of what `Image` reads.
+
+    Read from a file, from several with commas between them, from a folder, or from a list of what `Image` takes. The
+    system is given a tuple of [1, height, width, 3] in [-1, 1].
+    """
+
+    def read(self, value, name):
+        if is_path(value):
+            path = pathlib.Path(value)
+            value = images.checked(path, name) if path.is_dir() else [path] if path.exists() else str(value).split(",")
+        elif not isinstance(value, (list, tuple)):
+            value = [value]
+        if not len(value):
+            raise InputError(f"{name}: there are none; it must be {self.describe()}")
+        return tuple(Image().read(part, name) for part in value)
+
+    def array(self, value):
+        return tuple(Image().array(part) for part in value)
+
+    def describe(self):
+        return "an image, several with commas between them, or a folder of images (png, jpg, webp)"
+
+
+@dataclasses.dataclass(frozen=True)
 class Mask(Kind):
     """A region: bool [height, width], true inside.
 
