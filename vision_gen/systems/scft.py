@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from vision_gen import values
 from vision_gen.engine.fitting import WholePicture
-from vision_gen.engine.system import System
+from vision_gen.engine.system import Now, System
 from vision_gen.engine.tools import Tool
 from vision_gen.figures.correspondence import draw_correspondence
 from vision_gen.metrics import image as metrics
@@ -35,6 +35,9 @@ PERCEPTUAL = {
     "vgg19": ({"classes": 0}, ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")),
 }
 
+# Ways of the encoders' vectors into attention, and the other way of the same vectors.
+BRANCHES = {"source": "query", "query": "source", "key": "value", "value": "key"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -44,6 +47,7 @@ class Settings:
     levels: Count = 5  # Resolutions, each half the one before: 5 make 16 x 16 cells of 256 px.
     residual_blocks: CountOrNone = 4  # Further convolutions at the smallest map.
     norm: Literal["layer", "instance", "none"] = "layer"  # Normalisation in the generator; "instance" loses hues.
+    attention: Literal["scaled", "stop_gradient"] = "scaled"  # Other: Li et al., ECCV 2022; triplet_weight 0.
     attention_chunk: Count = 1024  # Places of the sketch that attend at a time; less takes less memory.
     carry_colours: bool = False  # Attention moves the reference's pixels too: clearer colours. Not the paper's.
     colour_layer: bool = False  # The sketch is multiplied over the output: for line art. Not the paper's.
@@ -105,6 +109,7 @@ class SCFT(System):
             levels=model.levels,
             residual_blocks=model.residual_blocks,
             norm=model.norm,
+            attention=model.attention,
             chunk=model.attention_chunk,
             carry=model.carry_colours,
             layer=model.colour_layer,
@@ -151,8 +156,8 @@ class SCFT(System):
         grid = tps.flow(*spline, *target.shape[1:3])
         return resample.grid_sample(target, grid, padding="border"), spline
 
-    def forward(self, batch, now):
-        """sketch, target = a(image), reference = s(a(image)), fake, query, key, sampling."""
+    def forward(self, batch, now, nudges=None):
+        """sketch, target = a(image), reference = s(a(image)), fake, query, key, sampling; `nudges` of the generator."""
         model = self.model
         key = lambda i: random.fold(now.keys, i)
         sketch = augment.sketches(
@@ -163,7 +168,7 @@ class SCFT(System):
             sketch, image = augment.flip(key(1), sketch, image)
         target = colour.jitter(image, key(2), shift=model.jitter_shift, hue=model.jitter_hue)
         reference, spline = self.references(target, key(3))
-        fake, inside = self.generator(sketch, reference, intermediates=True)
+        fake, inside = self.generator(sketch, reference, train=True, nudges=nudges, intermediates=True)
         return {
             "sketch": sketch,
             "target": target,
@@ -273,6 +278,35 @@ class SCFT(System):
             "correspondence_all_identity": share(identity, valid),
         }
 
+    def gradient_cosines(self, batch, keys):
+        """Do the gradients of the branches into attention agree with their sum? Li et al., ECCV 2022.
+
+        The sketch's vectors go two ways, as the `source` of the result and to its `query`, the reference's to `key` and
+        `value`. Of each of these four the cosine of the generator's gradient by that way with that by both is taken, 0
+        where one is nothing; below 0 a way is in conflict with what the encoder is told.
+
+        Returns:
+          {branch: [batch] of all places together, branch + "_places": [batch, places]}.
+        """
+        model, (height, width) = self.model, batch["colour"].shape[1:3]
+        least = 2 ** (model.levels - 1)
+        shape = len(keys), height // least, width // least, 2 * model.width * (2 * least - 1)
+        graphdef, state = nnx.split(self)
+        now = Now(keys, 0, 0.0)
+
+        def loss(nudges):
+            system = nnx.merge(graphdef, state, copy=True)
+            return sum(system.generator_loss(system.forward(batch, now, nudges), batch, now).values())
+
+        found = jax.grad(loss)({name: jnp.zeros(shape) for name in BRANCHES})
+        flat = lambda x: x.reshape(len(keys), -1)
+        cosines = {}
+        for name, partner in BRANCHES.items():
+            total = found[name] + found[partner]
+            cosines[name] = cosine(flat(found[name]), flat(total))
+            cosines[f"{name}_places"] = flat(cosine(found[name], total))
+        return cosines
+
     def look(self, batch, keys):
         """Sketch, its drawing, warped reference, attention and the cells that the warp makes the right ones."""
         sketch, image, reference, spline = self._held_out(batch, keys)
@@ -297,6 +331,12 @@ class SCFT(System):
     def figures(cls, model, source, values):
         """`correspondence`: query points on sketches and where in the reference they look."""
         return {"correspondence": draw_correspondence(model.apply("look", source, 6))}
+
+
+def cosine(a, b):
+    """Cosine of vectors [..., d]: [...], 0 where one is nothing."""
+    unit = lambda x: x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+    return jnp.sum(unit(a) * unit(b), -1)
 
 
 def similarity_triplet(query, key, sampling, keys, *, margin=12.0, chunk=1024):
