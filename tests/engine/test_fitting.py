@@ -210,3 +210,20 @@ def test_a_central_square_is_what_evaluation_sees():
         square.fit(kinds, {"image": picture}, {"size": 33})
     wide = fitting.CentralSquare((16, 32)).fit(kinds, {"image": picture}, {"size": 16})
     assert wide.parts[0]["image"].shape == (1, 16, 32, 3)
+
+
+def test_several_pictures_come_onto_paper_each():
+    sketch = np.full((48, 96, 3), 255, np.uint8)
+    sketch[8:40, 20:76] = 0
+    small, large = np.full((30, 40, 3), 200, np.uint8), np.full((300, 210, 3), 255, np.uint8)
+    small[12:18, 30:36] = 0
+    large[60:290, 40:180] = 200
+    large[100:130, 50:80] = 0
+    kinds = {"sketch": values.Image(channels=1, lines=True), "reference": values.Images()}
+    whole = fitting.WholePicture(stride=16, size=32, apart=("reference",), paper=True)
+    inputs = {"sketch": sketch, "reference": (small, large)}
+    fitted = whole.fit(kinds, inputs, {"lines": "given", "size": 32})
+    pictures = fitted.parts[0]["reference"]
+    assert pictures.shape == (1, 2, *fitted.parts[0]["sketch"].shape[1:3], 3)
+    alone = whole.fit(kinds, {**inputs, "reference": (large,)}, {"lines": "given", "size": 32})
+    np.testing.assert_array_equal(alone.parts[0]["reference"][0, 0], pictures[0, 1])

@@ -154,3 +154,21 @@ def test_a_nudge_goes_into_its_branch_alone():
             moved = nudge @ getattr(net, other).kernel[...] if other == name else 0
             np.testing.assert_allclose(out[other] - plain[other], jnp.broadcast_to(moved, (1, 2, 4, 12)), atol=1e-5)
         assert jnp.abs(out["decoder2"] - plain["decoder2"]).max() > 1e-3
+
+
+def test_several_references_are_all_attended_to():
+    net = scft.SCFTGenerator(width=2, levels=2, residual_blocks=0, carry=True, rngs=nnx.Rngs(0))
+    shapes = (2, 8, 12, 1), (2, 2, 6, 4, 3)
+    sketch, references = (jax.random.uniform(jax.random.key(i), shape, minval=-1) for i, shape in enumerate(shapes))
+    call = nnx.jit(lambda net, reference: net(sketch, reference, intermediates=True))
+    image, out = call(net, references)
+    assert out["key"].shape == (2, 6, 2, 12)
+    for i in range(2):
+        _, alone = call(net, references[:, i])
+        np.testing.assert_allclose(out["key"][:, 3 * i : 3 * i + 3], alone["key"], atol=1e-5)
+        np.testing.assert_allclose(out["value"][:, 3 * i : 3 * i + 3], alone["value"], atol=1e-5)
+    # One twice is that one; in another order they are the same.
+    np.testing.assert_allclose(call(net, references[:, ::-1])[0], image, atol=1e-5)
+    one, _ = call(net, references[:, 0])
+    np.testing.assert_allclose(call(net, references[:, [0, 0]])[0], one, atol=1e-5)
+    assert jnp.abs(one - image).max() > 1e-4

@@ -85,9 +85,9 @@ def test_scft_takes_references_of_another_shape_on_white_paper_of_the_sketchs(sc
 def test_scft_computes_at_the_training_size_unless_told(scft):
     tool = scft.tools["translate"]
     assert tool.all_options["size"].default == 32
-    inputs = {"sketch": drawing(96, 192), "reference": drawing(64, 64)}
+    inputs = {"sketch": drawing(96, 192), "reference": (drawing(64, 64),)}
     fitted = tool.fitting.fit(tool.inputs, inputs, {"lines": "given", "size": 32})
-    assert fitted.parts[0]["sketch"].shape == (1, 32, 64, 1) and fitted.parts[0]["reference"].shape == (1, 32, 64, 3)
+    assert fitted.parts[0]["sketch"].shape == (1, 32, 64, 1) and fitted.parts[0]["reference"].shape == (1, 1, 32, 64, 3)
     own = tool.fitting.fit(tool.inputs, inputs, {"lines": "given", "size": 0})
     assert own.parts[0]["sketch"].shape == (1, 96, 192, 1)
 

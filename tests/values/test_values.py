@@ -181,6 +181,24 @@ def test_points_latents_and_poses_are_read_from_text_and_files(tmp_path):
     refused(pose, tmp_path / "two.json", "shows 2 people; it must be one")
 
 
+def test_several_pictures_are_a_list_or_have_commas_between_them(picture, tmp_path):
+    kind, other = values.Images(), np.zeros((3, 4, 3), np.uint8)
+    paths = [tmp_path / "a.png", tmp_path / "b,c.png"]
+    for path, array in zip(paths, (picture, other)):
+        values.Image().write(array, path)
+    for given in ([picture, other], paths[:1] + [other], [str(path) for path in paths]):
+        for found, expected in zip(kind.read(given, "r"), (picture, other), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    for given in (picture, paths[0], PILImage.fromarray(picture)):
+        np.testing.assert_array_equal(kind.read(given, "r"), [picture])
+    np.testing.assert_array_equal(kind.read(f"{paths[0]}, {paths[0]}", "r"), [picture, picture])
+    np.testing.assert_array_equal(kind.read(paths[1], "r"), [other])  # A file with a comma in its name.
+    assert kind.array((picture, picture)).shape == (1, 2, *picture.shape)
+    np.testing.assert_array_equal(kind.array((picture,))[:, 0], values.Image().array(picture))
+    refused(kind, [], "thing must be an image .*, got none")
+    refused(kind, f"{paths[0]},none.png", "thing 2: none.png: no such file")
+
+
 def test_words_labels_attributes_and_scores(tmp_path):
     assert values.Text().read("a red bird", "t") == "a red bird"
     refused(values.Text(), " ", "thing must be a text")

@@ -211,15 +211,15 @@ class WholePicture(Fitting):
         made = lines_of_all(kinds, inputs, options, called)
         fixed, tiled = {}, {}
         for name, kind in kinds.items():
-            value, place = inputs[name], whole
+            value = inputs[name]
             if isinstance(kind, PICTURES):
+                array = functools.partial(array_of, kind, lines=made[name])
                 if name in self.apart:
-                    value = on_paper(value, inputs[together[0]]) if self.paper else value
-                    place = dataclasses.replace(plan(value.shape[:2]), tile=0)
-                found = place.computed(kind, value), functools.partial(array_of, kind, lines=made[name])
-                (tiled if name in together else fixed)[name] = found
+                    fixed[name] = self._apart(kind, value, plan, inputs[together[0]]), array
+                else:
+                    tiled[name] = whole.computed(kind, value), array
             else:
-                value = np.float32(place.inside(value)) if isinstance(kind, values.Points) else value
+                value = np.float32(whole.inside(value)) if isinstance(kind, values.Points) else value
                 fixed[name] = value, kind.array
         fixed = {name: array(value) for name, (value, array) in fixed.items()}
         parts = [
@@ -229,6 +229,13 @@ class WholePicture(Fitting):
         lines = {name: functools.partial(array, value) for name, (value, array) in tiled.items()}
         pictures = lambda name: whole.extended(inputs[name])
         return _FittedPicture(parts, whole, self._guide(kinds, inputs, together, made, whole), lines, pictures)
+
+    def _apart(self, kind, value, plan, other):
+        """A picture that lies on no other as it is computed with, or several."""
+        if isinstance(kind, values.Images):
+            return tuple(self._apart(values.Image(), one, plan, other) for one in value)
+        value = on_paper(value, other) if self.paper else value
+        return dataclasses.replace(plan(value.shape[:2]), tile=0).computed(kind, value)
 
     def _guide(self, kinds, inputs, together, made, whole):
         """Lines at the size of the picture, if there are some and results are brought to it."""

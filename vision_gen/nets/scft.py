@@ -203,7 +203,8 @@ class SCFTGenerator(nnx.Module):
 
         Args:
           sketch: [batch, height, width, 1] in [-1, 1], sides multiples of 2^(levels - 1).
-          reference: [batch, *, *, 3] in [-1, 1], of any size with such sides.
+          reference: [batch, *, *, 3] in [-1, 1], of any size with such sides; or several of one size, [batch,
+            references, *, *, 3], to all of which the sketch attends: their vectors lie one below the other.
           train: stop-gradient attention normalises by the batch and updates its running statistics.
           nudges: {branch: array}, added to the vectors where they go into one of the branches that use them: those of
             the sketch, [batch, h, w, d], into `source`, of the result, and `query`, those of the reference into `key`
@@ -226,6 +227,8 @@ class SCFTGenerator(nnx.Module):
           ValueError: a side is no multiple of 2^(levels - 1).
         """
         least = 2 ** len(self.merge)
+        reference = reference.reshape(-1, *reference.shape[-3:])
+        below = lambda x: x.reshape(len(sketch), -1, *x.shape[2:])  # Several references one below the other.
         for name, x in (("sketch", sketch), ("reference", reference)):
             if x.shape[1] % least or x.shape[2] % least:
                 raise ValueError(
@@ -235,10 +238,10 @@ class SCFTGenerator(nnx.Module):
         out = {f"sketch{i}": x for i, x in enumerate(maps, 1)}
         out |= {f"reference{i}": x for i, x in enumerate(references, 1)}
         nudged = lambda name, x: x + nudges[name] if nudges else x
-        vectors, references = gather(maps), gather(references)
+        vectors, references = gather(maps), below(gather(references))
         source, query = nudged("source", vectors), nudged("query", vectors)
         key, value = nudged("key", references), nudged("value", references)
-        moved = [patches(reference, least)] if self.carry else []
+        moved = [below(patches(reference, least))] if self.carry else []
         if self.attention == "stop_gradient":
             query, key = out["query"], out["key"] = self.crossing.codes(query, key)
             x, out["transferred"] = self.crossing(source, value, (query, key), train=train)

@@ -127,8 +127,8 @@ class SCFT(System):
         return [
             Tool(
                 "translate",
-                "Colours a line drawing like a reference.",
-                inputs={"sketch": values.Image(channels=1, lines=True), "reference": values.Image()},
+                "Colours a line drawing like a reference, or like several.",
+                inputs={"sketch": values.Image(channels=1, lines=True), "reference": values.Images()},
                 outputs={"image": values.Image(under="sketch" if experiment.model.colour_layer else "")},
                 # Every place attends to the whole reference: no tiles, and cells of the size that was trained with.
                 # There what was drawn was as large in sketch and reference, with white paper around it.

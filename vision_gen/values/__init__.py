@@ -4,7 +4,7 @@ from vision_gen.values.cameras import Camera, Cameras
 from vision_gen.values.clips import Clip, LabelClip
 from vision_gen.values.kind import Kind
 from vision_gen.values.numbers import Choice, Latent, Number, Points, Pose, Seed
-from vision_gen.values.pictures import Image, Labels, Mask, Scribble
+from vision_gen.values.pictures import Image, Images, Labels, Mask, Scribble
 from vision_gen.values.words import Attributes, Label, Scores, Table, Text, Traits
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Choice",
     "Clip",
     "Image",
+    "Images",
     "Kind",
     "Label",
     "LabelClip",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -65,6 +66,30 @@ class Image(Kind):
         if self.lines:
             return "a line drawing, or a photograph to make one of (png, jpg, webp)"
         return f"{'a grey' if self.channels == 1 else 'an'} image (png, jpg, webp)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Images(Image):
+    """One picture or several of any sizes: a tuple of uint8 arrays [height, width, 3].
+
+    Read from what `Image` is read from, a list of such, or paths with commas between them. The system is given
+    [1, pictures, height, width, channels]; they must be of one size by then.
+    """
+
+    def read(self, value, name):
+        if is_path(value) and not os.path.exists(value):
+            value = [os.path.expanduser(part.strip()) for part in str(value).split(",")]
+        several = value if isinstance(value, (list, tuple)) else [value]
+        if not several:
+            raise InputError(f"{name} must be {self.describe()}, got none")
+        read = super().read
+        return tuple(read(one, name if len(several) == 1 else f"{name} {i}") for i, one in enumerate(several, 1))
+
+    def array(self, value):
+        return np.stack([super(Images, self).array(one)[0] for one in value])[None]
+
+    def describe(self):
+        return f"{super().describe()}, or several with commas between them"
 
 
 @dataclasses.dataclass(frozen=True)
