@@ -302,6 +302,8 @@ FAULTS = [
          "self._attend(*lax.stop_gradient((query, key)), *moved)",
          "attention.attend_evenly(places(query), places(key), places(*moved)).reshape(*query.shape[:3], -1)",
          "test_carried_pixels_stay_colours_under_stop_gradient_attention"),
+        ("ties weigh less, the more there are",
+         "query * (more / depth) ** 0.5", "query", "test_several_references_are_all_attended_to"),
     ),
     *of("nets/scft.py", "systems/test_scft.py",
         ("a region belongs to the cell beside",

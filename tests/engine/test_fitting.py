@@ -212,7 +212,8 @@ def test_a_central_square_is_what_evaluation_sees():
     assert wide.parts[0]["image"].shape == (1, 16, 32, 3)
 
 
-def test_several_pictures_come_onto_paper_each():
+def test_pictures_and_places_on_them_come_onto_the_paper_alike():
+    """Dots of references, tied to a place of the sketch, are where the ties then say."""
     sketch = np.full((48, 96, 3), 255, np.uint8)
     sketch[8:40, 20:76] = 0
     small, large = np.full((30, 40, 3), 200, np.uint8), np.full((300, 210, 3), 255, np.uint8)
@@ -227,3 +228,16 @@ def test_several_pictures_come_onto_paper_each():
     assert pictures.shape == (1, 2, *fitted.parts[0]["sketch"].shape[1:3], 3)
     alone = whole.fit(kinds, {**inputs, "reference": (large,)}, {"lines": "given", "size": 32})
     np.testing.assert_array_equal(alone.parts[0]["reference"][0, 0], pictures[0, 1])
+    ties = values.Ties("sketch", "reference").read([[24, 12, 33, 15, 1], [90, 40, 65, 115, 2]], "ties")
+    found = fitted.option(values.Ties("sketch", "reference"), ties, "ties")[0]
+    plan = fitting.Plan.of((48, 96), stride=16, size=32, tile=0)
+    np.testing.assert_allclose(found[:, :2], plan.inside([[24, 12], [90, 40]]), rtol=1e-6)
+    for picture, (x, y) in zip(pictures[0], found[:, 2:4]):
+        rows, columns = np.nonzero(picture[..., 0] < -0.5)
+        np.testing.assert_allclose([columns.mean() + 0.5, rows.mean() + 0.5], [x, y], atol=0.5)
+    assert found[:, 4].tolist() == [1, 2]
+    outside = [[24, 12, 33, 15, 1], [24, 12, 41, 15, 1]]
+    with pytest.raises(InputError, match="^ties: tie 2 of 2: 41,15 lies outside reference, which has 40 x 30 pixels"):
+        fitted.option(values.Ties("sketch", "reference"), outside, "ties")
+    with pytest.raises(InputError, match="^ties: tie 1 of 1: there is no reference 3; there are 2"):
+        fitted.option(values.Ties("sketch", "reference"), [[24, 12, 3, 1, 3]], "ties")

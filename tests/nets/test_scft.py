@@ -160,7 +160,7 @@ def test_several_references_are_all_attended_to():
     net = scft.SCFTGenerator(width=2, levels=2, residual_blocks=0, carry=True, rngs=nnx.Rngs(0))
     shapes = (2, 8, 12, 1), (2, 2, 6, 4, 3)
     sketch, references = (jax.random.uniform(jax.random.key(i), shape, minval=-1) for i, shape in enumerate(shapes))
-    call = nnx.jit(lambda net, reference: net(sketch, reference, intermediates=True))
+    call = nnx.jit(lambda net, reference, ties=None: net(sketch, reference, ties=ties, intermediates=True))
     image, out = call(net, references)
     assert out["key"].shape == (2, 6, 2, 12)
     for i in range(2):
@@ -172,3 +172,11 @@ def test_several_references_are_all_attended_to():
     one, _ = call(net, references[:, 0])
     np.testing.assert_allclose(call(net, references[:, [0, 0]])[0], one, atol=1e-5)
     assert jnp.abs(one - image).max() > 1e-4
+    # With ties, the upper left cell gets the last cell of the second reference, cell (2, 3) the first of the first; others
+    # look where they did.
+    here, there = jnp.zeros((2, 4, 6, 2)).at[:, 0, 0, 0].set(1), jnp.zeros((2, 6, 2, 2)).at[:, 5, 1, 0].set(1)
+    here, there = here.at[:, 2, 3, 1].set(1), there.at[:, 0, 0, 1].set(1)
+    _, tied = call(net, references, (here, there))
+    np.testing.assert_allclose(tied["carried"][:, :2, :2], references[:, 1, 4:, 2:], atol=1e-4)
+    np.testing.assert_allclose(tied["carried"][:, 4:6, 6:8], references[:, 0, :2, :2], atol=1e-4)
+    np.testing.assert_allclose(tied["carried"][:, :, 8:], out["carried"][:, :, 8:], atol=1e-5)

@@ -31,3 +31,19 @@ def test_edges_are_far_and_gaps_are_not():
 
 def test_without_a_mask_everything_is_far():
     assert np.isinf(np.asarray(regions.distance(jnp.zeros((1, 4, 5, 1)), jnp.zeros((1, 4, 5, 1))))).all()
+
+
+def test_what_lies_around_a_point_ends_at_lines():
+    picture = np.ones((2, 40, 60, 1), np.float32)
+    picture[:, :, 30:32] = -1
+    points = jnp.asarray([[10.5, 20.5], [30.5, 5.5]])
+    found = np.asarray(regions.around(jnp.asarray(picture), points, jnp.asarray([24.0, 8.0]), light=3.0))[..., 0]
+    rows, columns = np.mgrid[:40, :60]
+    np.testing.assert_array_equal(found[0], (np.abs(rows - 20) + np.abs(columns - 10) <= 24) & (columns < 30))
+    # The second lies on the line, and moves off it to one side.
+    assert found[1, 5, 29] == 1 and found[1, 5, 31:].max() == 0
+    # A picture's colours are edges whatever channel they differ in.
+    picture = np.ones((1, 9, 20, 3), np.float32)
+    picture[..., 10:, 2] = 0.0
+    found = regions.around(jnp.asarray(picture), jnp.asarray([[2.0, 4.0]]), jnp.asarray([40.0]))
+    assert found[0, 4, 9, 0] == 1 and found[0, 4, 10, 0] == 0

@@ -199,6 +199,23 @@ def test_several_pictures_are_a_list_or_have_commas_between_them(picture, tmp_pa
     refused(kind, f"{paths[0]},none.png", "thing 2: none.png: no such file")
 
 
+def test_ties_are_pairs_of_places_and_may_name_a_picture(tmp_path):
+    kind = values.Ties("sketch", "reference")
+    expected = ((1, 2, 3.5, 4, 1), (5, 6, 7, 8, 1))
+    (tmp_path / "t.csv").write_text("1,2,3.5,4\n5,6,7,8\n")
+    for given in ("1,2,3.5,4 5,6,7,8", tmp_path / "t.csv", [[1, 2, 3.5, 4], [5, 6, 7, 8]]):
+        assert kind.read(given, "t") == expected
+    assert kind.read("1,2,3.5,4,2", "t") == ((1, 2, 3.5, 4, 2),)
+    assert kind.read("", "t") == kind.read([], "t") == kind.default == ()
+    assert kind.array(()).shape == (1, 0, 5)
+    np.testing.assert_array_equal(kind.array(expected), [expected])
+    assert kind.text(expected) == "1,2,3.5,4,1 5,6,7,8,1" and kind.text(()) == ""
+    refused(kind, "1,2,3", r"thing has shape \[1, 3\]; it must be .* on sketch is like .* on reference")
+    refused(kind, "1,2,3,4,0", "thing: reference 0: they are numbered from 1")
+    refused(kind, "1,2,3,4,1.5", "thing: reference 1.5: they are numbered from 1")
+    refused(kind, [[1, 2, np.inf, 4]], "not finite")
+
+
 def test_words_labels_attributes_and_scores(tmp_path):
     assert values.Text().read("a red bird", "t") == "a red bird"
     refused(values.Text(), " ", "thing must be a text")

@@ -52,6 +52,10 @@ class Fitted:
         """The result for the whole of `call(arrays)` for each part."""
         return call(self.parts[0])
 
+    def option(self, kind, value, name):
+        """What a system is given for the value of one of the tool's own options; `name` is for messages."""
+        return kind.array(value)
+
     def output(self, kind, array):
         """The value of a result for the picture as it was given."""
         if getattr(kind, "under", ""):
@@ -228,7 +232,25 @@ class WholePicture(Fitting):
         ]
         lines = {name: functools.partial(array, value) for name, (value, array) in tiled.items()}
         pictures = lambda name: whole.extended(inputs[name])
-        return _FittedPicture(parts, whole, self._guide(kinds, inputs, together, made, whole), lines, pictures)
+        guide = self._guide(kinds, inputs, together, made, whole)
+
+        def place(name, point, number):
+            """A point (x, y) of an input, or of one of several pictures, where it lies in what is computed."""
+            several = inputs[name] if isinstance(kinds[name], values.Images) else (inputs[name],)
+            if number > len(several):
+                raise InputError(f"there is no {name} {number}; there are {len(several)}")
+            picture = several[number - 1]
+            height, width = picture.shape[:2]
+            if not (0 <= point[0] <= width and 0 <= point[1] <= height):
+                at = f"{point[0]:g},{point[1]:g}"
+                raise InputError(f"{at} lies outside {name}, which has {width} x {height} pixels")
+            if name in together:
+                return whole.inside(point)
+            if self.paper:
+                return whole.inside(Paper.of(picture, inputs[together[0]]).inside(point))
+            return plan(picture.shape[:2]).inside(point)
+
+        return _FittedPicture(parts, whole, guide, lines, pictures, place)
 
     def _apart(self, kind, value, plan, other):
         """A picture that lies on no other as it is computed with, or several."""
@@ -280,18 +302,46 @@ def on_paper(picture, other):
       [height, width, 3] uint8 of the other's size. What is drawn keeps its ratio and is at least a third as large as the
       paper allows.
     """
-    inside, place, size = drawn(picture), drawn(other), np.array(other.shape[:2])
-    picture = picture[inside]
-    fits = lambda sides: min(n / m for n, m in zip(sides, picture.shape))
-    scale = max(fits([part.stop - part.start for part in place]), fits(size) / 3)
-    sides = np.maximum(1, np.round(np.multiply(picture.shape[:2], scale))).astype(int)
-    centre = [part.start + part.stop for part in place]
-    top, left = np.clip((centre - sides) // 2, 0, size - sides).tolist()
-    height, width = sides.tolist()
-    picture = PIL.Image.fromarray(picture).resize((width, height), PIL.Image.Resampling.LANCZOS)
+    place = Paper.of(picture, other)
+    height, width = place.size
+    found = PIL.Image.fromarray(picture[place.cut]).resize((width, height), PIL.Image.Resampling.LANCZOS)
     paper = np.full(other.shape, 255, np.uint8)
-    paper[top : top + height, left : left + width] = picture
+    paper[place.top : place.top + height, place.left : place.left + width] = found
     return paper
+
+
+@dataclasses.dataclass(frozen=True)
+class Paper:
+    """Where `on_paper` lays a picture.
+
+    Attributes:
+      cut: (rows, columns) as slices of the picture, what is drawn there.
+      size: (height, width) of it on the paper.
+      top, left: of its corner there.
+    """
+
+    cut: tuple[slice, slice]
+    size: tuple[int, int]
+    top: int
+    left: int
+
+    @classmethod
+    def of(cls, picture, other):
+        """For the arguments of `on_paper`."""
+        inside, place, size = drawn(picture), drawn(other), np.array(other.shape[:2])
+        lengths = [part.stop - part.start for part in inside]
+        fits = lambda sides: min(n / m for n, m in zip(sides, lengths))
+        scale = max(fits([part.stop - part.start for part in place]), fits(size) / 3)
+        sides = np.maximum(1, np.round(np.multiply(lengths, scale))).astype(int)
+        centre = [part.start + part.stop for part in place]
+        top, left = np.clip((centre - sides) // 2, 0, size - sides).tolist()
+        return cls(inside, tuple(sides.tolist()), top, left)
+
+    def inside(self, point):
+        """A place (x, y) of the picture on the paper; beside what is drawn, at its edge."""
+        (rows, columns), (height, width) = self.cut, self.size
+        along = lambda at, part, length: np.clip((at - part.start) / (part.stop - part.start), 0, 1) * length
+        return self.left + along(point[0], columns, width), self.top + along(point[1], rows, height)
 
 
 def drawn(picture):
@@ -406,11 +456,25 @@ class _FittedPicture(Fitted):
       guide: lines at the size of the picture, where results are brought up to it along them.
       lines: {input: function that gives its array on the whole canvas}.
       pictures: as of `Fitted`.
+      place: function (input, (x, y), number) that gives where a place of an input, or of one of several pictures, lies
+        in what is computed.
     """
 
-    def __init__(self, parts, plan, guide, lines, pictures=None):
+    def __init__(self, parts, plan, guide, lines, pictures=None, place=None):
         super().__init__(parts, pictures)
-        self._plan, self._guide, self._lines = plan, guide, lines
+        self._plan, self._guide, self._lines, self._place = plan, guide, lines, place
+
+    def option(self, kind, value, name):
+        if not isinstance(kind, values.Ties):
+            return kind.array(value)
+        found = []
+        for number, (*places, which) in enumerate(value, 1):
+            try:
+                first, second = self._place(kind.first, places[:2], 1), self._place(kind.second, places[2:], int(which))
+                found += [*first, *second, which]
+            except InputError as error:
+                raise InputError(f"{name}: tie {number} of {len(value)}: {error}") from error
+        return kind.array(found)
 
     def each(self, call):
         if len(self.parts) == 1:

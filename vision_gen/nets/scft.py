@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from vision_gen.nets import layers
 from vision_gen.ops import attention, colour, resample
 
-
+TIE = 1000.0  # What a tie adds to scores; those of trained networks differ by hundreds.
 NORMS = {"layer": layers.LayerNorm, "instance": layers.InstanceNorm, "none": None}
 
 
@@ -122,6 +122,17 @@ class StopGradientAttention(nnx.Module):
         return self.norm(found + layers.leaky_relu(self.source(x)), train=train) + x, found
 
 
+def tied(query, key, ties):
+    """Queries and keys with further channels, so that scores are larger by `TIE` between what is tied."""
+    if ties is None:
+        return query, key
+    here, there = ties
+    depth, more = query.shape[-1], query.shape[-1] + here.shape[-1]
+    # Scores are divided by the root of the depth.
+    query = jnp.concatenate([query * (more / depth) ** 0.5, (TIE * more**0.5 * here).astype(query.dtype)], -1)
+    return query, jnp.concatenate([key, there.astype(key.dtype)], -1)
+
+
 def places(x):
     """[batch, h, w, channel] -> [batch, h w, channel]."""
     return x.reshape(x.shape[0], -1, x.shape[-1])
@@ -198,13 +209,15 @@ class SCFTGenerator(nnx.Module):
         )
         self.attention, self.chunk, self.carry, self.layer = attention, chunk, carry, layer
 
-    def __call__(self, sketch, reference, *, train=False, nudges=None, intermediates=False):
+    def __call__(self, sketch, reference, *, ties=None, train=False, nudges=None, intermediates=False):
         """Colours sketches.
 
         Args:
           sketch: [batch, height, width, 1] in [-1, 1], sides multiples of 2^(levels - 1).
           reference: [batch, *, *, 3] in [-1, 1], of any size with such sides; or several of one size, [batch,
             references, *, *, 3], to all of which the sketch attends: their vectors lie one below the other.
+          ties: the cells of sketch and reference of each tie, two arrays [batch, h, w, ties] of 0 and 1: the first look
+            at the second.
           train: stop-gradient attention normalises by the batch and updates its running statistics.
           nudges: {branch: array}, added to the vectors where they go into one of the branches that use them: those of
             the sketch, [batch, h, w, d], into `source`, of the result, and `query`, those of the reference into `key`
@@ -214,7 +227,8 @@ class SCFTGenerator(nnx.Module):
         Returns:
           [batch, height, width, 3] in [-1, 1], and with `intermediates` a dict:
             `sketch1`, ... and `reference1`, ...: the encoders' maps, finest first, two of each level;
-            `query`: [batch, h, w, d] at the sketch's smallest map; d is 2 width (2^levels - 1);
+            `query`: [batch, h, w, d] at the sketch's smallest map; d is 2 width (2^levels - 1),
+              and one more for each tie;
             `key`, `value`: likewise at the reference's, `value` of "scaled" attention alone;
               `ops.attention.attention_map` of query and key is where each cell looks;
             `transferred`, `residual1`, ...: [batch, h, w, d], what is found in the reference, and
@@ -243,12 +257,13 @@ class SCFTGenerator(nnx.Module):
         key, value = nudged("key", references), nudged("value", references)
         moved = [below(patches(reference, least))] if self.carry else []
         if self.attention == "stop_gradient":
-            query, key = out["query"], out["key"] = self.crossing.codes(query, key)
+            query, key = out["query"], out["key"] = tied(*self.crossing.codes(query, key), ties)
             x, out["transferred"] = self.crossing(source, value, (query, key), train=train)
             x, _ = self.own(x, x, train=train)
             moved = [self._attend(*lax.stop_gradient((query, key)), *moved)] if moved else []
         else:
-            query, key, value = self.query(query), self.key(key), self.value(value)
+            query, key = tied(self.query(query), self.key(key), ties)
+            value = self.value(value)
             out |= {"query": query, "key": key, "value": value}
             value = jnp.concatenate([value, *(x.astype(value.dtype) for x in moved)], -1)
             found = self._attend(query, key, value)

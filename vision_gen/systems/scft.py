@@ -22,7 +22,7 @@ from vision_gen.figures.correspondence import draw_correspondence
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import scft as net
 from vision_gen.nets.patchgan import PatchDiscriminator
-from vision_gen.ops import attention, augment, chunks, colour, losses, random, resample, tps
+from vision_gen.ops import attention, augment, chunks, colour, losses, random, regions, resample, tps
 from vision_gen.pretrained import features
 from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Share
 
@@ -124,12 +124,17 @@ class SCFT(System):
 
     @classmethod
     def tools(cls, experiment, facts):
+        doc = "how far from their points ties reach within lines, as a share of the shorter side"
         return [
             Tool(
                 "translate",
                 "Colours a line drawing like a reference, or like several.",
                 inputs={"sketch": values.Image(channels=1, lines=True), "reference": values.Images()},
                 outputs={"image": values.Image(under="sketch" if experiment.model.colour_layer else "")},
+                options={
+                    "ties": values.Ties("sketch", "reference"),
+                    "reach": values.Number(0.01, 1, 0.25, doc=doc),
+                },
                 # Every place attends to the whole reference: no tiles, and cells of the size that was trained with.
                 # There what was drawn was as large in sketch and reference, with white paper around it.
                 fitting=WholePicture(
@@ -216,10 +221,48 @@ class SCFT(System):
             )
         return terms
 
-    def translate(self, *, sketch, reference):
-        """Colours sketches [batch, height, width, 1] like references [..., 3], in [-1, 1]; with `colour_layer` the layer."""
-        image, inside = self.generator(sketch, reference, intermediates=True)
+    def translate(self, *, sketch, reference, ties=None, reach=None):
+        """Colours sketches like references; with `colour_layer` the layer.
+
+        Args:
+          sketch: [batch, height, width, 1] in [-1, 1].
+          reference: [batch, *, *, 3] in [-1, 1], or several, [batch, references, *, *, 3].
+          ties: [batch, ties, 5], x and y on the sketch and on a reference, in pixels, and the number of the reference,
+            from 1: there the sketch looks at the reference.
+          reach: [batch], how far ties reach, as a share of the shorter side.
+
+        Returns:
+          [batch, height, width, 3] in [-1, 1].
+        """
+        if ties is not None and ties.shape[1]:
+            ties = self._tied(sketch, reference.reshape(len(sketch), -1, *reference.shape[-3:]), ties, reach)
+        else:
+            ties = None
+        image, inside = self.generator(sketch, reference, ties=ties, intermediates=True)
         return inside.get("layer", image)
+
+    def _tied(self, sketch, reference, ties, reach):
+        """What the generator calls ties: cells around the points, within lines; one at least of each."""
+        batch, count = ties.shape[:2]
+        least = 2 ** (self.model.levels - 1)
+
+        def cells(pictures, points, light):
+            """[batch, ties, h, w] of pictures [batch, ties, height, width, channel]."""
+            size = pictures.shape[2:4]
+            pictures, points = (x.reshape(batch * count, *x.shape[2:]) for x in (pictures, points))
+            found = regions.around(pictures, points, jnp.repeat(reach, count) * min(size), light=light)
+            found = resample.average_pool(found, [n // least for n in size])
+            # Half of a cell, or where it is small, half as much as the cell with most of it.
+            found = (found >= found.max((1, 2), keepdims=True) / 2).astype(jnp.float32)
+            return found.reshape(batch, count, *found.shape[1:3])
+
+        here = cells(jnp.repeat(sketch[:, None], count, 1), ties[..., :2], 3.0)
+        number = ties[..., 4].astype(jnp.int32) - 1
+        chosen = jnp.take_along_axis(reference, number[..., None, None, None], 1)
+        there = cells(chosen, ties[..., 2:4], 0.0)
+        there = jax.nn.one_hot(number, reference.shape[1])[..., None, None] * there[:, :, None]
+        there = there.reshape(batch, count, -1, there.shape[-1])
+        return jnp.moveaxis(here, 1, -1), jnp.moveaxis(there, 1, -1)
 
     def attention(self, *, sketch, reference):
         """Where each cell of a sketch looks: [batch, h, w, h, w], sums to 1 over the last two."""
