@@ -241,3 +241,27 @@ def test_pictures_and_places_on_them_come_onto_the_paper_alike():
         fitted.option(values.Ties("sketch", "reference"), outside, "ties")
     with pytest.raises(InputError, match="^ties: tie 1 of 1: there is no reference 3; there are 2"):
         fitted.option(values.Ties("sketch", "reference"), [[24, 12, 3, 1, 3]], "ties")
+
+
+@pytest.mark.parametrize("size", [0, 40])
+def test_regions_that_lines_close_get_one_colour(size):
+    """A box with a gap of 3 pixels, painted in colours that run: inside and outside are one colour each."""
+    sketch = np.full((80, 80, 3), 255, np.uint8)
+    sketch[20:60, 10:14] = sketch[20:60, 46:50] = sketch[20:24, 10:50] = sketch[56:60, 10:50] = 0
+    sketch[38:41, 10:14] = 255
+    kinds = {"sketch": values.Image(channels=1, lines=True)}
+    whole = fitting.WholePicture(stride=8, size=size)
+    assert whole.options(kinds)["flat"].default == 0
+
+    def painted(flat):
+        fitted = whole.fit(kinds, {"sketch": sketch}, {"lines": "given", "size": size, "flat": flat})
+        height, width = fitted.parts[0]["sketch"].shape[1:3]
+        ramp = np.linspace(-1, 1, width, dtype=np.float32)[None, None, :, None]
+        return fitted.output(values.Image(), np.broadcast_to(ramp, (1, height, width, 3)))
+
+    colours = lambda picture: np.unique(picture[sketch[..., 0] == 255].reshape(-1, 3), axis=0)
+    assert len(colours(painted(0))) > 40
+    assert len(colours(painted(1))) == 1  # Colour gets out by the gap.
+    closed = painted(4)
+    assert len(colours(closed)) == 2 and (closed[sketch == 0] == 0).all()
+    np.testing.assert_allclose(closed[30, 30], np.median(painted(0)[24:56, 14:46], (0, 1)), atol=4)

@@ -19,7 +19,7 @@ import PIL.Image
 from vision_gen import values
 from vision_gen.data import images
 from vision_gen.errors import InputError
-from vision_gen.ops import colour, gamut, guided, resample, sketch
+from vision_gen.ops import colour, gamut, guided, regions, resample, sketch
 
 log = logging.getLogger("vision_gen")
 # Of the three that training draws from; see `ops.augment.sketches`.
@@ -201,6 +201,9 @@ class WholePicture(Fitting):
     def options(self, inputs):
         doc = "pixels of the shorter side at which it is computed; 0: the picture's own"
         found = {**super().options(inputs), "size": values.Number(0, 16384, self.size, whole=True, doc=doc)}
+        if "lines" in found:
+            doc = "one colour in each region that lines close, gaps of so many pixels too; 0: as painted"
+            found["flat"] = values.Number(0, 100, 0, whole=True, doc=doc)
         if self.tile:
             doc = "larger pictures are computed in tiles of so many pixels"
             found["tile"] = values.Number(2 * self.stride, 16384, self.tile, whole=True, doc=doc)
@@ -250,7 +253,10 @@ class WholePicture(Fitting):
                 return whole.inside(Paper.of(picture, inputs[together[0]]).inside(point))
             return plan(picture.shape[:2]).inside(point)
 
-        return _FittedPicture(parts, whole, guide, lines, pictures, place)
+        flat = None
+        if options.get("flat"):
+            flat = next(name for name in together if getattr(kinds[name], "lines", False)), options["flat"]
+        return _FittedPicture(parts, whole, guide, lines, pictures, place, flat)
 
     def _apart(self, kind, value, plan, other):
         """A picture that lies on no other as it is computed with, or several."""
@@ -458,11 +464,13 @@ class _FittedPicture(Fitted):
       pictures: as of `Fitted`.
       place: function (input, (x, y), number) that gives where a place of an input, or of one of several pictures, lies
         in what is computed.
+      flat: (input, gap): regions of results that are closed by the lines of the input, see `ops.regions.flat`, get one
+        colour each; None: they do not.
     """
 
-    def __init__(self, parts, plan, guide, lines, pictures=None, place=None):
+    def __init__(self, parts, plan, guide, lines, pictures=None, place=None, flat=None):
         super().__init__(parts, pictures)
-        self._plan, self._guide, self._lines, self._place = plan, guide, lines, place
+        self._plan, self._guide, self._lines, self._place, self._flat = plan, guide, lines, place, flat
 
     def option(self, kind, value, name):
         if not isinstance(kind, values.Ties):
@@ -501,7 +509,12 @@ class _FittedPicture(Fitted):
             array = colour.multiply(array, self._lines[under]())
         if self._plan.scale != 1:
             array = _resized(array, guide, self._plan.full, bool(under and guide is not None))
-        return kind.value(self._coloured(kind, array))[self._plan.inner]
+        found = kind.value(self._coloured(kind, array))[self._plan.inner]
+        if self._flat is None or not isinstance(kind, values.Image) or kind.channels != 3:
+            return found
+        name, gap = self._flat
+        lines = resample.resize(self._lines[name](), self._plan.full) if guide is None else guide
+        return regions.flat(found, np.asarray(lines)[0, ..., 0][self._plan.inner], gap)
 
 
 @jax.jit
