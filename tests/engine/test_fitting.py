@@ -214,7 +214,7 @@ def test_a_central_square_is_what_evaluation_sees():
 
 def test_tiles_get_the_whole_picture_and_others_made_smaller_until_they_fit():
     fit = fitting.WholePicture(stride=8, tile=64, overview="content")
-    kinds = {"content": values.Image(), "styles": values.Images()}
+    kinds = {"content": values.Image(), "styles": values.Images(folder=True)}
     wide = np.linspace(0, 255, 200).astype(np.uint8)[None, :, None].repeat(100, 0).repeat(3, 2)
     options = {"size": 0, "tile": 64}
     found = fit.fit(kinds, {"content": wide, "styles": (wide, wide[:40, :40])}, options)
@@ -226,3 +226,58 @@ def test_tiles_get_the_whole_picture_and_others_made_smaller_until_they_fit():
         np.testing.assert_array_equal(large, overview)
         assert small.shape == (1, 40, 40, 3)
     assert "overview" not in fit.fit(kinds, {"content": wide[:64, :64], "styles": (wide,)}, options).parts[0]
+
+
+def test_pictures_and_places_on_them_come_onto_the_paper_alike():
+    """Dots of references, tied to a place of the sketch, are where the ties then say."""
+    sketch = np.full((48, 96, 3), 255, np.uint8)
+    sketch[8:40, 20:76] = 0
+    small, large = np.full((30, 40, 3), 200, np.uint8), np.full((300, 210, 3), 255, np.uint8)
+    small[12:18, 30:36] = 0
+    large[60:290, 40:180] = 200
+    large[100:130, 50:80] = 0
+    kinds = {"sketch": values.Image(channels=1, lines=True), "reference": values.Images()}
+    whole = fitting.WholePicture(stride=16, size=32, apart=("reference",), paper=True)
+    inputs = {"sketch": sketch, "reference": (small, large)}
+    fitted = whole.fit(kinds, inputs, {"lines": "given", "size": 32})
+    pictures = np.stack(fitted.parts[0]["reference"], 1)
+    assert pictures.shape == (1, 2, *fitted.parts[0]["sketch"].shape[1:3], 3)
+    alone = whole.fit(kinds, {**inputs, "reference": (large,)}, {"lines": "given", "size": 32})
+    np.testing.assert_array_equal(alone.parts[0]["reference"][0], pictures[:, 1])
+    ties = values.Ties("sketch", "reference").read([[24, 12, 33, 15, 1], [90, 40, 65, 115, 2]], "ties")
+    found = fitted.option(values.Ties("sketch", "reference"), ties, "ties")[0]
+    plan = fitting.Plan.of((48, 96), stride=16, size=32, tile=0)
+    np.testing.assert_allclose(found[:, :2], plan.inside([[24, 12], [90, 40]]), rtol=1e-6)
+    for picture, (x, y) in zip(pictures[0], found[:, 2:4]):
+        rows, columns = np.nonzero(picture[..., 0] < -0.5)
+        np.testing.assert_allclose([columns.mean() + 0.5, rows.mean() + 0.5], [x, y], atol=0.5)
+    assert found[:, 4].tolist() == [1, 2]
+    outside = [[24, 12, 33, 15, 1], [24, 12, 41, 15, 1]]
+    with pytest.raises(InputError, match="^ties: tie 2 of 2: 41,15 lies outside reference, which has 40 x 30 pixels"):
+        fitted.option(values.Ties("sketch", "reference"), outside, "ties")
+    with pytest.raises(InputError, match="^ties: tie 1 of 1: there is no reference 3; there are 2"):
+        fitted.option(values.Ties("sketch", "reference"), [[24, 12, 3, 1, 3]], "ties")
+
+
+@pytest.mark.parametrize("size", [0, 40])
+def test_regions_that_lines_close_get_one_colour(size):
+    """A box with a gap of 3 pixels, painted in colours that run: inside and outside are one colour each."""
+    sketch = np.full((80, 80, 3), 255, np.uint8)
+    sketch[20:60, 10:14] = sketch[20:60, 46:50] = sketch[20:24, 10:50] = sketch[56:60, 10:50] = 0
+    sketch[38:41, 10:14] = 255
+    kinds = {"sketch": values.Image(channels=1, lines=True)}
+    whole = fitting.WholePicture(stride=8, size=size)
+    assert whole.options(kinds)["flat"].default == 0
+
+    def painted(flat):
+        fitted = whole.fit(kinds, {"sketch": sketch}, {"lines": "given", "size": size, "flat": flat})
+        height, width = fitted.parts[0]["sketch"].shape[1:3]
+        ramp = np.linspace(-1, 1, width, dtype=np.float32)[None, None, :, None]
+        return fitted.output(values.Image(), np.broadcast_to(ramp, (1, height, width, 3)))
+
+    colours = lambda picture: np.unique(picture[sketch[..., 0] == 255].reshape(-1, 3), axis=0)
+    assert len(colours(painted(0))) > 40
+    assert len(colours(painted(1))) == 1  # Colour gets out by the gap.
+    closed = painted(4)
+    assert len(colours(closed)) == 2 and (closed[sketch == 0] == 0).all()
+    np.testing.assert_allclose(closed[30, 30], np.median(painted(0)[24:56, 14:46], (0, 1)), atol=4)

@@ -21,6 +21,10 @@ NETWORKS = {
         lambda rngs: scft.SCFTGenerator(width=2, levels=3, residual_blocks=1, rngs=rngs),
         [(2, 16, 24, 1), (2, 32, 8, 3)], {},
     ),
+    "scft, stop-gradient": (
+        lambda rngs: scft.SCFTGenerator(width=2, levels=2, residual_blocks=0, attention="stop_gradient", rngs=rngs),
+        [(2, 8, 12, 1), (2, 16, 4, 3)], {"train": False},
+    ),
     "eccv16": (lambda rngs: colorization.ECCV16(width=2, rngs=rngs), [(2, 16, 16, 1)], {"train": False}),
     "siggraph17": (
         lambda rngs: colorization.SIGGRAPH17(width=2, rngs=rngs),
@@ -41,6 +45,7 @@ OUTPUTS = {
     "unet": lambda net, out: jnp.tanh(out["up1"]),
     "patchgan": lambda net, out: net.convs[4](out["conv4"]),
     "scft": lambda net, out: jnp.tanh(net.out(out["decoder1"])),
+    "scft, stop-gradient": lambda net, out: jnp.tanh(net.out(out["decoder1"])),
     "eccv16": lambda net, out: net.head(out["block8"]),
     "siggraph17": lambda net, out: (jnp.tanh(net.out(out["conv10"])), net.classes(out["block8"])),
     "vit": lambda net, out: net.head(out["pooled"]),
@@ -55,6 +60,8 @@ NAMES = {
     "patchgan": [f"conv{i}" for i in range(1, 5)],
     "scft": [f"{name}{i}" for name in ("sketch", "reference") for i in range(1, 7)]
     + ["query", "key", "value", "transferred", "residual1", "decoder3", "decoder2", "decoder1"],
+    "scft, stop-gradient": [f"{name}{i}" for name in ("sketch", "reference") for i in range(1, 5)]
+    + ["query", "key", "transferred", "decoder2", "decoder1"],
     "eccv16": [*(f"block{i}" for i in range(1, 9)), "up"],
     "siggraph17": [*(f"block{i}" for i in range(1, 10)), "conv10"],
     "vit": ["stem", "attention", "block", "pooled", "logits"],

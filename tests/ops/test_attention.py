@@ -67,3 +67,16 @@ def test_pointing_copies_what_is_alike_near_and_among_the_best():
         np.testing.assert_allclose(found, expected(0.5), rtol=1e-4, atol=1e-5)
         found = attention.point(query, key, value, top=2, reach=(at, places, 2), chunk=chunk)
         np.testing.assert_allclose(found, expected(top=2, distance=2), rtol=1e-4, atol=1e-5)
+
+
+def test_keys_are_given_away_evenly_by_chunks_too():
+    query, key, value = (jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate([(2, 7, 4), (2, 5, 4), (2, 5, 3)]))
+    weights = attention.attention_map(query, key)
+    expected = weights / weights.sum(1, keepdims=True) @ value
+    for chunk in (3, 1024):
+        found, pull = jax.vjp(lambda *x: attention.attend_evenly(*x, chunk=chunk), query, key, value)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        dquery, dkey, dvalue = pull(jnp.ones_like(found))
+        assert not dquery.any() and not dkey.any()
+        # The weights of each key sum to 1.
+        np.testing.assert_allclose(dvalue, jnp.ones_like(value), atol=1e-5)

@@ -147,6 +147,26 @@ def test_perceptual_and_style_terms_are_of_the_published_network():
         Experiment(config)
 
 
+def test_no_gradient_passes_through_a_map_that_stops_it():
+    """So all of it comes by the other way of the same vectors."""
+    config = tiny("scft_demo")
+    config.model.update(attention="stop_gradient", triplet_weight=0.0)
+    state = systems.build(Experiment(config))
+    rng = np.random.default_rng(0)
+    batch = {name: rng.integers(0, 256, (2, 32, 32, c), np.uint8) for name, c in (("line", 1), ("colour", 3))}
+    keys = jax.random.split(jax.random.key(0), 2)
+    found = jax.jit(lambda: systems.run(*state, "gradient_cosines", batch, keys)[0])()
+    assert found["key"].shape == (2,) and found["key_places"].shape == (2, 256)
+    for name, value in found.items():
+        expected = float(name.startswith(("source", "value")))
+        np.testing.assert_allclose(value, np.full_like(value, expected), atol=1e-5)
+
+
+def test_cosines_are_those_of_vectors():
+    a, b = jnp.asarray([[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]]), jnp.asarray([[4.0, 3.0], [-2.0, 0.0], [1.0, 0.0]])
+    np.testing.assert_allclose(scft.cosine(a, b), [0.96, -1, 0], atol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def drawings(tmp_path_factory):
     """Outlined discs and boxes in two random colours on white, at random places."""

@@ -85,11 +85,33 @@ def test_scft_takes_references_of_another_shape_on_white_paper_of_the_sketchs(sc
 def test_scft_computes_at_the_training_size_unless_told(scft):
     tool = scft.tools["translate"]
     assert tool.all_options["size"].default == 32
-    inputs = {"sketch": drawing(96, 192), "reference": drawing(64, 64)}
+    inputs = {"sketch": drawing(96, 192), "reference": (drawing(64, 64),)}
     fitted = tool.fitting.fit(tool.inputs, inputs, {"lines": "given", "size": 32})
-    assert fitted.parts[0]["sketch"].shape == (1, 32, 64, 1) and fitted.parts[0]["reference"].shape == (1, 32, 64, 3)
+    assert fitted.parts[0]["sketch"].shape == (1, 32, 64, 1) and fitted.parts[0]["reference"].shape == (1, 1, 32, 64, 3)
     own = tool.fitting.fit(tool.inputs, inputs, {"lines": "given", "size": 0})
     assert own.parts[0]["sketch"].shape == (1, 96, 192, 1)
+
+
+def test_ties_make_a_region_of_the_sketch_look_at_a_region_of_a_reference(scft):
+    """The left one of two boxes of the sketch is tied to the right one of the second reference."""
+    sketch = np.ones((1, 32, 64, 1), np.float32)
+    for left in (8, 36):
+        sketch[:, 8:24, left : left + 20] = -1
+        sketch[:, 9:23, left + 1 : left + 19] = 1
+    reference = np.ones((1, 2, 32, 64, 3), np.float32)
+    reference[:, 1, 4:28, 8:32], reference[:, 1, 4:28, 32:56] = (-0.5, 0.5, 0.0), (0.3, -0.9, 0.2)
+    system, ties, reach = scft.system(), jnp.asarray([[[18, 16, 50, 16, 2.0]]]), jnp.asarray([1.0])
+    here, there = (np.array(x)[0, ..., 0] for x in system._tied(sketch, reference, ties, reach))
+    assert here.shape == (16, 32) and there.shape == (32, 32)
+    whole = lambda cells, rows, columns: (cells[rows, columns] == 1).all() and cells.sum() == cells[rows, columns].size
+    here[[4, 4, 11, 11], [4, 13, 4, 13]] = 1  # A quarter of each corner lies inside.
+    assert whole(here, slice(4, 12), slice(4, 14)) and whole(there, slice(18, 30), slice(16, 28))
+    plain = system.translate(sketch=sketch, reference=reference)
+    tied = system.translate(sketch=sketch, reference=reference, ties=ties, reach=reach)
+    moved = np.abs(np.asarray(tied - plain)).max(-1)[0]
+    assert moved[12:20, 14:22].max() > 1e-3 and moved[:, 48:].max() < 1e-5
+    none = system.translate(sketch=sketch, reference=reference, ties=ties[:, :0], reach=reach)
+    np.testing.assert_allclose(none, plain, atol=1e-6)
 
 
 def test_systems_without_tools_say_so():

@@ -64,21 +64,6 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(picture, tmp
     assert not (tmp_path / "new").exists()
 
 
-def test_several_images_come_from_a_list_a_text_and_a_folder(picture, tmp_path):
-    kind, other = values.Images(), picture[:3]
-    for name, content in (("a", picture), ("b", other)):
-        values.Image().write(content, tmp_path / f"{name}.png")
-    both = f"{tmp_path}/a.png,{tmp_path}/b.png"
-    for given in ([picture, str(tmp_path / "b.png")], both, tmp_path):
-        for found, expected in zip(kind.read(given, "styles"), (picture, other), strict=True):
-            np.testing.assert_array_equal(found, expected)
-    for given in (picture, tmp_path / "a.png"):
-        (alone,) = kind.array(kind.read(given, "styles"))
-        np.testing.assert_array_equal(alone, values.Image().array(picture))
-    refused(kind, [], "thing: there are none; it must be an image, several with commas")
-    refused(kind, f"{both},{tmp_path}/c.png", "thing: .*c.png: no such file")
-
-
 def test_shares_are_of_sum_one():
     kind = values.Shares(doc="how much")
     for given in ("3,1", [3, 1], np.array([3, 1])):
@@ -204,6 +189,43 @@ def test_points_latents_and_poses_are_read_from_text_and_files(tmp_path):
     np.testing.assert_array_equal(pose.read(tmp_path / "pose.json", "p"), joints)
     (tmp_path / "two.json").write_text(json.dumps({"people": [{}, {}]}))
     refused(pose, tmp_path / "two.json", "shows 2 people; it must be one")
+
+
+def test_several_pictures_are_a_list_or_have_commas_between_them(picture, tmp_path):
+    kind, other = values.Images(), np.zeros((3, 4, 3), np.uint8)
+    paths = [tmp_path / "a.png", tmp_path / "b,c.png"]
+    for path, array in zip(paths, (picture, other)):
+        values.Image().write(array, path)
+    for given in ([picture, other], paths[:1] + [other], [str(path) for path in paths]):
+        for found, expected in zip(kind.read(given, "r"), (picture, other), strict=True):
+            np.testing.assert_array_equal(found, expected)
+    for given in (picture, paths[0], PILImage.fromarray(picture)):
+        np.testing.assert_array_equal(kind.read(given, "r"), [picture])
+    np.testing.assert_array_equal(kind.read(f"{paths[0]}, {paths[0]}", "r"), [picture, picture])
+    np.testing.assert_array_equal(kind.read(paths[1], "r"), [other])  # A file with a comma in its name.
+    for array in kind.array((picture, picture)):
+        np.testing.assert_array_equal(array, values.Image().array(picture))
+    for found, expected in zip(values.Images(folder=True).read(tmp_path, "r"), (picture, other), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    refused(kind, [], "thing must be an image .*, got none")
+    refused(kind, f"{paths[0]},none.png", "thing 2: none.png: no such file")
+
+
+def test_ties_are_pairs_of_places_and_may_name_a_picture(tmp_path):
+    kind = values.Ties("sketch", "reference")
+    expected = ((1, 2, 3.5, 4, 1), (5, 6, 7, 8, 1))
+    (tmp_path / "t.csv").write_text("1,2,3.5,4\n5,6,7,8\n")
+    for given in ("1,2,3.5,4 5,6,7,8", tmp_path / "t.csv", [[1, 2, 3.5, 4], [5, 6, 7, 8]]):
+        assert kind.read(given, "t") == expected
+    assert kind.read("1,2,3.5,4,2", "t") == ((1, 2, 3.5, 4, 2),)
+    assert kind.read("", "t") == kind.read([], "t") == kind.default == ()
+    assert kind.array(()).shape == (1, 0, 5)
+    np.testing.assert_array_equal(kind.array(expected), [expected])
+    assert kind.text(expected) == "1,2,3.5,4,1 5,6,7,8,1" and kind.text(()) == ""
+    refused(kind, "1,2,3", r"thing has shape \[1, 3\]; it must be .* on sketch is like .* on reference")
+    refused(kind, "1,2,3,4,0", "thing: reference 0: they are numbered from 1")
+    refused(kind, "1,2,3,4,1.5", "thing: reference 1.5: they are numbered from 1")
+    refused(kind, [[1, 2, np.inf, 4]], "not finite")
 
 
 def test_words_labels_attributes_and_scores(tmp_path):

@@ -19,7 +19,7 @@ import PIL.Image
 from vision_gen import values
 from vision_gen.data import images
 from vision_gen.errors import InputError
-from vision_gen.ops import colour, gamut, guided, resample, sketch
+from vision_gen.ops import colour, gamut, guided, regions, resample, sketch
 
 log = logging.getLogger("vision_gen")
 # Of the three that training draws from; see `ops.augment.sketches`.
@@ -51,6 +51,10 @@ class Fitted:
     def each(self, call):
         """The result for the whole of `call(arrays)` for each part."""
         return call(self.parts[0])
+
+    def option(self, kind, value, name):
+        """What a system is given for the value of one of the tool's own options; `name` is for messages."""
+        return kind.array(value)
 
     def output(self, kind, array):
         """The value of a result for the picture as it was given."""
@@ -201,6 +205,9 @@ class WholePicture(Fitting):
     def options(self, inputs):
         doc = "pixels of the shorter side at which it is computed; 0: the picture's own"
         found = {**super().options(inputs), "size": values.Number(0, 16384, self.size, whole=True, doc=doc)}
+        if "lines" in found:
+            doc = "one colour in each region that lines close, gaps of so many pixels too; 0: as painted"
+            found["flat"] = values.Number(0, 100, 0, whole=True, doc=doc)
         if self.tile:
             doc = "larger pictures are computed in tiles of so many pixels"
             found["tile"] = values.Number(2 * self.stride, 16384, self.tile, whole=True, doc=doc)
@@ -208,28 +215,25 @@ class WholePicture(Fitting):
 
     def fit(self, kinds, inputs, options, called=None):
         inputs = dict(inputs)
-        together = [name for name, kind in kinds.items() if isinstance(kind, PICTURES) and name not in self.apart]
+        alone = lambda name, kind: name in self.apart or isinstance(kind, values.Images)
+        together = [name for name, kind in kinds.items() if isinstance(kind, PICTURES) and not alone(name, kind)]
         frame = self._frame(kinds, inputs, together, called or {})
         plan = functools.partial(Plan.of, stride=self.stride, size=options["size"], tile=options.get("tile", 0))
         whole = plan(frame)
         made = lines_of_all(kinds, inputs, options, called)
-        at_once = lambda kind, value: _smaller(plan, value.shape[:2]).computed(kind, value)
         fixed, tiled = {}, {}
         for name, kind in kinds.items():
-            value, place = inputs[name], whole
-            if isinstance(kind, values.Images):
-                fixed[name] = tuple(at_once(values.Image(), part) for part in value), kind.array
-            elif isinstance(kind, PICTURES):
+            value = inputs[name]
+            if isinstance(kind, PICTURES):
                 array = functools.partial(array_of, kind, lines=made[name])
-                if name in self.apart:
-                    value = on_paper(value, inputs[together[0]]) if self.paper else value
-                    fixed[name] = at_once(kind, value), array
+                if name in together:
+                    tiled[name] = whole.computed(kind, value), array
                 else:
-                    tiled[name] = place.computed(kind, value), array
+                    fixed[name] = self._apart(kind, value, plan, inputs[together[0]]), array
                 if name == self.overview and len(whole.tiles) > 1:
-                    fixed["overview"] = at_once(kind, value), array
+                    fixed["overview"] = _smaller(plan, value.shape[:2]).computed(kind, value), array
             else:
-                value = np.float32(place.inside(value)) if isinstance(kind, values.Points) else value
+                value = np.float32(whole.inside(value)) if isinstance(kind, values.Points) else value
                 fixed[name] = value, kind.array
         fixed = {name: array(value) for name, (value, array) in fixed.items()}
         parts = [
@@ -238,7 +242,35 @@ class WholePicture(Fitting):
         ]
         lines = {name: functools.partial(array, value) for name, (value, array) in tiled.items()}
         pictures = lambda name: whole.extended(inputs[name])
-        return _FittedPicture(parts, whole, self._guide(kinds, inputs, together, made, whole), lines, pictures)
+        guide = self._guide(kinds, inputs, together, made, whole)
+
+        def place(name, point, number):
+            """A point (x, y) of an input, or of one of several pictures, where it lies in what is computed."""
+            several = inputs[name] if isinstance(kinds[name], values.Images) else (inputs[name],)
+            if number > len(several):
+                raise InputError(f"there is no {name} {number}; there are {len(several)}")
+            picture = several[number - 1]
+            height, width = picture.shape[:2]
+            if not (0 <= point[0] <= width and 0 <= point[1] <= height):
+                at = f"{point[0]:g},{point[1]:g}"
+                raise InputError(f"{at} lies outside {name}, which has {width} x {height} pixels")
+            if name in together:
+                return whole.inside(point)
+            if self.paper:
+                return whole.inside(Paper.of(picture, inputs[together[0]]).inside(point))
+            return plan(picture.shape[:2]).inside(point)
+
+        flat = None
+        if options.get("flat"):
+            flat = next(name for name in together if getattr(kinds[name], "lines", False)), options["flat"]
+        return _FittedPicture(parts, whole, guide, lines, pictures, place, flat)
+
+    def _apart(self, kind, value, plan, other):
+        """A picture that lies on no other as it is computed with, or several."""
+        if isinstance(kind, values.Images):
+            return tuple(self._apart(values.Image(), one, plan, other) for one in value)
+        value = on_paper(value, other) if self.paper else value
+        return _smaller(plan, value.shape[:2]).computed(kind, value)
 
     def _guide(self, kinds, inputs, together, made, whole):
         """Lines at the size of the picture, if there are some and results are brought to it."""
@@ -292,18 +324,46 @@ def on_paper(picture, other):
       [height, width, 3] uint8 of the other's size. What is drawn keeps its ratio and is at least a third as large as the
       paper allows.
     """
-    inside, place, size = drawn(picture), drawn(other), np.array(other.shape[:2])
-    picture = picture[inside]
-    fits = lambda sides: min(n / m for n, m in zip(sides, picture.shape))
-    scale = max(fits([part.stop - part.start for part in place]), fits(size) / 3)
-    sides = np.maximum(1, np.round(np.multiply(picture.shape[:2], scale))).astype(int)
-    centre = [part.start + part.stop for part in place]
-    top, left = np.clip((centre - sides) // 2, 0, size - sides).tolist()
-    height, width = sides.tolist()
-    picture = PIL.Image.fromarray(picture).resize((width, height), PIL.Image.Resampling.LANCZOS)
+    place = Paper.of(picture, other)
+    height, width = place.size
+    found = PIL.Image.fromarray(picture[place.cut]).resize((width, height), PIL.Image.Resampling.LANCZOS)
     paper = np.full(other.shape, 255, np.uint8)
-    paper[top : top + height, left : left + width] = picture
+    paper[place.top : place.top + height, place.left : place.left + width] = found
     return paper
+
+
+@dataclasses.dataclass(frozen=True)
+class Paper:
+    """Where `on_paper` lays a picture.
+
+    Attributes:
+      cut: (rows, columns) as slices of the picture, what is drawn there.
+      size: (height, width) of it on the paper.
+      top, left: of its corner there.
+    """
+
+    cut: tuple[slice, slice]
+    size: tuple[int, int]
+    top: int
+    left: int
+
+    @classmethod
+    def of(cls, picture, other):
+        """For the arguments of `on_paper`."""
+        inside, place, size = drawn(picture), drawn(other), np.array(other.shape[:2])
+        lengths = [part.stop - part.start for part in inside]
+        fits = lambda sides: min(n / m for n, m in zip(sides, lengths))
+        scale = max(fits([part.stop - part.start for part in place]), fits(size) / 3)
+        sides = np.maximum(1, np.round(np.multiply(lengths, scale))).astype(int)
+        centre = [part.start + part.stop for part in place]
+        top, left = np.clip((centre - sides) // 2, 0, size - sides).tolist()
+        return cls(inside, tuple(sides.tolist()), top, left)
+
+    def inside(self, point):
+        """A place (x, y) of the picture on the paper; beside what is drawn, at its edge."""
+        (rows, columns), (height, width) = self.cut, self.size
+        along = lambda at, part, length: np.clip((at - part.start) / (part.stop - part.start), 0, 1) * length
+        return self.left + along(point[0], columns, width), self.top + along(point[1], rows, height)
 
 
 def drawn(picture):
@@ -418,11 +478,27 @@ class _FittedPicture(Fitted):
       guide: lines at the size of the picture, where results are brought up to it along them.
       lines: {input: function that gives its array on the whole canvas}.
       pictures: as of `Fitted`.
+      place: function (input, (x, y), number) that gives where a place of an input, or of one of several pictures, lies
+        in what is computed.
+      flat: (input, gap): regions of results that are closed by the lines of the input, see `ops.regions.flat`, get one
+        colour each; None: they do not.
     """
 
-    def __init__(self, parts, plan, guide, lines, pictures=None):
+    def __init__(self, parts, plan, guide, lines, pictures=None, place=None, flat=None):
         super().__init__(parts, pictures)
-        self._plan, self._guide, self._lines = plan, guide, lines
+        self._plan, self._guide, self._lines, self._place, self._flat = plan, guide, lines, place, flat
+
+    def option(self, kind, value, name):
+        if not isinstance(kind, values.Ties):
+            return kind.array(value)
+        found = []
+        for number, (*places, which) in enumerate(value, 1):
+            try:
+                first, second = self._place(kind.first, places[:2], 1), self._place(kind.second, places[2:], int(which))
+                found += [*first, *second, which]
+            except InputError as error:
+                raise InputError(f"{name}: tie {number} of {len(value)}: {error}") from error
+        return kind.array(found)
 
     def each(self, call):
         if len(self.parts) == 1:
@@ -449,7 +525,12 @@ class _FittedPicture(Fitted):
             array = colour.multiply(array, self._lines[under]())
         if self._plan.scale != 1:
             array = _resized(array, guide, self._plan.full, bool(under and guide is not None))
-        return kind.value(self._coloured(kind, array))[self._plan.inner]
+        found = kind.value(self._coloured(kind, array))[self._plan.inner]
+        if self._flat is None or not isinstance(kind, values.Image) or kind.channels != 3:
+            return found
+        name, gap = self._flat
+        lines = resample.resize(self._lines[name](), self._plan.full) if guide is None else guide
+        return regions.flat(found, np.asarray(lines)[0, ..., 0][self._plan.inner], gap)
 
 
 @jax.jit

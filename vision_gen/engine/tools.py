@@ -145,7 +145,7 @@ class Tool:
         for name, kind in self.inputs.items():
             found.append(f"  {name}=  {kind.describe()}")
         for name, kind in self.all_options.items():
-            found.append(f"  {name}={kind.default}  {kind.describe()}")
+            found.append(f"  {name}={kind.text(kind.default)}  {kind.describe()}")
         for name, kind in self.outputs.items():
             found.append(f"  -> {name}: {kind.describe()}")
         return found
@@ -180,7 +180,7 @@ class Runner:
         """
         turns = tool.count({**inputs, **options})
         fitted = tool.fitting.fit(tool.inputs, inputs, options, called)
-        given = {name: kind.array(options[name]) for name, kind in tool.options.items()}
+        given = {name: fitted.option(kind, options[name], name) for name, kind in tool.options.items()}
         static = {name: value for name, value in given.items() if tool.options[name].static}
         traced = {name: value for name, value in given.items() if name not in static}
         shown = lambda found: self._shown(tool, fitted, found)

@@ -4,16 +4,20 @@
 correspondence'. No official code exists; where re-implementations disagree this follows the
 reading that matches the paper's figures: ten convolutions an encoder, all ten maps in the
 transferred vector (992 channels at the published width), attention scaled inside the softmax.
+
+Stop-gradient attention is that of Li et al., ECCV 2022, 'Eliminating gradient conflict in reference-based line-art
+colorization', as released.
 """
 
 from flax import nnx
 import jax
+from jax import lax
 import jax.numpy as jnp
 
 from vision_gen.nets import layers
 from vision_gen.ops import attention, colour, resample
 
-
+TIE = 1000.0  # What a tie adds to scores; those of trained networks differ by hundreds.
 NORMS = {"layer": layers.LayerNorm, "instance": layers.InstanceNorm, "none": None}
 
 
@@ -86,6 +90,54 @@ class ResidualBlock(nnx.Module):
         return x + self.second(self.first(x))
 
 
+class StopGradientAttention(nnx.Module):
+    """BN(A act(W_v y) + act(W_q x)) + x, act being LeakyReLU 0.2 and A the map of `ops.attention.attend_evenly`.
+
+    A is of x and y themselves, its softmax not scaled, and no gradient flows through it.
+    """
+
+    def __init__(self, depth, *, chunk=1024, rngs):
+        self.source = layers.Linear(depth, depth, rngs=rngs)
+        self.value = layers.Linear(depth, depth, rngs=rngs)
+        self.norm = layers.BatchNorm(depth, rngs=rngs)
+        self.chunk = chunk
+
+    def codes(self, x, y):
+        """Query and key whose `ops.attention.attention_map` is the softmax of x y^T."""
+        return x * x.shape[-1] ** 0.5, y
+
+    def __call__(self, x, y, codes=None, *, train):
+        """What places [batch, h, w, d] become by looking at others, [batch, h', w', d].
+
+        Args:
+          codes: query and key, [batch, h, w, c] and [batch, h', w', c], in the place of `codes`.
+          train: normalise by the batch and update the running statistics.
+
+        Returns:
+          (the result [batch, h, w, d], A act(W_v y) of the same shape).
+        """
+        query, key = codes or self.codes(x, y)
+        value = layers.leaky_relu(self.value(y))
+        found = attention.attend_evenly(places(query), places(key), places(value), chunk=self.chunk).reshape(x.shape)
+        return self.norm(found + layers.leaky_relu(self.source(x)), train=train) + x, found
+
+
+def tied(query, key, ties):
+    """Queries and keys with further channels, so that scores are larger by `TIE` between what is tied."""
+    if ties is None:
+        return query, key
+    here, there = ties
+    depth, more = query.shape[-1], query.shape[-1] + here.shape[-1]
+    # Scores are divided by the root of the depth.
+    query = jnp.concatenate([query * (more / depth) ** 0.5, (TIE * more**0.5 * here).astype(query.dtype)], -1)
+    return query, jnp.concatenate([key, there.astype(key.dtype)], -1)
+
+
+def places(x):
+    """[batch, h, w, channel] -> [batch, h w, channel]."""
+    return x.reshape(x.shape[0], -1, x.shape[-1])
+
+
 class SCFTGenerator(nnx.Module):
     """Colours a sketch by attending from each of its regions to regions of a reference.
 
@@ -106,6 +158,8 @@ class SCFTGenerator(nnx.Module):
         normalisation rescales every channel of an image, so that no channel can say how much of
         a colour there is: outputs take the reference's lights and darks but not its hues.
         Normalising each position over its channels keeps hues.
+      attention: "scaled", the paper's, or "stop_gradient": `StopGradientAttention` from the sketch's vectors to the
+        reference's, then among what came of it, in the place of query, key and value.
       chunk: queries that attend at a time.
       carry: the attention carries the reference's own pixels to the decoder as well, each cell its patch; pooled to
         every level they are joined to the decoder's maps. Not the paper's: there colours reach the output
@@ -115,7 +169,17 @@ class SCFTGenerator(nnx.Module):
     """
 
     def __init__(
-        self, *, width=16, levels=5, residual_blocks=4, norm="layer", chunk=1024, carry=False, layer=False, rngs
+        self,
+        *,
+        width=16,
+        levels=5,
+        residual_blocks=4,
+        norm="layer",
+        attention="scaled",
+        chunk=1024,
+        carry=False,
+        layer=False,
+        rngs,
     ):
         if norm not in NORMS:
             raise ValueError(f"norm must be one of {list(NORMS)}, got {norm!r}")
@@ -123,9 +187,13 @@ class SCFTGenerator(nnx.Module):
         self.sketch_encoder = Encoder(1, widths, norm=norm, rngs=rngs)
         self.reference_encoder = Encoder(3, widths, norm="none", rngs=rngs)
         depth = 2 * sum(widths)
-        self.query = layers.Linear(depth, depth, bias=False, rngs=rngs)
-        self.key = layers.Linear(depth, depth, bias=False, rngs=rngs)
-        self.value = layers.Linear(depth, depth, bias=False, rngs=rngs)
+        if attention == "stop_gradient":
+            self.crossing = StopGradientAttention(depth, chunk=chunk, rngs=rngs)
+            self.own = StopGradientAttention(depth, chunk=chunk, rngs=rngs)
+        else:
+            self.query = layers.Linear(depth, depth, bias=False, rngs=rngs)
+            self.key = layers.Linear(depth, depth, bias=False, rngs=rngs)
+            self.value = layers.Linear(depth, depth, bias=False, rngs=rngs)
         self.residual = nnx.List(
             ResidualBlock(depth, norm=norm, rngs=rngs) for _ in range(residual_blocks)
         )
@@ -139,22 +207,30 @@ class SCFTGenerator(nnx.Module):
         self.out = layers.Conv(
             width, 3, 3, init=nnx.initializers.normal(0.02), rngs=rngs
         )
-        self.chunk, self.carry, self.layer = chunk, carry, layer
+        self.attention, self.chunk, self.carry, self.layer = attention, chunk, carry, layer
 
-    def __call__(self, sketch, reference, *, intermediates=False):
+    def __call__(self, sketch, reference, *, ties=None, train=False, nudges=None, intermediates=False):
         """Colours sketches.
 
         Args:
           sketch: [batch, height, width, 1] in [-1, 1], sides multiples of 2^(levels - 1).
-          reference: [batch, *, *, 3] in [-1, 1], of any size with such sides.
+          reference: [batch, *, *, 3] in [-1, 1], of any size with such sides; or several of one size, [batch,
+            references, *, *, 3], to all of which the sketch attends: their vectors lie one below the other.
+          ties: the cells of sketch and reference of each tie, two arrays [batch, h, w, ties] of 0 and 1: the first look
+            at the second.
+          train: stop-gradient attention normalises by the batch and updates its running statistics.
+          nudges: {branch: array}, added to the vectors where they go into one of the branches that use them: those of
+            the sketch, [batch, h, w, d], into `source`, of the result, and `query`, those of the reference into `key`
+            and `value`. The gradient of a nudge is that of its branch.
           intermediates: also return what happens inside.
 
         Returns:
           [batch, height, width, 3] in [-1, 1], and with `intermediates` a dict:
             `sketch1`, ... and `reference1`, ...: the encoders' maps, finest first, two of each level;
-            `query`: [batch, h, w, d] at the sketch's smallest map; d is 2 width (2^levels - 1);
-            `key`, `value`: likewise at the reference's; `ops.attention.attention_map` of query and
-              key is where each cell looks;
+            `query`: [batch, h, w, d] at the sketch's smallest map; d is 2 width (2^levels - 1),
+              and one more for each tie;
+            `key`, `value`: likewise at the reference's, `value` of "scaled" attention alone;
+              `ops.attention.attention_map` of query and key is where each cell looks;
             `transferred`, `residual1`, ...: [batch, h, w, d], what is found in the reference, and
               each residual block's map;
             `carried`: with `carry`, [batch, height, width, 3], the reference's pixels where attention has put them;
@@ -165,6 +241,8 @@ class SCFTGenerator(nnx.Module):
           ValueError: a side is no multiple of 2^(levels - 1).
         """
         least = 2 ** len(self.merge)
+        reference = reference.reshape(-1, *reference.shape[-3:])
+        below = lambda x: x.reshape(len(sketch), -1, *x.shape[2:])  # Several references one below the other.
         for name, x in (("sketch", sketch), ("reference", reference)):
             if x.shape[1] % least or x.shape[2] % least:
                 raise ValueError(
@@ -173,24 +251,32 @@ class SCFTGenerator(nnx.Module):
         maps, references = self.sketch_encoder(sketch), self.reference_encoder(reference)
         out = {f"sketch{i}": x for i, x in enumerate(maps, 1)}
         out |= {f"reference{i}": x for i, x in enumerate(references, 1)}
-        vectors, references = gather(maps), gather(references)
-        query = out["query"] = self.query(vectors)
-        key, value = out["key"], out["value"] = self.key(references), self.value(references)
-        if self.carry:
-            value = jnp.concatenate([value, patches(reference, least).astype(value.dtype)], -1)
-        flat = lambda x: x.reshape(x.shape[0], -1, x.shape[-1])
-        transferred = attention.attend(flat(query), flat(key), flat(value), chunk=self.chunk)
-        transferred = transferred.reshape(*vectors.shape[:3], -1)
-        out["transferred"] = transferred[..., : vectors.shape[-1]]
+        nudged = lambda name, x: x + nudges[name] if nudges else x
+        vectors, references = gather(maps), below(gather(references))
+        source, query = nudged("source", vectors), nudged("query", vectors)
+        key, value = nudged("key", references), nudged("value", references)
+        moved = [below(patches(reference, least))] if self.carry else []
+        if self.attention == "stop_gradient":
+            query, key = out["query"], out["key"] = tied(*self.crossing.codes(query, key), ties)
+            x, out["transferred"] = self.crossing(source, value, (query, key), train=train)
+            x, _ = self.own(x, x, train=train)
+            moved = [self._attend(*lax.stop_gradient((query, key)), *moved)] if moved else []
+        else:
+            query, key = tied(self.query(query), self.key(key), ties)
+            value = self.value(value)
+            out |= {"query": query, "key": key, "value": value}
+            value = jnp.concatenate([value, *(x.astype(value.dtype) for x in moved)], -1)
+            found = self._attend(query, key, value)
+            out["transferred"], *moved = jnp.split(found, [source.shape[-1]][: len(moved)], -1)
+            x = source + out["transferred"]
         carried = lambda size: ()
         if self.carry:
-            out["carried"] = unpatched(transferred[..., vectors.shape[-1] :], least)
+            out["carried"] = unpatched(*moved, least)
             carried = lambda size: (resample.average_pool(out["carried"], size),)
-        x = vectors + out["transferred"]
         for i, block in enumerate(self.residual, 1):
             x = out[f"residual{i}"] = block(x)
         level = len(self.merge) + 1
-        x = out[f"decoder{level}"] = self.bottom(x, vectors, *carried(x.shape[1:3]))
+        x = out[f"decoder{level}"] = self.bottom(x, source, *carried(x.shape[1:3]))
         skips = maps[1::2][-2::-1]
         for merge, refine, skip in zip(self.merge, self.refine, skips):
             level -= 1
@@ -201,6 +287,11 @@ class SCFTGenerator(nnx.Module):
             out["layer"] = image
             image = colour.multiply(image, sketch)
         return (image, out) if intermediates else image
+
+    def _attend(self, query, key, value):
+        """What queries [batch, h, w, d] get of values, [batch, h, w, channel]."""
+        found = attention.attend(places(query), places(key), places(value), chunk=self.chunk)
+        return found.reshape(*query.shape[:3], -1)
 
 
 def correspondence_weights(sampling, query_index, query_grid):

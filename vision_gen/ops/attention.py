@@ -89,6 +89,35 @@ def attend(query, key, value, *, chunk=1024):
     return chunks.in_chunks(lambda q: multi_head(q, key, value), query, chunk)
 
 
+def attend_evenly(query, key, value, *, chunk=1024):
+    """A v of stop-gradient attention (Li et al., ECCV 2022): the map's weights of each key over their sum, times v.
+
+    So every key is given away once, in parts, and what a query gets may weigh more or less than one. No gradient flows
+    into query and key. Memory as of `attend`.
+
+    Args:
+      query: [batch, queries, d].
+      key: [batch, keys, d].
+      value: [batch, keys, channel].
+
+    Returns:
+      [batch, queries, channel].
+    """
+    query, key = jax.lax.stop_gradient((query, key))
+    chunk = min(chunk, query.shape[1])
+    padding = -query.shape[1] % chunk
+    parts = jnp.pad(query, ((0, 0), (0, padding), (0, 0))).reshape(len(query), -1, chunk, query.shape[-1])
+    there = jnp.arange(query.shape[1] + padding).reshape(-1, chunk) < query.shape[1]
+
+    def add(total, part):
+        query, there = part
+        return total + jnp.einsum("bqk,q->bk", attention_map(query, key), there), None
+
+    start = jnp.zeros(key.shape[:2], jnp.float32)
+    total, _ = jax.lax.scan(add, start, (jnp.moveaxis(parts, 1, 0), there.astype(jnp.float32)))
+    return attend(query, key, (value / jnp.maximum(total, 1e-12)[..., None]).astype(value.dtype), chunk=chunk)
+
+
 def point(query, key, value, *, temperature=1.0, top=0, reach=None, chunk=512):
     """What queries copy from where they point: softmax over keys of q k^T / temperature, times the values.
 

@@ -90,7 +90,7 @@ class AdaIN(System):
             "alpha": values.Number(0, 2, 1.0, doc="how far it goes; 0 is the content, above 1 is too far"),
             "preserve_colour": restyling.KEEP_COLOUR,
         }
-        inputs = {"content": values.Image(), "styles": values.Images()}
+        inputs = {"content": values.Image(), "styles": values.Images(folder=True)}
         weights = {"weights": values.Shares(doc="how much each style counts; by default all alike")}
         return [
             Tool(

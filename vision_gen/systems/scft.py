@@ -16,13 +16,13 @@ import jax.numpy as jnp
 
 from vision_gen import values
 from vision_gen.engine.fitting import WholePicture
-from vision_gen.engine.system import System
+from vision_gen.engine.system import Now, System
 from vision_gen.engine.tools import Tool
 from vision_gen.figures.correspondence import draw_correspondence
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import scft as net
 from vision_gen.nets.patchgan import PatchDiscriminator
-from vision_gen.ops import attention, augment, chunks, colour, losses, random, resample, tps
+from vision_gen.ops import attention, augment, chunks, colour, losses, random, regions, resample, tps
 from vision_gen.pretrained import features
 from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Share
 
@@ -35,6 +35,9 @@ PERCEPTUAL = {
     "vgg19": ({"classes": 0}, ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")),
 }
 
+# Ways of the encoders' vectors into attention, and the other way of the same vectors.
+BRANCHES = {"source": "query", "query": "source", "key": "value", "value": "key"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -44,6 +47,7 @@ class Settings:
     levels: Count = 5  # Resolutions, each half the one before: 5 make 16 x 16 cells of 256 px.
     residual_blocks: CountOrNone = 4  # Further convolutions at the smallest map.
     norm: Literal["layer", "instance", "none"] = "layer"  # Normalisation in the generator; "instance" loses hues.
+    attention: Literal["scaled", "stop_gradient"] = "scaled"  # Other: Li et al., ECCV 2022; triplet_weight 0.
     attention_chunk: Count = 1024  # Places of the sketch that attend at a time; less takes less memory.
     carry_colours: bool = False  # Attention moves the reference's pixels too: clearer colours. Not the paper's.
     colour_layer: bool = False  # The sketch is multiplied over the output: for line art. Not the paper's.
@@ -105,6 +109,7 @@ class SCFT(System):
             levels=model.levels,
             residual_blocks=model.residual_blocks,
             norm=model.norm,
+            attention=model.attention,
             chunk=model.attention_chunk,
             carry=model.carry_colours,
             layer=model.colour_layer,
@@ -119,12 +124,17 @@ class SCFT(System):
 
     @classmethod
     def tools(cls, experiment, facts):
+        doc = "how far from their points ties reach within lines, as a share of the shorter side"
         return [
             Tool(
                 "translate",
-                "Colours a line drawing like a reference.",
-                inputs={"sketch": values.Image(channels=1, lines=True), "reference": values.Image()},
+                "Colours a line drawing like a reference, or like several.",
+                inputs={"sketch": values.Image(channels=1, lines=True), "reference": values.Images()},
                 outputs={"image": values.Image(under="sketch" if experiment.model.colour_layer else "")},
+                options={
+                    "ties": values.Ties("sketch", "reference"),
+                    "reach": values.Number(0.01, 1, 0.25, doc=doc),
+                },
                 # Every place attends to the whole reference: no tiles, and cells of the size that was trained with.
                 # There what was drawn was as large in sketch and reference, with white paper around it.
                 fitting=WholePicture(
@@ -151,8 +161,8 @@ class SCFT(System):
         grid = tps.flow(*spline, *target.shape[1:3])
         return resample.grid_sample(target, grid, padding="border"), spline
 
-    def forward(self, batch, now):
-        """sketch, target = a(image), reference = s(a(image)), fake, query, key, sampling."""
+    def forward(self, batch, now, nudges=None):
+        """sketch, target = a(image), reference = s(a(image)), fake, query, key, sampling; `nudges` of the generator."""
         model = self.model
         key = lambda i: random.fold(now.keys, i)
         sketch = augment.sketches(
@@ -163,7 +173,7 @@ class SCFT(System):
             sketch, image = augment.flip(key(1), sketch, image)
         target = colour.jitter(image, key(2), shift=model.jitter_shift, hue=model.jitter_hue)
         reference, spline = self.references(target, key(3))
-        fake, inside = self.generator(sketch, reference, intermediates=True)
+        fake, inside = self.generator(sketch, reference, train=True, nudges=nudges, intermediates=True)
         return {
             "sketch": sketch,
             "target": target,
@@ -211,10 +221,50 @@ class SCFT(System):
             )
         return terms
 
-    def translate(self, *, sketch, reference):
-        """Colours sketches [batch, height, width, 1] like references [..., 3], in [-1, 1]; with `colour_layer` the layer."""
-        image, inside = self.generator(sketch, reference, intermediates=True)
+    def translate(self, *, sketch, reference, ties=None, reach=None):
+        """Colours sketches like references; with `colour_layer` the layer.
+
+        Args:
+          sketch: [batch, height, width, 1] in [-1, 1].
+          reference: [batch, *, *, 3] in [-1, 1], or a tuple of such of one size.
+          ties: [batch, ties, 5], x and y on the sketch and on a reference, in pixels, and the number of the reference,
+            from 1: there the sketch looks at the reference.
+          reach: [batch], how far ties reach, as a share of the shorter side.
+
+        Returns:
+          [batch, height, width, 3] in [-1, 1].
+        """
+        if isinstance(reference, tuple):
+            reference = jnp.stack(reference, 1)
+        if ties is not None and ties.shape[1]:
+            ties = self._tied(sketch, reference.reshape(len(sketch), -1, *reference.shape[-3:]), ties, reach)
+        else:
+            ties = None
+        image, inside = self.generator(sketch, reference, ties=ties, intermediates=True)
         return inside.get("layer", image)
+
+    def _tied(self, sketch, reference, ties, reach):
+        """What the generator calls ties: cells around the points, within lines; one at least of each."""
+        batch, count = ties.shape[:2]
+        least = 2 ** (self.model.levels - 1)
+
+        def cells(pictures, points, light):
+            """[batch, ties, h, w] of pictures [batch, ties, height, width, channel]."""
+            size = pictures.shape[2:4]
+            pictures, points = (x.reshape(batch * count, *x.shape[2:]) for x in (pictures, points))
+            found = regions.around(pictures, points, jnp.repeat(reach, count) * min(size), light=light)
+            found = resample.average_pool(found, [n // least for n in size])
+            # Half of a cell, or where it is small, half as much as the cell with most of it.
+            found = (found >= found.max((1, 2), keepdims=True) / 2).astype(jnp.float32)
+            return found.reshape(batch, count, *found.shape[1:3])
+
+        here = cells(jnp.repeat(sketch[:, None], count, 1), ties[..., :2], 3.0)
+        number = ties[..., 4].astype(jnp.int32) - 1
+        chosen = jnp.take_along_axis(reference, number[..., None, None, None], 1)
+        there = cells(chosen, ties[..., 2:4], 0.0)
+        there = jax.nn.one_hot(number, reference.shape[1])[..., None, None] * there[:, :, None]
+        there = there.reshape(batch, count, -1, there.shape[-1])
+        return jnp.moveaxis(here, 1, -1), jnp.moveaxis(there, 1, -1)
 
     def attention(self, *, sketch, reference):
         """Where each cell of a sketch looks: [batch, h, w, h, w], sums to 1 over the last two."""
@@ -273,6 +323,35 @@ class SCFT(System):
             "correspondence_all_identity": share(identity, valid),
         }
 
+    def gradient_cosines(self, batch, keys):
+        """Do the gradients of the branches into attention agree with their sum? Li et al., ECCV 2022.
+
+        The sketch's vectors go two ways, as the `source` of the result and to its `query`, the reference's to `key` and
+        `value`. Of each of these four the cosine of the generator's gradient by that way with that by both is taken, 0
+        where one is nothing; below 0 a way is in conflict with what the encoder is told.
+
+        Returns:
+          {branch: [batch] of all places together, branch + "_places": [batch, places]}.
+        """
+        model, (height, width) = self.model, batch["colour"].shape[1:3]
+        least = 2 ** (model.levels - 1)
+        shape = len(keys), height // least, width // least, 2 * model.width * (2 * least - 1)
+        graphdef, state = nnx.split(self)
+        now = Now(keys, 0, 0.0)
+
+        def loss(nudges):
+            system = nnx.merge(graphdef, state, copy=True)
+            return sum(system.generator_loss(system.forward(batch, now, nudges), batch, now).values())
+
+        found = jax.grad(loss)({name: jnp.zeros(shape) for name in BRANCHES})
+        flat = lambda x: x.reshape(len(keys), -1)
+        cosines = {}
+        for name, partner in BRANCHES.items():
+            total = found[name] + found[partner]
+            cosines[name] = cosine(flat(found[name]), flat(total))
+            cosines[f"{name}_places"] = flat(cosine(found[name], total))
+        return cosines
+
     def look(self, batch, keys):
         """Sketch, its drawing, warped reference, attention and the cells that the warp makes the right ones."""
         sketch, image, reference, spline = self._held_out(batch, keys)
@@ -297,6 +376,12 @@ class SCFT(System):
     def figures(cls, model, source, values):
         """`correspondence`: query points on sketches and where in the reference they look."""
         return {"correspondence": draw_correspondence(model.apply("look", source, 6))}
+
+
+def cosine(a, b):
+    """Cosine of vectors [..., d]: [...], 0 where one is nothing."""
+    unit = lambda x: x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+    return jnp.sum(unit(a) * unit(b), -1)
 
 
 def similarity_triplet(query, key, sampling, keys, *, margin=12.0, chunk=1024):

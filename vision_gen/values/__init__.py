@@ -3,7 +3,7 @@
 from vision_gen.values.cameras import Camera, Cameras
 from vision_gen.values.clips import Clip, LabelClip
 from vision_gen.values.kind import Kind
-from vision_gen.values.numbers import Choice, Latent, Number, Points, Pose, Seed, Shares
+from vision_gen.values.numbers import Choice, Latent, Number, Points, Pose, Seed, Shares, Ties
 from vision_gen.values.pictures import Image, Images, Labels, Mask, Scribble
 from vision_gen.values.words import Attributes, Label, Scores, Table, Text, Traits
 
@@ -30,5 +30,6 @@ __all__ = [
     "Shares",
     "Table",
     "Text",
+    "Ties",
     "Traits",
 ]

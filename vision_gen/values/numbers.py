@@ -188,6 +188,46 @@ class Points(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
+class Ties(Kind):
+    """Places of one picture that go with places of another: a tuple of (x, y, x', y', number), pixels as of `Points`.
+
+    Read from "x,y,x',y' ..." with a fifth number where the other input is several pictures, saying which, from 1; from
+    a .csv, .json or .npy file, or an array; empty is none. The system is given float32 [1, ties, 5].
+
+    Attributes:
+      first, second: names of the inputs that x, y and x', y' lie on.
+    """
+
+    first: str
+    second: str
+    default = ()
+    suffixes = (".csv", ".json", ".npy")
+
+    def read(self, value, name):
+        right = f"it must be {self.describe()}"
+        array = array_of(value, name, right)
+        if not array.size:
+            return ()
+        if array.ndim != 2 or array.shape[1] not in (4, 5):
+            raise InputError(f"{name} has shape {list(array.shape)}; {right}")
+        array = np.concatenate([finite(array, name), np.ones((len(array), 5 - array.shape[1]), np.float32)], 1)
+        for tie in array:
+            if tie[4] < 1 or tie[4] != round(float(tie[4])):
+                raise InputError(f"{name}: {self.second} {tie[4]:g}: they are numbered from 1")
+        return tuple(map(tuple, array.tolist()))
+
+    def array(self, value):
+        return np.float32(value).reshape(1, -1, 5)
+
+    def text(self, value):
+        return " ".join(",".join(f"{number:g}" for number in tie) for tie in value)
+
+    def describe(self):
+        places = "x,y,x',y'"
+        return f'"{places} {places} ..." or csv, json, npy: x,y on {self.first} is like x\',y\' on {self.second}'
+
+
+@dataclasses.dataclass(frozen=True)
 class Pose(Kind):
     """The joints of a person: float32 [joints, 3], x and y in pixels and confidence, 0 where a joint is not seen.
 

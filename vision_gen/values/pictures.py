@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -68,28 +69,40 @@ class Image(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class Images(Kind):
-    """Pictures of any sizes, one or several: a tuple of what `Image` reads.
+class Images(Image):
+    """One picture or several of any sizes: a tuple of uint8 arrays [height, width, 3].
 
-    Read from a file, from several with commas between them, from a folder, or from a list of what `Image` takes. The
-    system is given a tuple of [1, height, width, 3] in [-1, 1].
+    Read from what `Image` is read from, a list of such, or paths with commas between them. The system is given a tuple
+    of [1, height, width, channels].
+
+    Attributes:
+      folder: a folder stands for all its pictures; otherwise for one that goes with each file of another input.
     """
+
+    folder: bool = False
+
+    @property
+    def reads(self):
+        return () if self.folder else images.SUFFIXES
 
     def read(self, value, name):
         if is_path(value):
             path = pathlib.Path(value)
-            value = images.checked(path, name) if path.is_dir() else [path] if path.exists() else str(value).split(",")
-        elif not isinstance(value, (list, tuple)):
-            value = [value]
-        if not len(value):
-            raise InputError(f"{name}: there are none; it must be {self.describe()}")
-        return tuple(Image().read(part, name) for part in value)
+            if self.folder and path.is_dir():
+                value = images.checked(path, name)
+            elif not path.exists():
+                value = [os.path.expanduser(part.strip()) for part in str(value).split(",")]
+        several = value if isinstance(value, (list, tuple)) else [value]
+        if not several:
+            raise InputError(f"{name} must be {self.describe()}, got none")
+        read = super().read
+        return tuple(read(one, name if len(several) == 1 else f"{name} {i}") for i, one in enumerate(several, 1))
 
     def array(self, value):
-        return tuple(Image().array(part) for part in value)
+        return tuple(super(Images, self).array(one) for one in value)
 
     def describe(self):
-        return "an image, several with commas between them, or a folder of images (png, jpg, webp)"
+        return f"{super().describe()}, several with commas between them{', or a folder of them' * self.folder}"
 
 
 @dataclasses.dataclass(frozen=True)
