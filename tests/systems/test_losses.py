@@ -24,7 +24,9 @@ from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.ops import ada_augment, colour, gamut, random
-from vision_gen.systems import acgan, cgan, classifier, colorization, hints, nerf, pix2pix, scft, stylegan2, tracking
+from vision_gen.systems import (
+    acgan, cgan, classifier, colorization, hints, lines, nerf, pix2pix, scft, stylegan2, tracking,
+)  # fmt: skip
 
 
 class Case(NamedTuple):
@@ -316,6 +318,25 @@ def of_tracking():
     return Case(config, batch, expected, {"network": {"cross_entropy": {"shares", "target"}}})
 
 
+def of_lines():
+    """Cross-entropy of pixels' ink, and half of one minus its Dice coefficient in each example, smoothed by 1 pixel."""
+    small = dict(width=4, levels=2, flip=False, blur=0.0, jitter_shift=0.0, jitter_hue=0.0)
+    config = of_settings(tiny("lines_openmoji"), lines.Settings(), **small)
+    config.data.size = 64
+    batch = {"colour": pixels(2, 16, 16, 3), "flat": pixels(2, 16, 16, 3), "lines": pixels(2, 16, 16, 1)}
+    batch["weights"] = np.float32([[2.0], [3.0]])
+
+    def expected(system, out, now):
+        logits, ink = np.asarray(out["logits"], np.float64), 1 - batch["lines"] / 255
+        found = 1 / (1 + np.exp(-logits))
+        right = ink * np.log(found) + (1 - ink) * np.log(1 - found)
+        dice = [(2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1) for p, t in zip(found, ink)]
+        return {"network": {"entropy": -right.mean(), "overlap": 0.5 * (1 - np.mean(dice))}}
+
+    both = {"logits", "ink"}
+    return Case(config, batch, expected, {"network": {"entropy": both, "overlap": both}})
+
+
 def class_gan(system, **small):
     """An experiment of a GAN conditioned on digits, tiny."""
     player = defaults.player(1e-3)
@@ -408,6 +429,7 @@ CASES = {
     "stylegan2": (stylegan2.StyleGAN2, of_stylegan2),
     "colorization": (colorization.Colorization, of_colorization),
     "hints": (hints.Hints, of_hints),
+    "lines": (lines.Lines, of_lines),
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "tracking": (tracking.Tracking, of_tracking),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),
