@@ -4,8 +4,8 @@ from flax import nnx
 import numpy as np
 import pytest
 
-from vision_gen.engine import use
 from vision_gen.configs import lines_informative
+from vision_gen.engine import use
 from vision_gen.nets import informative
 from vision_gen.pretrained import informative as pretrained
 from vision_gen.pretrained import named
@@ -62,5 +62,5 @@ def test_a_file_gives_the_lines_that_torch_gives(tmp_path):
     config = lines_informative.get_config()
     config.model.update(width=WIDTH, blocks=2)
     config.init.network = str(tmp_path / "sk_model.pth")
-    model = use.untrained(config)
+    model = use.from_config(config)
     np.testing.assert_allclose(model.sketch(image)[..., 0].astype(int), x[0, 0] * 255, atol=1)

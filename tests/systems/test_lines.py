@@ -1,5 +1,7 @@
 """Lines: the network finds lines that are not in the picture, of the width that it is told; the tool draws by hand."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageDraw
 import pytest
@@ -8,8 +10,12 @@ from tests.conftest import tiny
 from vision_gen import data
 from vision_gen.data import source
 from vision_gen.engine import evaluation, loop, use
+from vision_gen.engine import system as systems
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.metrics.phrases import PHRASES
+from vision_gen.nets import lines as nets
+from vision_gen.ops import sketch
 
 # The data set: boxes of a flat colour, whose outlines are drawn in three widths.
 FIELDS = ("size",)
@@ -61,7 +67,7 @@ class Boxes(source.Source):
 
 
 def configured(**model):
-    config = tiny("lines_openmoji", width=8, levels=2, crop=0, blur=0.3, **model)
+    config = tiny("lines_openmoji", **dict(width=8, levels=2, crop=0, blur=0.3) | model)
     config.data.name = __name__
     return config
 
@@ -103,10 +109,34 @@ def test_the_tool_draws_wider_and_less_steadily(run):
     assert (model.sketch(picture(), weight=4.0, hand=0.8, seed=4) != first).mean() > 0.05
 
 
+def test_other_pictures_are_drawn_otherwise(run):
+    model = use.load(run, "last")
+    other = picture().copy()
+    other[12, 14] = 80, 160, 60
+    drawn = [model.sketch(image, weight=4.0, hand=0.8, seed=3).astype(int) for image in (picture(), other)]
+    steady = [model.sketch(image, weight=4.0).astype(int) for image in (picture(), other)]
+    assert np.abs(drawn[0] - drawn[1]).mean() > 5 * np.abs(steady[0] - steady[1]).mean()
+
+
 def test_the_tool_gives_what_the_network_gives(run):
     model, image = use.load(run, "last"), picture(32, 32)
     drawn = model.system().draw(np.float32(image)[None] / 127.5 - 1, np.float32([2.0]))
     np.testing.assert_allclose(model.sketch(image, weight=2.0).astype(int), (np.asarray(drawn)[0] + 1) * 127.5, atol=1)
+
+
+def test_the_width_that_is_told_is_that_of_the_lines_to_learn(monkeypatch):
+    """Of windows, and of whole pictures made half as large."""
+    experiment = Experiment(configured(crop=16))
+    examples = data.open(experiment.data, "train")
+    batch = data.stack([examples[i] for i in range(64)])
+    now = systems.Now(jax.random.split(jax.random.key(0), 64), jnp.int32(0), jnp.float32(0))
+    told = []
+    monkeypatch.setattr(nets.LineNet, "__call__", lambda network, image, weight: told.append(weight) or image[..., :1])
+    out, _ = systems.run(*systems.build(experiment), "forward", batch, now)
+    assert out["ink"].shape == (64, 16, 16, 1) and set(np.asarray(told[0]).tolist()) == {0.5, 1, 2, 4}
+    enough = np.asarray(out["ink"].sum((1, 2, 3))) > 12
+    ratio = np.asarray(sketch.weight(1 - 2 * out["ink"]) / told[0])[enough]
+    assert enough.sum() > 40 and np.median(ratio) == pytest.approx(1, abs=0.15) and ratio.std() < 0.3
 
 
 @pytest.mark.parametrize("model, size, message", [
@@ -115,8 +145,7 @@ def test_the_tool_gives_what_the_network_gives(run):
     (dict(), 30, "config.data.size must be a multiple of 4, of 2 to config.model.levels, got"),
 ])  # fmt: skip
 def test_sizes_that_do_not_fit_are_refused_by_name(tmp_path, model, size, message):
-    config = configured()
-    config.model.update(model)
+    config = configured(**model)
     config.data.size = size
     with pytest.raises(InputError, match=message):
         loop.train(config, tmp_path)

@@ -14,7 +14,7 @@ from vision_gen.ops import pool, random, resample
 
 # Deviation of places, of the shorter side, by how many waves lie along it.
 WOBBLE = ((0.012, 6), (0.005, 18))
-STRAIGHT = 0.07  # A line that was straight for so long may go on past its end,
+STRAIGHT = 0.1  # A line that was straight for so long may go on past its end,
 PAST = 0.08  # by so much,
 PAST_WAVES, PAST_FROM = 9, 0.2  # where a field of so many waves is above this.
 PRESSURE, PRESSURE_WAVES = 0.7, 8  # How much wider or narrower, of a pixel or a 150th of the side.
@@ -60,21 +60,22 @@ def wobbled(ink, keys, amount):
 
 
 def past_ends(ink, keys, amount):
-    """Ink with some lines drawn out, fading, past where they end or turn sharply; in one of 16 directions each."""
+    """Ink with some lines drawn out, fading, past where they end or turn sharply, in one of 32 directions each."""
     side = min(ink.shape[1:3])
     here = waves(keys, ink.shape[1:3], PAST_WAVES) > PAST_FROM
     fading = 1 / jnp.maximum(PAST * side * amount, 1e-3)  # Ink that is lost along a pixel.
-    angles, turn = jnp.arange(16) * (jnp.pi / 8), jnp.pi / 8
+    angles, run = jnp.arange(32) * (jnp.pi / 16), STRAIGHT * side
     # Loops: unrolled, XLA:CPU computes every step again for each that reads it.
-    straight = lax.map(lambda angle: _along(ink, angle, STRAIGHT * side, jnp.add) / _count(STRAIGHT * side), angles)
-    most = jnp.maximum(straight.max(0), 0.6)
-    thick = pool.max_pool(ink, 3, stride=1, padding=1)
-    ahead = lambda angle: _moved(thick, angle + jnp.pi, 0.5 * STRAIGHT * side + 2)
+    straight = lax.map(lambda angle: _along(ink, angle, run, jnp.add) / _count(run), angles)
+    most = jnp.maximum(straight.max(0), 0.8)
+    ahead = 0.5 * run + 2
+    radius = round(0.6 * ahead)
+    around = pool.max_pool(ink, 2 * radius + 1, stride=1, padding=radius)
 
     def longer(found, given):
         angle, straight = given
-        goes_on = jnp.maximum(ahead(angle), jnp.maximum(ahead(angle - turn), ahead(angle + turn)))
-        ends = ink * ((straight >= most) & here & (goes_on < 0.3))
+        goes_on = _moved(around, angle + jnp.pi, ahead) > 0.3
+        ends = ink * ((straight >= most) & here & ~goes_on)
         return jnp.maximum(found, _along(ends, angle, PAST * side, jnp.maximum, fading)), None
 
     return lax.scan(longer, ink, (angles, straight))[0]

@@ -71,7 +71,8 @@ class Lines(System):
             for picture, kind in {"flat": "without lines", "colour": "that have their lines"}.items()
             for way, what in {"": f"lines of pictures {kind}", "_xdog": f"XDoG of pictures {kind}"}.items()
         },
-        "weight_error": "how far lines are from as wide as asked, of that, the mean over several widths",
+        "weight_error": "of pictures that have their lines, how far lines are from as wide as asked, of that, the mean over "
+        "several widths",
         "weight_error_fixed": "weight_error if lines of the middle width were given for all",
     }
     legends = {
@@ -165,14 +166,15 @@ class Lines(System):
         inked = lambda x: x[..., 0] < 0
         truth = inked(lines[..., middle : middle + 1])
         for name in PICTURES:
-            picture = colour.from_uint8(batch[name])
-            for way, drawn in {"": self.draw(picture, weights[:, middle]), "_xdog": _xdog(picture)}.items():
+            given = colour.from_uint8(batch[name])
+            for way, drawn in {"": self.draw(given, weights[:, middle]), "_xdog": _xdog(given)}.items():
                 precision, recall, f = segmentation.near(inked(drawn), truth, NEAR)
                 found |= {f"f_{name}{way}": f, f"precision_{name}{way}": precision, f"recall_{name}{way}": recall}
-        flat = colour.from_uint8(batch["flat"])
-        measured = lax.map(lambda weight: sketch.weight(self.draw(flat, weight)), weights.T)
+        picture = colour.from_uint8(batch["colour"])
+        measured = lax.map(lambda weight: sketch.weight(self.draw(picture, weight)), weights.T)
         true = lax.map(lambda one: sketch.weight(one[..., None]), jnp.moveaxis(lines, -1, 0))
-        off = lambda measured: jnp.mean(jnp.abs(measured / true - 1), 0)  # NaN, so left out, where there are no lines.
+        true = jnp.where(true > 0, true, jnp.nan)  # Which leaves a drawing out.
+        off = lambda measured: jnp.mean(jnp.abs(measured / true - 1), 0)
         found |= {"weight_error": off(measured), "weight_error_fixed": off(measured[middle])}
         return found
 
