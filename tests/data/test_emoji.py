@@ -141,16 +141,16 @@ def test_lines_are_ink_on_paper_where_the_colours_are_dark(prepared):
 
 def test_lines_lie_apart_from_colours_and_are_drawn_in_several_weights(tmp_path):
     builder = emoji_builders.OpenMojiLines(config="64", data_dir=str(tmp_path))
-    thicker = []
+    apart, thicker = [], []
     for codepoints, example in itertools.islice(builder._generate_examples("test"), 30):
         read = lambda name: np.asarray(Image.open(example[name]), np.float32)
         lines = [255 - read(openmoji_lines.feature(factor)) for factor in openmoji_lines.FACTORS]
         together = read("flat") * (1 - lines[2][..., None] / 255)
-        assert np.abs(together - read("colour")).mean() < 8, codepoints
+        apart.append(np.abs(together - read("colour")).mean())
         inks = [ink.sum() for ink in lines]
-        assert inks == sorted(inks)
+        assert inks == sorted(inks), codepoints
         thicker.append(inks[-1] / max(inks[0], 1))
-    assert 2 < np.median(thicker) < 4.2
+    assert np.median(apart) < 2 < np.median(thicker) < 4.2  # Some artists put white into their lines.
 
 
 @pytest.mark.parametrize("size", [65, (64, 128)])

@@ -322,7 +322,6 @@ def of_lines():
     """Cross-entropy of pixels' ink, and half of one minus its Dice coefficient in each example, smoothed by 1 pixel."""
     small = dict(width=4, levels=2, flip=False, blur=0.0, jitter_shift=0.0, jitter_hue=0.0)
     config = of_settings(tiny("lines_openmoji"), lines.Settings(), **small)
-    config.data.size = 64
     batch = {"colour": pixels(2, 16, 16, 3), "flat": pixels(2, 16, 16, 3), "lines": pixels(2, 16, 16, 1)}
     batch["weights"] = np.float32([[2.0], [3.0]])
 

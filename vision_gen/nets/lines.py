@@ -11,6 +11,7 @@ from vision_gen.nets import layers, scft
 from vision_gen.ops import resample
 
 CELL = 2  # Pixels of a cell's side.
+SHARPNESS = 3  # Of logits: where a line may be, but nobody can say where, is paper, not grey.
 
 
 class LineNet(nnx.Module):
@@ -52,4 +53,4 @@ class LineNet(nnx.Module):
 
 def lines(logits):
     """Lines [..., 1] in [-1, 1] of logits of ink; 1 is paper, -1 is ink."""
-    return 1 - 2 * jax.nn.sigmoid(logits)
+    return 1 - 2 * jax.nn.sigmoid(SHARPNESS * logits)
