@@ -102,13 +102,22 @@ def _moved(x, angle, length, most=None):
 
 def pressed(ink, keys, amount):
     """Ink wider or narrower, and lighter here and there."""
-    radius = max(1, round(min(ink.shape[1:3]) / 150))
-    wide = pool.max_pool(ink, 2 * radius + 1, stride=1, padding=radius)
-    narrow = 1 - pool.max_pool(1 - ink, 2 * radius + 1, stride=1, padding=radius)
-    pressure = jnp.clip(PRESSURE * amount * waves(random.fold(keys, 0), ink.shape[1:3], PRESSURE_WAVES), -1, 1)
-    ink = ink + jax.nn.relu(pressure) * (wide - ink) - jax.nn.relu(-pressure) * (ink - narrow)
+    most = max(1, round(min(ink.shape[1:3]) / 150))
+    reach = most * jnp.clip(PRESSURE * amount * waves(random.fold(keys, 0), ink.shape[1:3], PRESSURE_WAVES), -1, 1)
+    ink = 1 - _wider(1 - _wider(ink, reach, most), -reach, most)
     light = jax.nn.sigmoid(3 * waves(random.fold(keys, 1), ink.shape[1:3], LIGHTER_WAVES) - 1)
     return ink * (1 - LIGHTER * amount * light)
+
+
+def _wider(ink, reach, most):
+    """Ink that reaches so many pixels further, `most` at most."""
+
+    def grow(_, state):
+        wide = pool.max_pool(state[0], 3, stride=1, padding=1)
+        return wide, state[1] + wide
+
+    _, total = lax.fori_loop(0, most, grow, (ink, jnp.zeros_like(ink)))
+    return jnp.maximum(ink, jnp.clip(reach - most + total, 0, 1))
 
 
 def broken(ink, keys, amount):

@@ -107,11 +107,13 @@ class Lines(System):
         """`logits` of ink, and the `ink` [batch, height, width, 1] in [0, 1] that they should give."""
         model = self.model
         key = lambda i: random.fold(now.keys, i)
-        flat = random.bernoulli(key(0), model.flat_share)[:, None, None, None]
-        image = colour.from_uint8(jnp.where(flat, batch["flat"], batch["colour"]))
-        number = random.integers(key(1), 0, batch["weights"].shape[1])[:, None]
+        # Lines of one width are in the picture, or none; those that are asked for have another.
+        drawn, number = (random.integers(key(i), 0, batch["weights"].shape[1])[:, None] for i in (0, 1))
+        of_width = lambda number: jnp.take_along_axis(batch["lines"], number[:, None, None], 3) / 255
+        image, ink = colour.from_uint8(batch["flat"]), 1 - of_width(number)
+        flat = random.bernoulli(key(7), model.flat_share)[:, None, None, None]
+        image = jnp.where(flat, image, colour.multiply(image, 2 * of_width(drawn) - 1))
         weight = jnp.take_along_axis(batch["weights"], number, 1)[:, 0]
-        ink = 1 - jnp.take_along_axis(batch["lines"], number[:, None, None], 3) / 255
         if model.crop:
             whole = random.bernoulli(key(2), 0.5)
             scale = model.crop / min(image.shape[1:3])
