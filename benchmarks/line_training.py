@@ -89,16 +89,16 @@ def draw_foreign(folder, size):
     except ModuleNotFoundError:
         raise InputError("no py_phosphor_icons; pip install py-phosphor-icons") from None
     rng, tint = np.random.default_rng(0), ' opacity="0.2"'
-    paths = sorted(path for path in icons.iterdir() if tint in path.read_text())[::EVERY]
-    for path in paths:
-        svg = emoji_builders.of_weight(0.5, path.read_text())
+    found = {path.name: path.read_text() for path in icons.iterdir()}
+    for name in sorted(name for name, svg in found.items() if tint in svg and "<g" not in svg)[::EVERY]:
+        svg = emoji_builders.of_weight(0.5, found[name])
 
         def coloured(found):
             rgb = colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0.4, 0.9), rng.uniform(0.6, 1))
             return f' fill="#{bytes(round(255 * x) for x in rgb).hex()}"'
 
         for side, text in (("A", re.sub(rf"<[^<]*{tint}[^>]*>", "", svg)), ("B", re.sub(tint, coloured, svg))):
-            file = folder / "foreign" / side / "test" / f"{path.name.removesuffix('.svg')}.png"
+            file = folder / "foreign" / side / "test" / f"{name.removesuffix('.svg')}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(images.rasterise(text, size))
 
