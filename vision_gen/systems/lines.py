@@ -126,7 +126,7 @@ class Lines(System):
             image, ink = augment.flip(key(4), image, ink)
         image = colour.jitter(image, key(5), shift=model.jitter_shift, hue=model.jitter_hue)
         if model.blur:
-            image = sketch.gaussian_blur(image, random.uniform(key(6), (), 0.2, max(model.blur, 0.21)))
+            image = sketch.gaussian_blur(image, random.uniform(key(6), (), 0.2, model.blur))
         return {"logits": self.network(image, weight), "ink": ink}
 
     def network_loss(self, out, batch, now):
