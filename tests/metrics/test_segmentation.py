@@ -61,3 +61,17 @@ def test_contour_accuracy_is_that_of_its_definition():
     empty = np.zeros((40, 50), bool)
     assert segmentation.boundary_f(empty, empty) == 1
     assert segmentation.boundary_f(empty, truth[0]) == 0
+
+
+def test_pixels_near_true_ones_are_counted_one_by_one():
+    found, truth = np.zeros((2, 8, 9), bool)
+    truth[2, 1:8] = True  # Seven,
+    found[3, 1:5] = True  # four of which have one a pixel off;
+    found[6, 0:2] = True  # and two that are far from all.
+    precision, recall, f = segmentation.near(found, truth, 1)
+    assert precision == pytest.approx(4 / 6) and recall == pytest.approx(4 / 7)
+    assert f == pytest.approx(2 * (4 / 6) * (4 / 7) / (4 / 6 + 4 / 7))
+    precision, recall, _ = segmentation.near(found, truth, 4)
+    assert precision == pytest.approx(5 / 6) and recall == 1  # (6, 0) is 4.1 away.
+    nothing = np.zeros((8, 9), bool)
+    assert [float(x) for x in segmentation.near(nothing, truth, 1)] == [1, 0, 0]

@@ -181,6 +181,30 @@ def test_sketches_are_drawn_by_their_shares():
     assert (np.abs(found[~lines & ~edges]) == 1).all()  # XDoG is ink or paper.
 
 
+def test_pairs_give_their_source_for_lines_and_hands_are_unsteady_up_to_a_limit():
+    keys = jax.random.split(jax.random.key(2), 8)
+    source = np.full((8, 24, 24, 3), 255, np.uint8)
+    source[:, 10:13, 4:20] = 200, 0, 30
+    batch = {"colour": jnp.asarray(RNG.integers(0, 256, source.shape, np.uint8)), "source": jnp.asarray(source)}
+    found = augment.sketches(batch, keys)
+    np.testing.assert_allclose(found, source @ np.float32([0.299, 0.587, 0.114])[:, None] / 127.5 - 1, atol=1e-5)
+    changed = [np.abs(augment.sketches(batch, keys, unsteady=u) - found).mean((1, 2, 3)) for u in (0.1, 1.0)]
+    assert (changed[0] > 0).all() and changed[1].mean() > 2 * changed[0].mean()
+    assert changed[1].max() > 2 * changed[1].min()  # Each by its own amount.
+
+
+@pytest.mark.parametrize("angle", [0, 20, 45])
+def test_the_width_of_lines_is_measured(angle):
+    y, x = np.mgrid[:384, :384] / 4
+    across = (x - 48) * np.sin(np.radians(angle)) - (y - 48) * np.cos(np.radians(angle))
+    found = []
+    for width in (1.0, 2.5, 6.0):
+        ink = (np.abs(across) < width / 2).reshape(96, 4, 96, 4).mean((1, 3), dtype=np.float32)
+        found.append(float(sketch.weight(jnp.asarray(1 - 2 * ink)[None, ..., None])[0]))
+    assert found[1:] == [pytest.approx(2.5, rel=0.17), pytest.approx(6, rel=0.17)] and found[0] < 1.6
+    assert sketch.weight(jnp.ones((1, 8, 8, 1))) == 0
+
+
 def test_blur_keeps_means_and_equals_scipy():
     image = RNG.uniform(0, 1, (1, 20, 24, 1)).astype(np.float32)
     blurred = sketch.gaussian_blur(jnp.asarray(image), jnp.asarray([1.3]))

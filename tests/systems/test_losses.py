@@ -32,6 +32,7 @@ from vision_gen.systems import (
     colorization,
     edges,
     hints,
+    lines,
     nerf,
     pix2pix,
     scft,
@@ -376,6 +377,24 @@ def of_tracking():
     return Case(config, batch, expected, {"network": {"cross_entropy": {"shares", "target"}}})
 
 
+def of_lines():
+    """Cross-entropy of pixels' ink, and half of one minus its Dice coefficient in each example, smoothed by 1 pixel."""
+    small = dict(width=4, levels=2, flip=False, blur=0.0, jitter_shift=0.0, jitter_hue=0.0)
+    config = of_settings(tiny("lines_openmoji"), lines.Settings(), **small)
+    batch = {"colour": pixels(2, 16, 16, 3), "flat": pixels(2, 16, 16, 3), "lines": pixels(2, 16, 16, 1)}
+    batch["weights"] = np.float32([[2.0], [3.0]])
+
+    def expected(system, out, now):
+        logits, ink = np.asarray(out["logits"], np.float64), 1 - batch["lines"] / 255
+        found = 1 / (1 + np.exp(-logits))
+        right = ink * np.log(found) + (1 - ink) * np.log(1 - found)
+        dice = [(2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1) for p, t in zip(found, ink)]
+        return {"network": {"entropy": -right.mean(), "overlap": 0.5 * (1 - np.mean(dice))}}
+
+    both = {"logits", "ink"}
+    return Case(config, batch, expected, {"network": {"entropy": both, "overlap": both}})
+
+
 def class_gan(system, **small):
     """An experiment of a GAN conditioned on digits, tiny."""
     player = defaults.player(1e-3)
@@ -470,6 +489,7 @@ CASES = {
     "hints": (hints.Hints, of_hints),
     "edges": (edges.Edges, of_edges),
     "adain": (adain.AdaIN, of_adain),
+    "lines": (lines.Lines, of_lines),
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "tracking": (tracking.Tracking, of_tracking),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),

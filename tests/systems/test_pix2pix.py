@@ -11,6 +11,7 @@ from vision_gen import data
 from vision_gen.engine import evaluation, loop, use
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
+from vision_gen.systems import pix2pix
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,17 @@ def test_source_and_target_are_cut_and_turned_alike(folder):
     # They were cut and turned: none is as it was, nor any two by the same amount.
     plain = batch["source"] / np.float32(127.5) - 1
     assert (np.abs(np.asarray(out["source"]) - plain).mean((1, 2, 3)) > 0.01).all()
+
+
+def test_pairs_of_lines_are_drawn_by_an_unsteady_hand_if_that_is_asked_for(folder):
+    batch = {"source": np.full((4, 32, 32, 3), 255, np.uint8), "colour": np.zeros((4, 32, 32, 3), np.uint8)}
+    batch["source"][:, 14:17, 4:28] = 0
+    keys, shares = jax.random.split(jax.random.key(0), 4), dict(line_share=0.0, xdog_share=0.0)
+    plain = pix2pix._source(batch, keys, **shares)
+    np.testing.assert_array_equal(plain, batch["source"] / np.float32(127.5) - 1)
+    drawn = pix2pix._source(batch, keys, unsteady=1.0, **shares)
+    assert drawn.shape == (4, 32, 32, 1)
+    assert 0.01 < np.abs(drawn - plain[..., :1]).mean() < 0.3
 
 
 def test_the_translation_of_pairs_is_learned(run):

@@ -45,10 +45,14 @@ class Emoji(source.Source):
 
     def __getitem__(self, index):
         example = self._source[index]
-        found = {name: example[name] for name in self.shapes if name != "label"}
+        found = self._decoded(example)
         if self.classes:
             found["label"] = self._label(example)
         return found
+
+    def _decoded(self, example):
+        """The arrays of an example but for its label, of what TFDS has of it."""
+        return {name: example[name] for name in self.shapes if name != "label"}
 
     def name(self, index):
         """The code points, in the form of `glyphs.subject`."""

