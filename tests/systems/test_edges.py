@@ -7,13 +7,16 @@ from PIL import Image
 import pytest
 
 from tests.conftest import tiny
+from tests.golden import metrics_by_seed as golden
 from vision_gen import data
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import evaluation, facts, loop, use
 from vision_gen.engine import state as states
 from vision_gen.engine.experiment import Experiment
+from vision_gen.metrics import bleeding
 from vision_gen.metrics.phrases import PHRASES
 from vision_gen.ops import colour
+from vision_gen.systems import edges
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +70,20 @@ def test_scribbles_bring_back_the_edges_that_a_colorizer_lacks(run):
     assert all(path.exists() for path in paths) and (run / "scribbles.png").exists()
     for end in ("", "_1", "_2", "_10"):
         assert means[f"psnr_inside{end}"] > means[f"psnr_inside_before{end}"] + 1, means
-        assert 0 <= means[f"cdr_before{end}"] <= means[f"cdr{end}"] <= 1, means
     assert 0 < means["outside"] < 20
+
+
+def test_cdr_is_of_edges_inside_scribbles_and_pictures_without_any_are_left_out():
+    result, truth = golden.bleeding()["wide"]
+    inside = np.hypot(*np.mgrid[-24:24, -32:32]) < 15
+    made = np.stack([truth, result, truth, result])
+    values = {"ab": [truth] * 2, "before": [result] * 2, "guided": [0 * truth] * 2, "made": [made, made[::-1]]}
+    values["scribbles"] = [np.stack([inside] * 4), np.zeros((4, 48, 64), bool)]
+    found = edges.Edges.summarise(values, ())
+    assert found["cdr_1"] == found["cdr"] == 1
+    expected = pytest.approx(np.mean(bleeding.ratio(result, truth, inside)))
+    assert found["cdr_2"] == found["cdr_before_2"] == found["cdr_before"] == found["cdr_10"] == expected
+    assert found["cdr_guided"] == pytest.approx(np.mean(bleeding.ratio(0 * truth, truth, inside)))
 
 
 STROKES = [{"colour": "black", "points": [[10, 8], [24, 8]], "width": 5}]
