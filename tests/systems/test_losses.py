@@ -24,7 +24,8 @@ from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.ops import ada_augment, colour, gamut, random
-from vision_gen.systems import acgan, cgan, classifier, colorization, hints, nerf, pix2pix, scft, stylegan2, tracking
+from vision_gen.systems import acgan, cgan, classifier, colorization, hints, nerf, pix2pix, scft, stargan, stylegan2
+from vision_gen.systems import tracking
 
 
 class Case(NamedTuple):
@@ -174,6 +175,58 @@ def of_scft():
             "triplet": {"query", "key", "sampling"},
         },
     }
+    return Case(config, batch, expected, flows)
+
+
+def of_stargan(**domains):
+    """Equations 2 to 6 and 8: Wasserstein's game with 10 (|dD / dx| - 1)^2, domains, 10 times the way back."""
+    small = dict(width=4, residual_blocks=1, discriminator_width=4, stages=3, flip=False, exclusive=())
+    config = of_settings(tiny("stargan_avatars"), stargan.Settings(), **small | domains)
+    config.init.judge = ""
+    attributes = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 1, 0]], bool)
+    batch = {"colour": pixels(4, 32, 32, 3), "label": np.array([2, 0, 1, 2], np.int32), "attributes": attributes}
+    if domains:
+        config.data.attributes, label = (), np.eye(3)[batch["label"]]
+    else:
+        config.data.attributes, label = ("Bald", "Mohawk", "Smiling"), np.float64(attributes)
+
+    def cross(logits, label):
+        logits = np.asarray(logits, np.float64)
+        if domains:
+            return -(label * (logits - np.log(np.exp(logits).sum(-1, keepdims=True)))).sum() / 4
+        share = 1 / (1 + np.exp(-logits))
+        return -(label * np.log(share) + (1 - label) * np.log(1 - share)).sum() / 4
+
+    def expected(system, out, now):
+        target = np.asarray(out["target"])
+        assert sorted(target.tolist()) == sorted(label.tolist()) and (target != label).any()
+        image, critic = plain(batch["colour"]), nnx.jit(lambda critic, image: critic(image))
+        (real, of_real), (fake, of_fake) = (critic(system.discriminator, x) for x in (image, out["fake"]))
+        share = np.asarray(random.uniform(random.fold(now.keys, 2), (1, 1, 1)))
+        sloped = nnx.jit(lambda critic, image: jax.grad(lambda x: critic(x)[0].sum())(image))
+        slopes = sloped(system.discriminator, share * image + (1 - share) * out["fake"])
+        paint = nnx.jit(lambda generator, *given: generator(*given, train=True))
+        back = paint(system.generator, out["fake"], jnp.float32(label))
+        return {
+            "discriminator": {
+                "real": -np.mean(real),
+                "fake": np.mean(fake),
+                "class": cross(of_real, label),
+                "penalty": 10 * np.mean((np.sqrt(np.square(slopes).sum((1, 2, 3))) - 1) ** 2),
+            },
+            "generator": {
+                "gan": -np.mean(fake),
+                "class": cross(of_fake, target),
+                "cycle": 10 * absolute(back, image),
+            },
+        }
+
+    flows = {
+        "discriminator": {
+            "real": {"real"}, "fake": {"fake"}, "class": {"real", "origin"}, "penalty": {"real", "fake"},
+        },
+        "generator": {"gan": {"fake"}, "class": {"fake", "target"}, "cycle": {"fake", "real", "origin"}},
+    }  # fmt: skip
     return Case(config, batch, expected, flows)
 
 
@@ -403,6 +456,8 @@ CASES = {
     "auxiliary, resizing": (acgan.ResizeACGAN, lambda: of_acgan("acgan.ResizeACGAN")),
     "cross entropy": (pix2pix.Pix2Pix, lambda: of_pix2pix("cross_entropy", entropy)),
     "least squares": (pix2pix.Pix2Pix, lambda: of_pix2pix("least_squares", square)),
+    "attributes": (stargan.StarGAN, of_stargan),
+    "classes": (stargan.StarGAN, lambda: of_stargan(classes=3)),
     "scft": (scft.SCFT, of_scft),
     "classifier": (classifier.Classifier, of_classifier),
     "stylegan2": (stylegan2.StyleGAN2, of_stylegan2),
