@@ -183,6 +183,12 @@ def test_labels_ask_for_each_domain_as_the_released_code_does():
     assert asked(Painter((), 3), [0, 1, 0]) == np.eye(3).astype(int).tolist()
 
 
+def test_a_class_has_a_softmax():
+    logits, label = np.random.default_rng(0).normal(size=(4, 3)), np.eye(3)[[2, 0, 1, 2]]
+    expected = -(label * (logits - np.log(np.exp(logits).sum(-1, keepdims=True)))).sum() / 4
+    assert float(Painter((), 3)._class_loss(jnp.float32(logits), label)) == pytest.approx(expected, rel=1e-5)
+
+
 def evaluated(painter, labels):
     image = np.full((len(labels), 8, 8, 3), 255, np.uint8)
     # What a judge sees in the images themselves.

@@ -130,7 +130,7 @@ class StarGAN(System):
         """[batch, domains] float32."""
         if self.model.classes:
             return jax.nn.one_hot(batch["label"], self.model.classes)
-        return batch["attributes"].astype(jnp.float32)
+        return jnp.asarray(batch["attributes"], jnp.float32)
 
     def _asked(self, label):
         """Labels [batch, domains, domains] that ask for each domain in turn.
