@@ -46,8 +46,8 @@ def of(file, tests, *faults):
 
 
 LOSSES = "systems/test_losses.py::test_losses_are_the_papers_and_gradients_flow_where_they_should"
-PIX2PIX, SCFT, CLASSIFIER, NERF, STARGAN = (
-    f"{LOSSES}[{name}]" for name in ("cross entropy", "scft", "classifier", "positional", "attributes")
+PIX2PIX, SCFT, CLASSIFIER, NERF, STARGAN, CYCLEGAN = (
+    f"{LOSSES}[{name}]" for name in ("cross entropy", "scft", "classifier", "positional", "attributes", "unpaired")
 )
 AVERAGES = "engine/test_use.py::test_averaged_weights_are_used_for_figures_samples_and_tools"
 COLOURS = "test_colours_are_changed_as_pil_does"
@@ -109,6 +109,17 @@ FAULTS = [
          "sketch, image = augment.flip(key(1), sketch, image)", "(image,) = augment.flip(key(1), image)",
          "test_a_sketch_is_turned_with_its_image"),
     ),
+    *of("systems/cyclegan.py", "systems/test_cyclegan.py",
+        ("CycleGAN: images of the domain already weigh as much as cycles", "weight * self.model.identity_weight * ",
+         "weight * ", CYCLEGAN),
+        ("CycleGAN: the discriminators' losses are whole", '0.5 * losses.gan(judged(fake)', "losses.gan(judged(fake)",
+         CYCLEGAN),
+        ("CycleGAN: generators see through the discriminators' losses",
+         'lax.stop_gradient(out[f"fake_{side}"])', 'out[f"fake_{side}"]', CYCLEGAN),
+        ("CycleGAN: a pool shows the last image alone", "jnp.where(full & swap, kept[place], image)", "image",
+         "test_a_pool_shows_what_was_painted_before"),
+        ("CycleGAN: a pool keeps every image", "full & ~swap, kept", "False, kept",
+         "test_a_pool_shows_what_was_painted_before")),
     *of("systems/stargan.py", "systems/test_stargan.py",
         ("StarGAN: real images are to be found bad", '"real": -jnp.mean(real', '"real": jnp.mean(real', STARGAN),
         ("StarGAN: the penalty is of the generated images alone",

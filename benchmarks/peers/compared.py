@@ -81,6 +81,22 @@ def pix2pix(size, batch):
     return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
 
 
+def cyclegan(size, batch):
+    from benchmarks.peers.cyclegan import Trainer
+    from vision_gen.configs import cyclegan_emoji_styles
+
+    config = cyclegan_emoji_styles.get_config()
+    config.data.size, config.train.batch_size = size, batch
+    config.model.update(jitter=1.0, flip=False)
+    a, b = (torch.rand(batch, 3, size, size) * 2 - 1 for _ in range(2))
+
+    def make(last, compiled):
+        trainer = Trainer(config.model, channels_last=last, compiled=compiled)
+        return lambda: trainer.step(a, b)
+
+    return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
+
+
 def acgan(size, batch):
     """The paper's nets for CIFAR-10."""
     from benchmarks.peers.acgan import Trainer
@@ -269,6 +285,7 @@ COMPARISONS = {
     "pix2pix-64": ("pix2pix train step, 64 px, batch 16", lambda: pix2pix(64, 16)),
     "scft": ("SCFT train step, 64 px, batch 8", lambda: scft(64, 8)),
     "stylegan2": ("StyleGAN2-ADA train step, 64 px, batch 16", lambda: stylegan2(64, 16)),
+    "cyclegan": ("CycleGAN train step, 64 px, batch 4", lambda: cyclegan(64, 4)),
     "stargan": ("StarGAN train step, 64 px, batch 16", lambda: stargan(64, 16)),
     "acgan": ("ACGAN train step, 32 px, batch 100", lambda: acgan(32, 100)),
     "vit": ("ViT-S/16 train step, 224 px, batch 8", lambda: vit_small(224, 8)),

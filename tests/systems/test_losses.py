@@ -4,6 +4,7 @@ A new system has a case here.
 """
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -24,8 +25,8 @@ from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.ops import ada_augment, colour, gamut, random
-from vision_gen.systems import acgan, cgan, classifier, colorization, hints, nerf, pix2pix, scft, stargan, stylegan2
-from vision_gen.systems import tracking
+from vision_gen.systems import acgan, cgan, classifier, colorization, cyclegan, hints, nerf, pix2pix, scft, stargan
+from vision_gen.systems import stylegan2, tracking
 
 
 class Case(NamedTuple):
@@ -174,6 +175,44 @@ def of_scft():
             "reconstruction": {"fake", "target"},
             "triplet": {"query", "key", "sampling"},
         },
+    }
+    return Case(config, batch, expected, flows)
+
+
+def of_cyclegan():
+    """Equations 1 to 3 with least squares: cycles weigh 10, what is of the domain already half of that."""
+    small = dict(width=4, residual_blocks=1, discriminator_width=4, flip=False, jitter=1.0, pool=2)
+    config = of_settings(tiny("cyclegan_folders"), cyclegan.Settings(), **small)
+    batch = {"a_colour": pixels(2, 32, 32, 3), "b_colour": pixels(2, 32, 32, 3)[::-1]}
+    paint = nnx.jit(lambda generator, image: generator(image))
+
+    def expected(system, out, now):
+        a, b = plain(batch["a_colour"]), plain(batch["b_colour"])
+        as_b, as_a = paint(system.generator_b, a), paint(system.generator_a, b)
+        look_a, look_b = (functools.partial(judged, d) for d in (system.discriminator_a, system.discriminator_b))
+        return {
+            "generators": {
+                "gan_b": square(look_b(as_b), True),
+                "gan_a": square(look_a(as_a), True),
+                "cycle_a": 10 * absolute(paint(system.generator_a, as_b), a),
+                "cycle_b": 10 * absolute(paint(system.generator_b, as_a), b),
+                "identity_a": 5 * absolute(paint(system.generator_a, a), a),
+                "identity_b": 5 * absolute(paint(system.generator_b, b), b),
+            },
+            # The pools have room: they show what is painted now.
+            "discriminators": {
+                "real_b": 0.5 * square(look_b(b), True),
+                "fake_b": 0.5 * square(look_b(as_b), False),
+                "real_a": 0.5 * square(look_a(a), True),
+                "fake_a": 0.5 * square(look_a(as_a), False),
+            },
+        }
+
+    flows = {
+        "generators": {f"gan_{x}": {f"fake_{x}"} for x in "ab"}
+        | {f"cycle_{x}": {f"back_{x}", f"real_{x}"} for x in "ab"}
+        | {f"identity_{x}": {f"real_{x}"} for x in "ab"},
+        "discriminators": {f"real_{x}": {f"real_{x}"} for x in "ab"} | {f"fake_{x}": set() for x in "ab"},
     }
     return Case(config, batch, expected, flows)
 
@@ -450,6 +489,7 @@ CASES = {
     "auxiliary, resizing": (acgan.ResizeACGAN, lambda: of_acgan("acgan.ResizeACGAN")),
     "cross entropy": (pix2pix.Pix2Pix, lambda: of_pix2pix("cross_entropy", entropy)),
     "least squares": (pix2pix.Pix2Pix, lambda: of_pix2pix("least_squares", square)),
+    "unpaired": (cyclegan.CycleGAN, of_cyclegan),
     "attributes": (stargan.StarGAN, of_stargan),
     "scft": (scft.SCFT, of_scft),
     "classifier": (classifier.Classifier, of_classifier),

@@ -147,7 +147,8 @@ class DepthwiseConv(nnx.Module):
 class ConvTranspose(nnx.Module):
     """Transposed convolution of stride 2: twice the size.
 
-    `kernel` is [size, size, features, channel], size 4 or 5; torch's with padding 1, or 2 and an output padding of 1.
+    `kernel` is [size, size, features, channel], size 3, 4 or 5; torch's with padding 1, or 2 for 5, and an output padding
+    of 1 for 3 and 5.
     """
 
     def __init__(self, channel, features, kernel=4, *, bias=True, init=None, rngs):
@@ -240,15 +241,16 @@ def across_devices_count(count):
 
 
 class InstanceNorm(nnx.Module):
-    """Instance normalisation with scale and bias (Ulyanov et al. 2016), as torch's (epsilon 1e-5)."""
+    """Instance normalisation (Ulyanov et al. 2016), as torch's (epsilon 1e-5); `affine`: with scale and bias."""
 
-    def __init__(self, features, *, epsilon=1e-5, rngs):
+    def __init__(self, features, *, affine=True, epsilon=1e-5, rngs):
         del rngs
-        self.scale = nnx.Param(jnp.ones(features))
-        self.bias = nnx.Param(jnp.zeros(features))
+        self.scale = nnx.Param(jnp.ones(features)) if affine else None
+        self.bias = nnx.Param(jnp.zeros(features)) if affine else None
         self.epsilon = epsilon
 
-    def __call__(self, x):
+    def __call__(self, x, *, train=False):
+        """`train` makes no difference here."""
         return self._normal(x, *self._moments(x))
 
     def _moments(self, x):
@@ -257,8 +259,10 @@ class InstanceNorm(nnx.Module):
         return y.mean((1, 2), keepdims=True), y.var((1, 2), keepdims=True)
 
     def _normal(self, x, mean, var):
-        factor = lax.rsqrt(var + self.epsilon) * self.scale[...].astype(jnp.float32)
-        return ((x.astype(jnp.float32) - mean) * factor + self.bias[...]).astype(x.dtype)
+        y, factor = x.astype(jnp.float32) - mean, lax.rsqrt(var + self.epsilon)
+        if self.scale is None:
+            return (y * factor).astype(x.dtype)
+        return (y * (factor * self.scale[...].astype(jnp.float32)) + self.bias[...]).astype(x.dtype)
 
 
 class TrackedInstanceNorm(InstanceNorm):

@@ -20,8 +20,8 @@ def _generator(network):
     return names
 
 
-def _discriminator(network):
-    """The layers of a PatchGAN (`basic`, `n_layers`)."""
+def discriminator(network):
+    """The layers of a PatchGAN (`basic`, `n_layers`), by those of ours."""
     names, index = {}, 0
     for i, norm in enumerate(network.norms):
         names[f"convs/{i}"] = f"model.{index}"
@@ -33,6 +33,6 @@ def _discriminator(network):
     return names
 
 
-read_generator, read_discriminator = torch_layers.reader(_generator), torch_layers.reader(_discriminator)
+read_generator, read_discriminator = torch_layers.reader(_generator), torch_layers.reader(discriminator)
 GENERATOR_WRITERS = torch_layers.writers(_generator, "latest_net_G.pth")
-DISCRIMINATOR_WRITERS = torch_layers.writers(_discriminator, "latest_net_D.pth")
+DISCRIMINATOR_WRITERS = torch_layers.writers(discriminator, "latest_net_D.pth")

@@ -9,7 +9,7 @@ _PARTS = dict(kernel="weight", scale="weight", bias="bias", mean="running_mean",
 _TURNS = {2: named.LINEAR, 4: named.CONV}
 
 
-def reader(names, embeddings=()):
+def reader(names, embeddings=(), unused=()):
     """A reader of files whose layers are called `names`: function (path, network) -> `named.Named`.
 
     It raises InputError where the file cannot be read.
@@ -17,11 +17,13 @@ def reader(names, embeddings=()):
     Args:
       names: see above.
       embeddings: layers of ours that are no linear maps but tables [entries, numbers], in torch too.
+      unused: {pattern of names in the file that are left aside: why}.
     """
 
     def read(path, network):
         file = named.read(path, torch_file.read_state_dict(path), _layout(names, embeddings, network))
-        file.ignore("*num_batches_tracked", "counters of batches")
+        for pattern, why in {"*num_batches_tracked": "counters of batches", **dict(unused)}.items():
+            file.ignore(pattern, why)
         return file.result()
 
     return read
