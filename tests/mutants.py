@@ -46,8 +46,9 @@ def of(file, tests, *faults):
 
 
 LOSSES = "systems/test_losses.py::test_losses_are_the_papers_and_gradients_flow_where_they_should"
-PIX2PIX, SCFT, CLASSIFIER, NERF, EDGES = (
-    f"{LOSSES}[{name}]" for name in ("cross entropy", "scft", "classifier", "positional", "edges")
+PIX2PIX, SCFT, CLASSIFIER, NERF, EDGES, STARGAN, CYCLEGAN = (
+    f"{LOSSES}[{name}]"
+    for name in ("cross entropy", "scft", "classifier", "positional", "edges", "attributes", "unpaired")
 )
 AVERAGES = "engine/test_use.py::test_averaged_weights_are_used_for_figures_samples_and_tools"
 COLOURS = "test_colours_are_changed_as_pil_does"
@@ -128,6 +129,32 @@ FAULTS = [
          "sketch, image = augment.flip(key(1), sketch, image)", "(image,) = augment.flip(key(1), image)",
          "test_a_sketch_is_turned_with_its_image"),
     ),
+    *of("systems/cyclegan.py", "systems/test_cyclegan.py",
+        ("CycleGAN: images of the domain already weigh as much as cycles", "weight * self.model.identity_weight * ",
+         "weight * ", CYCLEGAN),
+        ("CycleGAN: the discriminators' losses are whole", '0.5 * losses.gan(judged(fake)', "losses.gan(judged(fake)",
+         CYCLEGAN),
+        ("CycleGAN: generators see through the discriminators' losses",
+         'lax.stop_gradient(out[f"fake_{side}"])', 'out[f"fake_{side}"]', CYCLEGAN),
+        ("CycleGAN: a pool shows the last image alone", "jnp.where(full & swap, kept[place], image)", "image",
+         "test_a_pool_shows_what_was_painted_before"),
+        ("CycleGAN: a pool keeps every image", "full & ~swap, kept", "False, kept",
+         "test_a_pool_shows_what_was_painted_before")),
+    *of("systems/stargan.py", "systems/test_stargan.py",
+        ("StarGAN: real images are to be found bad", '"real": -jnp.mean(real', '"real": jnp.mean(real', STARGAN),
+        ("StarGAN: the penalty is of the generated images alone",
+         'share * out["real"] + (1 - share) * out["fake"]', 'out["fake"]', STARGAN),
+        ("StarGAN: targets are the images' own labels",
+         "layers.all_devices(origin)[order]", "layers.all_devices(origin)", STARGAN),
+        ("StarGAN: the way back ends in the target domain",
+         'self.generator(out["fake"], out["origin"]', 'self.generator(out["fake"], out["target"]', STARGAN),
+        ("StarGAN: attributes are averaged, not summed", "terms.sum(-1).mean()", "terms.mean()", STARGAN),
+        ("StarGAN: a colour of hair leaves the other", "jnp.where(self._together, 0, label[:, None])", "label[:, None]",
+         "test_labels_ask_for_each_domain_as_the_released_code_does"),
+        ("StarGAN: what is not named is taken away", "jnp.where(attributes == 0, found, (1 + attributes) / 2)",
+         "(1 + attributes) / 2", "test_tools_ask_for_what_is_named_and_leave_the_rest_as_the_discriminator_finds_it"),
+        ("StarGAN: what is no change counts", "jnp.where(changes, right[:, domain, domain], jnp.nan)",
+         "right[:, domain, domain]", "test_figures_tell_what_changed_and_what_stayed")),
     *of("systems/classifier.py", CLASSES,
         ("classifier: the loss rewards what is wrong", "return -(targets *", "return (targets *", CLASSIFIER),
         ("classifier: labels are not smoothed", "targets += model.label_smoothing *", "targets += 0 *", CLASSIFIER),
@@ -301,12 +328,15 @@ FAULTS = [
     ),
     # Networks.
     *of("nets/layers.py", "nets/test_layers.py",
-        ("batch norm's momentum", "momentum=0.1", "momentum=0.01", "test_batch_norms_running_statistics_are_torchs"),
+        ("batch norm's momentum", "*, momentum=0.1", "*, momentum=0.01",
+         "test_batch_norms_running_statistics_are_torchs"),
         ("batch norm's running variance over n",
-         "(self.var, unbiased)", "(self.var, var)", "test_batch_norms_running_statistics_are_torchs"),
+         "(self.var, unbiased,", "(self.var, var,", "test_batch_norms_running_statistics_are_torchs"),
         ("batch norm of each device's part",
          "mean = across_devices(y.mean(axes))", "mean = y.mean(axes)",
          "test_batch_norm_is_of_the_batches_of_all_devices"),
+        ("instance norm's running variance over n", "* (pixels / max(pixels - 1, 1)), self", ", self",
+         "systems/test_stargan.py::test_files_give_torchs_outputs_statistics_and_gradients_and_are_written_back"),
         ("dropout without its scale", "x * (1 / (1 - rate))", "x", "test_dropout_keeps_the_mean"),
         ("dropout drops what it should keep",
          "random.bernoulli16(keys, 1 - rate", "random.bernoulli16(keys, rate", "test_dropout_keeps_the_mean"),
@@ -716,7 +746,7 @@ FAULTS = [
          "np.concatenate([order(k[w:]), k[:w]])", "np.concatenate([order(k[:-w]), k[-w:]])",
          "test_jaxnerf_weights_compute_what_jaxnerf_computes"),
     ),
-    *of("pretrained/pix2pix.py", "systems/test_pix2pix_parity.py",
+    *of("pretrained/torch_layers.py", "systems/test_pix2pix_parity.py",
         ("pix2pix's files: shifts and running means are exchanged",
          'bias="bias", mean="running_mean"', 'bias="running_mean", mean="bias"',
          "test_outputs_and_gradients_equal_the_reference_implementation"),

@@ -101,6 +101,15 @@ def make_images():
         picture(f"alone/{split}B/1.png")
     shutil.copytree("good", "broken_one")
     text("broken_one/3.png", whole[:-100])
+    names = [f"{number}.png" for number in range(3)]
+    for name in names:
+        picture(f"celeba/img_align_celeba/{name}", 32, 32)
+        picture(f"classes/{name[0]}/{name}", 32, 32)
+    text("celeba/list_attr_celeba.txt", "\n".join(["3", "Smiling Young", *(f"{name} 1 -1" for name in names)]))
+    text("celeba/list_eval_partition.txt", "\n".join(f"{name} {split}" for split, name in enumerate(names)))
+    for number in range(3):
+        picture(f"one_domain/trainA/{number}.png")
+    os.mkdir("one_domain/trainB")
     picture("small/0.png", 8, 8)
     picture("small/1.png", 8, 8)
     for number in range(2):

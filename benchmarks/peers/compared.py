@@ -81,6 +81,22 @@ def pix2pix(size, batch):
     return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
 
 
+def cyclegan(size, batch):
+    from benchmarks.peers.cyclegan import Trainer
+    from vision_gen.configs import cyclegan_emoji_styles
+
+    config = cyclegan_emoji_styles.get_config()
+    config.data.size, config.train.batch_size = size, batch
+    config.model.update(jitter=1.0, flip=False)
+    a, b = (torch.rand(batch, 3, size, size) * 2 - 1 for _ in range(2))
+
+    def make(last, compiled):
+        trainer = Trainer(config.model, channels_last=last, compiled=compiled)
+        return lambda: trainer.step(a, b)
+
+    return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
+
+
 def acgan(size, batch):
     """The paper's nets for CIFAR-10."""
     from benchmarks.peers.acgan import Trainer
@@ -134,15 +150,39 @@ def stylegan2(size, batch):
     config.players.r1.every, config.players.path_length.every, cycle = 16, 4, 16
     real = torch.rand(batch, 3, size, size) * 2 - 1
 
-    def repeated(step):
-        return lambda: [step() for _ in range(cycle)]
-
     def make(last):
         trainer = Trainer(config, channels_last=last)
-        return repeated(lambda: trainer.step(real))
+        return lambda: trainer.step(real)
 
-    peers = {"torch eager, nchw": lambda: make(False), "torch eager, channels_last": lambda: make(True)}
-    return Comparison(lambda: repeated(ours(config, steps.random_batch(config))), peers, "images", cycle * batch)
+    return cycles(config, cycle, make)
+
+
+def stargan(size, batch):
+    """A cycle of 5 steps, at one of which the generator moves; the widths of the released code."""
+    from benchmarks.peers.stargan import Trainer
+    from vision_gen.configs import stargan_avatars
+    from vision_gen.systems.stargan import Settings
+
+    config = stargan_avatars.get_config()
+    config.data.size, config.train.batch_size, config.init.judge = size, batch, ""
+    config.model.update(width=Settings.width, discriminator_width=Settings.discriminator_width, flip=False)
+    labels = len(config.data.attributes)
+    images, label = torch.rand(batch, 3, size, size) * 2 - 1, torch.randint(2, (batch, labels)).float()
+
+    def make(last):
+        trainer = Trainer(config.model, size, labels, channels_last=last)
+        return lambda: trainer.step(images, label)
+
+    return cycles(config, config.players.generator.every, make)
+
+
+def cycles(config, length, make):
+    """A comparison of cycles of steps, not all of which do the same; `make` takes channels_last and gives a step."""
+    repeated = lambda step: lambda: [step() for _ in range(length)]
+    formats = {"torch eager, nchw": False, "torch eager, channels_last": True}
+    peers = {name: lambda last=last: repeated(make(last)) for name, last in formats.items()}
+    count = length * config.train.batch_size
+    return Comparison(lambda: repeated(ours(config, steps.random_batch(config))), peers, "images", count)
 
 
 def vit_small(size, batch):
@@ -263,6 +303,8 @@ COMPARISONS = {
     "pix2pix-64": ("pix2pix train step, 64 px, batch 16", lambda: pix2pix(64, 16)),
     "scft": ("SCFT train step, 64 px, batch 8", lambda: scft(64, 8)),
     "stylegan2": ("StyleGAN2-ADA train step, 64 px, batch 16", lambda: stylegan2(64, 16)),
+    "cyclegan": ("CycleGAN train step, 64 px, batch 4", lambda: cyclegan(64, 4)),
+    "stargan": ("StarGAN train step, 64 px, batch 16", lambda: stargan(64, 16)),
     "acgan": ("ACGAN train step, 32 px, batch 100", lambda: acgan(32, 100)),
     "vit": ("ViT-S/16 train step, 224 px, batch 8", lambda: vit_small(224, 8)),
     "nerf": (f"NeRF train step, 8 x 256, 64 + 128 samples, {RAYS} rays", lambda: nerf(RAYS)),

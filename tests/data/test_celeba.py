@@ -45,6 +45,19 @@ def test_the_middle_of_images_and_their_attributes_by_split(folder):
     assert list(data.open(data.Settings(name="celeba", dir=str(folder)), "val")[0]) == ["colour"]
 
 
+def test_attributes_that_are_named_are_those_of_an_example_in_that_order(folder):
+    source = opened(folder, attributes=("Young", "Smiling"), label="Young")
+    assert list(source.attributes) == ["Young", "Smiling"] and source.column("label").tolist() == [1, 0]
+    assert source[0]["attributes"].tolist() == [True, False] and source[1]["attributes"].tolist() == [False, True]
+    source = opened(folder, attributes=("Young",))  # The label is none of them.
+    assert source.column("attributes").tolist() == [[True], [False]] and source.column("label").tolist() == [0, 1]
+    for names, message in ((("Yung",), "celeba has no 'Yung'; did you mean 'Young'?"), (("Young", "Young"), "twice")):
+        with pytest.raises(InputError, match=f"config.data.attributes.*{message}"):
+            opened(folder, attributes=names)
+    with pytest.raises(InputError, match=r"attributes is \('Young',\), but config.data.labels=False asks for none"):
+        data.open(data.Settings(name="celeba", dir=str(folder), attributes=("Young",)), "val")
+
+
 @pytest.mark.parametrize(
     "file,text,message",
     [

@@ -15,6 +15,7 @@ from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.systems import class_gan
+from vision_gen.systems import judge as judging
 
 SMALL = dict(channels=1, latent=8, widths=(8,), discriminator_widths=(4, 8))
 
@@ -211,11 +212,11 @@ def test_of_a_judge_of_several_traits_the_label_is_asked(judge):
         model = ckpt.load_config(judge).model.to_dict() | dict(answers=answers, classes=6)
         origin = dict(run="runs/x", attribute="network", system="classifier.Classifier", model=model, data={})
         config.origin = ConfigDict(dict(judge=origin))
-    assert class_gan._answers(Experiment(config)) == (2, 5)
+    assert judging.of_label(Experiment(config)) == (2, 5)
     config.data.label = "nose"
     message = "config.init.judge must be .* 3 classes .*, got runs/x: .*, 0 classes of 'nose', .* hair, eyes, mouth"
     with pytest.raises(InputError, match=message):
-        class_gan._answers(Experiment(config))
+        judging.of_label(Experiment(config))
 
 
 def refused(config, message, workdir):

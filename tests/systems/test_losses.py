@@ -4,6 +4,7 @@ A new system has a case here.
 """
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -30,12 +31,14 @@ from vision_gen.systems import (
     cgan,
     classifier,
     colorization,
+    cyclegan,
     edges,
     hints,
     lines,
     nerf,
     pix2pix,
     scft,
+    stargan,
     stylegan2,
     tracking,
 )
@@ -188,6 +191,90 @@ def of_scft():
             "triplet": {"query", "key", "sampling"},
         },
     }
+    return Case(config, batch, expected, flows)
+
+
+def of_cyclegan():
+    """Equations 1 to 3 with least squares: cycles weigh 10, what is of the domain already half of that."""
+    small = dict(width=4, residual_blocks=1, discriminator_width=4, flip=False, jitter=1.0, pool=2)
+    config = of_settings(tiny("cyclegan_folders"), cyclegan.Settings(), **small)
+    batch = {"a_colour": pixels(2, 32, 32, 3), "b_colour": pixels(2, 32, 32, 3)[::-1]}
+    paint = nnx.jit(lambda generator, image: generator(image))
+
+    def expected(system, out, now):
+        a, b = plain(batch["a_colour"]), plain(batch["b_colour"])
+        as_b, as_a = paint(system.generator_b, a), paint(system.generator_a, b)
+        look_a, look_b = (functools.partial(judged, d) for d in (system.discriminator_a, system.discriminator_b))
+        return {
+            "generators": {
+                "gan_b": square(look_b(as_b), True),
+                "gan_a": square(look_a(as_a), True),
+                "cycle_a": 10 * absolute(paint(system.generator_a, as_b), a),
+                "cycle_b": 10 * absolute(paint(system.generator_b, as_a), b),
+                "identity_a": 5 * absolute(paint(system.generator_a, a), a),
+                "identity_b": 5 * absolute(paint(system.generator_b, b), b),
+            },
+            # The pools have room: they show what is painted now.
+            "discriminators": {
+                "real_b": 0.5 * square(look_b(b), True),
+                "fake_b": 0.5 * square(look_b(as_b), False),
+                "real_a": 0.5 * square(look_a(a), True),
+                "fake_a": 0.5 * square(look_a(as_a), False),
+            },
+        }
+
+    flows = {
+        "generators": {f"gan_{x}": {f"fake_{x}"} for x in "ab"}
+        | {f"cycle_{x}": {f"back_{x}", f"real_{x}"} for x in "ab"}
+        | {f"identity_{x}": {f"real_{x}"} for x in "ab"},
+        "discriminators": {f"real_{x}": {f"real_{x}"} for x in "ab"} | {f"fake_{x}": set() for x in "ab"},
+    }
+    return Case(config, batch, expected, flows)
+
+
+def of_stargan():
+    """Equations 2 to 6 and 8: Wasserstein's game with 10 (|dD / dx| - 1)^2, domains, 10 times the way back."""
+    small = dict(width=4, residual_blocks=1, discriminator_width=4, stages=2, flip=False, exclusive=())
+    config = of_settings(tiny("stargan_avatars"), stargan.Settings(), **small)
+    config.data.attributes, config.init.judge = ("Bald", "Mohawk", "Smiling"), ""
+    label = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 1, 0]], bool)
+    batch = {"colour": pixels(4, 32, 32, 3), "attributes": label}
+
+    def cross(logits, label):
+        share = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+        return -np.log(np.where(label, share, 1 - share)).sum() / 4
+
+    def expected(system, out, now):
+        target = np.asarray(out["target"])
+        assert sorted(target.tolist()) == sorted(label.tolist()) and (target != label).any()
+        image, critic = plain(batch["colour"]), nnx.jit(lambda critic, image: critic(image))
+        (real, of_real), (fake, of_fake) = (critic(system.discriminator, x) for x in (image, out["fake"]))
+        share = np.asarray(random.uniform(random.fold(now.keys, 2), (1, 1, 1)))
+        sloped = nnx.jit(lambda critic, image: jax.grad(lambda x: critic(x)[0].sum())(image))
+        slopes = sloped(system.discriminator, share * image + (1 - share) * out["fake"])
+        paint = nnx.jit(lambda generator, *given: generator(*given, train=True))
+        back = paint(system.generator, out["fake"], jnp.float32(label))
+        return {
+            "discriminator": {
+                "real": -np.mean(real),
+                "fake": np.mean(fake),
+                "class": cross(of_real, label),
+                "penalty": 10 * np.mean((np.sqrt(np.square(slopes).sum((1, 2, 3))) - 1) ** 2),
+            },
+            "generator": {
+                "gan": -np.mean(fake),
+                "class": cross(of_fake, target),
+                "cycle": 10 * absolute(back, image),
+            },
+        }
+
+    # Of leaky units slopes do not change with the image.
+    flows = {
+        "discriminator": {
+            "real": {"real"}, "fake": {"fake"}, "class": {"real", "origin"}, "penalty": set(),
+        },
+        "generator": {"gan": {"fake"}, "class": {"fake", "target"}, "cycle": {"fake", "real", "origin"}},
+    }  # fmt: skip
     return Case(config, batch, expected, flows)
 
 
@@ -482,6 +569,8 @@ CASES = {
     "auxiliary, resizing": (acgan.ResizeACGAN, lambda: of_acgan("acgan.ResizeACGAN")),
     "cross entropy": (pix2pix.Pix2Pix, lambda: of_pix2pix("cross_entropy", entropy)),
     "least squares": (pix2pix.Pix2Pix, lambda: of_pix2pix("least_squares", square)),
+    "unpaired": (cyclegan.CycleGAN, of_cyclegan),
+    "attributes": (stargan.StarGAN, of_stargan),
     "scft": (scft.SCFT, of_scft),
     "classifier": (classifier.Classifier, of_classifier),
     "stylegan2": (stylegan2.StyleGAN2, of_stylegan2),

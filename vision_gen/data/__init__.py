@@ -76,7 +76,7 @@ def evaluation(settings, overrides, section="config.evaluations"):
     Args:
       settings: of the run.
       overrides: {field: value}, and `split`, which is "test" by default. Of the run's fields the others are kept; where
-        `name` is another data set, only `size` and `labels`, if that reads them.
+        `name` is another data set, only `size`, `labels` and `attributes`, if that reads them.
       section: where `overrides` stand, for messages.
 
     Returns:
@@ -90,7 +90,7 @@ def evaluation(settings, overrides, section="config.evaluations"):
     made = reader.read(overrides, section)
     if made.name != settings.name and "name" in overrides:
         fields = _find(made).FIELDS
-        kept = {name: kept[name] for name in ("size", "labels") if name in fields}
+        kept = {name: kept[name] for name in ("size", "labels", "attributes") if name in fields}
     return reader.read(kept | overrides, section), split
 
 

@@ -12,7 +12,7 @@ from vision_gen.data import avatar_faces, faces, tfds
 from vision_gen.errors import InputError
 
 log = logging.getLogger("vision_gen")
-FIELDS = ("dir", "size", "labels", "label", "examples")
+FIELDS = ("dir", "size", "labels", "label", "attributes", "examples")
 LICENCE = "Drawings: avataaars by Pablo Stanley, in python-avatars, MIT"
 SIZES = (64, 128, 256)
 # How many times as many faces there are to train on.

@@ -10,7 +10,7 @@ import numpy as np
 from vision_gen.data import faces, images, source
 from vision_gen.errors import InputError
 
-FIELDS = ("dir", "size", "labels", "label", "skip_unreadable", "max_pixels")
+FIELDS = ("dir", "size", "labels", "label", "attributes", "skip_unreadable", "max_pixels")
 IMAGES, ATTRIBUTES, PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
 
 

@@ -19,16 +19,28 @@ def shapes(settings, traits, attributes):
       traits, attributes: see `Faces`.
 
     Raises:
-      InputError: a label is named, but there are to be none.
+      InputError: a label or an attribute is named, but there are to be none, or there is no such attribute.
     """
     found = source.images(settings, colour=3)
     if settings.labels:
         found["traits"] = source.ShapeDtype((len(traits),), np.dtype(np.int32))
-        found["attributes"] = source.ShapeDtype((len(attributes),), np.dtype(bool))
-    elif settings.label:
-        section = settings.section
-        raise InputError(f"{section}.label is {settings.label!r}, but {section}.labels=False asks for none")
+        found["attributes"] = source.ShapeDtype((len(_chosen(settings, attributes)),), np.dtype(bool))
+    for field in ("label", "attributes"):
+        value, section = getattr(settings, field), settings.section
+        if value and not settings.labels:
+            raise InputError(f"{section}.{field} is {value!r}, but {section}.labels=False asks for none")
     return found
+
+
+def _chosen(settings, attributes):
+    """Those of `attributes` that `settings` names, in its order."""
+    for number, name in enumerate(settings.attributes):
+        if name not in attributes:
+            hint = nearest(name, attributes)
+            raise InputError(f"{settings.section}.attributes: {settings.name} has no {name!r}{hint}")
+        if name in settings.attributes[:number]:
+            raise InputError(f"{settings.section}.attributes names {name!r} twice")
+    return {name: attributes[name] for name in settings.attributes or attributes}
 
 
 class Faces(source.Source):
@@ -37,7 +49,7 @@ class Faces(source.Source):
     Args:
       settings: `data.Settings`.
       traits: {name: its values}.
-      attributes: {name: (trait, the values of which it is true)}.
+      attributes: {name: (trait, the values of which it is true)}; `settings.attributes` chooses some.
       label: the trait or attribute that is `label` where `settings.label` names none; an attribute's classes are "no"
         and "yes".
 
@@ -47,20 +59,16 @@ class Faces(source.Source):
 
     def __init__(self, settings, traits, attributes, label):
         self.shapes = shapes(settings, traits, attributes)
-        self.traits, self.attributes = traits, attributes
-        names = list(traits)
-        self._of = np.array([names.index(trait) for trait, _ in attributes.values()])
-        self._true = np.zeros((len(attributes), max(map(len, traits.values()))), bool)
-        for row, (trait, values) in zip(self._true, attributes.values()):
-            row[[traits[trait].index(value) for value in values]] = True
+        self.traits, self.attributes = traits, _chosen(settings, attributes)
+        self._answers = _Answers(traits, self.attributes)
         if settings.labels:
             label = settings.label or label
             if label not in (*traits, *attributes):
                 hint = nearest(label, (*traits, *attributes))
                 raise InputError(f"{settings.section}.label: {settings.name} has no {label!r}{hint}")
             self.classes = traits.get(label, ANSWERS)
-            self._place = names.index(label) if label in traits else None
-            self._attribute = None if label in traits else list(attributes).index(label)
+            self._place = list(traits).index(label) if label in traits else None
+            self._answer = None if label in traits else _Answers(traits, {label: attributes[label]})
 
     def image(self, index):
         """[height, width, 3] uint8."""
@@ -84,6 +92,18 @@ class Faces(source.Source):
         return {name: values[at] for (name, values), at in zip(self.traits.items(), self.values(index))}
 
     def _labels(self, values):
-        attributes = self._true[np.arange(len(self._of)), values[self._of]]
-        label = attributes[self._attribute] if self._place is None else values[self._place]
-        return {"label": np.int32(label), "traits": values, "attributes": attributes}
+        label = self._answer(values)[0] if self._place is None else values[self._place]
+        return {"label": np.int32(label), "traits": values, "attributes": self._answers(values)}
+
+
+class _Answers:
+    """Function of the numbers of the values of all traits, [traits], that gives attributes, [attributes] bool."""
+
+    def __init__(self, traits, attributes):
+        self._of = np.array([list(traits).index(trait) for trait, _ in attributes.values()])
+        self._true = np.zeros((len(attributes), max(map(len, traits.values()))), bool)
+        for row, (trait, values) in zip(self._true, attributes.values()):
+            row[[traits[trait].index(value) for value in values]] = True
+
+    def __call__(self, values):
+        return self._true[np.arange(len(self._of)), values[self._of]]

@@ -40,25 +40,13 @@ class ImageFolder(source.Source):
         field = f"{settings.section}.dir"
         self._folder, self._settings = settings.folder, settings
         self.shapes = shapes(settings)
-        below, self.skipped = {}, []
-        for name, folder in (_divided(self._folder, field) or {"": self._folder}).items():
-            found, broken = images.readable(images.find(folder, field), settings)
-            below[name] = {path.relative_to(folder).as_posix(): path for path in found}
-            self.skipped += broken
+        below, self.skipped = _files(_divided(self._folder, field) or {"": self._folder}, settings, field)
         if settings.labels:
             loose = [path for files in below.values() for name, path in files.items() if "/" not in name]
             if loose:
                 raise InputError(f"{loose[0]}: has no class; it must lie in a folder named as its class")
             self.classes = tuple(sorted({name.split("/")[0] for files in below.values() for name in files}))
-        if split in below and split != "train":
-            files = below[split]
-        else:
-            rest = below.get("train", below.get(""))
-            if rest is None:
-                raise InputError(f"{field}: no {split!r} in {str(self._folder)!r}, only {sorted(below)}")
-            missing = [name for name in SHARES if name not in below]
-            chosen = divide(rest, missing, f"{field}: {str(self._folder)!r}")[split]
-            files = {name: path for name, path in rest.items() if name in chosen}
+        files = _of_split(below, split, self._folder, field)
         self.paths, self._names = list(files.values()), list(files)
 
     def __len__(self):
@@ -82,6 +70,44 @@ class ImageFolder(source.Source):
 
     def _label(self, name):
         return np.int32(self.classes.index(name.split("/")[0]))
+
+
+def of_split(folders, split, settings, where):
+    """The images of a split, held out of "train" where there is no folder of it: ({name: file}, files left out).
+
+    Args:
+      folders: {split: its folder}.
+      split: "train", "val" or "test".
+      settings: `data.Settings`.
+      where: of what, for messages.
+
+    Raises:
+      InputError: there are too few.
+    """
+    below, skipped = _files(folders, settings, where)
+    return _of_split(below, split, folders["train"], where), skipped
+
+
+def _files(folders, settings, where):
+    """({split: {name below its folder: file}}, files left out)."""
+    below, skipped = {}, []
+    for name, folder in folders.items():
+        found, broken = images.readable(images.find(folder, where), settings)
+        below[name] = {path.relative_to(folder).as_posix(): path for path in found}
+        skipped += broken
+    return below, skipped
+
+
+def _of_split(below, split, folder, where):
+    """{name: file} of a split, of those of each that has a folder; "" is all together."""
+    if split in below and split != "train":
+        return below[split]
+    rest = below.get("train", below.get(""))
+    if rest is None:
+        raise InputError(f"{where}: no {split!r} in {str(folder)!r}, only {sorted(below)}")
+    missing = [name for name in SHARES if name not in below]
+    chosen = divide(rest, missing, f"{where}: {str(folder)!r}")[split]
+    return {name: path for name, path in rest.items() if name in chosen}
 
 
 def split_folders(folder, where, ending=""):

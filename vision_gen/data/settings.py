@@ -26,6 +26,7 @@ class Settings:
     size: int | tuple[int, int] = 64  # Pixels: of a square, or (height, width).
     labels: bool = False  # Examples have a label, such as an emoji's group, or the subfolder of an image.
     label: str = ""  # Faces: the trait or attribute that is the label; "": the colour of hair, of celeba "Smiling".
+    attributes: tuple[str, ...] = ()  # Faces: the attributes of an example, in this order; (): all there are.
     examples: Count = 20_000  # Avatars: faces to train on.
     workers: CountOrNone = 0  # Processes that read files; 0: threads of this one do.
     skip_unreadable: bool = False  # Files: leave broken ones out and say how many, instead of an error.

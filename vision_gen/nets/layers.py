@@ -147,7 +147,8 @@ class DepthwiseConv(nnx.Module):
 class ConvTranspose(nnx.Module):
     """Transposed convolution of stride 2: twice the size.
 
-    `kernel` is [size, size, features, channel], size 4 or 5; torch's with padding 1, or 2 and an output padding of 1.
+    `kernel` is [size, size, features, channel], size 3, 4 or 5; torch's with padding 1, or 2 for 5, and an output padding
+    of 1 for 3 and 5.
     """
 
     def __init__(self, channel, features, kernel=4, *, bias=True, init=None, rngs):
@@ -223,9 +224,8 @@ class BatchNorm(nnx.Module):
             var = jnp.maximum(var, 0)
             count = across_devices_count(y.size // y.shape[-1])
             unbiased = var * (count / max(count - 1, 1))
-            for running, new in ((self.mean, mean), (self.var, unbiased)):
-                old = running[...]
-                running[...] = old + self.momentum * (lax.stop_gradient(new) - old)
+            follow(self.mean, mean, self.momentum)
+            follow(self.var, unbiased, self.momentum)
         else:
             mean, var = self.mean[...], self.var[...]
         factor = lax.rsqrt(var + self.epsilon) * self.scale[...].astype(jnp.float32)
@@ -241,20 +241,59 @@ def across_devices_count(count):
 
 
 class InstanceNorm(nnx.Module):
-    """Instance normalisation with scale and bias (Ulyanov et al. 2016), as torch's (epsilon 1e-5)."""
+    """Instance normalisation (Ulyanov et al. 2016), as torch's (epsilon 1e-5); `affine`: with scale and bias."""
 
-    def __init__(self, features, *, epsilon=1e-5, rngs):
+    def __init__(self, features, *, affine=True, epsilon=1e-5, rngs):
         del rngs
-        self.scale = nnx.Param(jnp.ones(features))
-        self.bias = nnx.Param(jnp.zeros(features))
+        self.scale = nnx.Param(jnp.ones(features)) if affine else None
+        self.bias = nnx.Param(jnp.zeros(features)) if affine else None
         self.epsilon = epsilon
 
-    def __call__(self, x):
+    def __call__(self, x, *, train=False):
+        """`train` makes no difference here."""
+        return self._normal(x, *self._moments(x))
+
+    def _moments(self, x):
+        """Mean and variance of each example, [batch, 1, 1, channel] float32."""
         y = x.astype(jnp.float32)
-        mean = y.mean((1, 2), keepdims=True)
-        var = y.var((1, 2), keepdims=True)
-        factor = lax.rsqrt(var + self.epsilon) * self.scale[...].astype(jnp.float32)
-        return ((y - mean) * factor + self.bias[...]).astype(x.dtype)
+        return y.mean((1, 2), keepdims=True), y.var((1, 2), keepdims=True)
+
+    def _normal(self, x, mean, var):
+        y, factor = x.astype(jnp.float32) - mean, lax.rsqrt(var + self.epsilon)
+        if self.scale is None:
+            return (y * factor).astype(x.dtype)
+        return (y * (factor * self.scale[...].astype(jnp.float32)) + self.bias[...]).astype(x.dtype)
+
+
+class TrackedInstanceNorm(InstanceNorm):
+    """`InstanceNorm` that keeps running statistics: torch's with `track_running_stats=True`.
+
+    Args:
+      running: outside of training normalise by these, as torch's does after `eval()`, not by the example's own.
+    """
+
+    def __init__(self, features, *, running=False, momentum=0.1, epsilon=1e-5, rngs):
+        super().__init__(features, epsilon=epsilon, rngs=rngs)
+        self.mean = nnx.BatchStat(jnp.zeros(features))
+        self.var = nnx.BatchStat(jnp.ones(features))
+        self.running, self.momentum = running, momentum
+
+    def __call__(self, x, *, train):
+        """`train`: update the running statistics."""
+        if self.running and not train:
+            return self._normal(x, self.mean[...], self.var[...])
+        mean, var = self._moments(x)
+        if train:
+            pixels = x.shape[1] * x.shape[2]
+            follow(self.mean, across_devices(mean.mean((0, 1, 2))), self.momentum)
+            follow(self.var, across_devices(var.mean((0, 1, 2))) * (pixels / max(pixels - 1, 1)), self.momentum)
+        return self._normal(x, mean, var)
+
+
+def follow(running, new, momentum):
+    """Moves a running statistic towards a new value."""
+    old = running[...]
+    running[...] = old + momentum * (lax.stop_gradient(new) - old)
 
 
 class LayerNorm(nnx.Module):

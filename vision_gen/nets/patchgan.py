@@ -13,15 +13,19 @@ class PatchDiscriminator(nnx.Module):
       channel: channels of everything it looks at, condition and image together.
       width: channels of the first convolution; the published 64.
       stages: convolutions of stride 2; 3 gives the 70x70 patch.
-      norm: "batch" as published, or "none".
+      norm: "batch" as published; "instance", of which convolutions have biases and norms nothing to learn; or "none".
     """
 
     def __init__(self, *, channel, width=64, stages=3, norm="batch", rngs):
-        if norm not in ("batch", "none"):
-            raise ValueError(f'norm must be "batch" or "none", got {norm!r}')
+        if norm not in ("batch", "instance", "none"):
+            raise ValueError(f'norm must be "batch", "instance" or "none", got {norm!r}')
         normal = nnx.initializers.normal(0.02)
         scale = lambda key, shape: 1 + normal(key, shape)
         widths = [width * min(2**i, 8) for i in range(stages + 1)]
+        norms = {
+            "batch": lambda n: layers.BatchNorm(n, scale_init=scale, rngs=rngs),
+            "instance": lambda n: layers.InstanceNorm(n, affine=False, rngs=rngs),
+        }
         self.convs = nnx.List()
         self.norms = nnx.List()
         for i, (inner, outer) in enumerate(zip([channel, *widths], [*widths, 1])):
@@ -29,12 +33,10 @@ class PatchDiscriminator(nnx.Module):
             stride = 2 if i < stages else 1
             self.convs.append(
                 layers.Conv(
-                    inner, outer, 4, stride=stride, padding=1, bias=plain, init=normal, rngs=rngs
+                    inner, outer, 4, stride=stride, padding=1, bias=plain or norm == "instance", init=normal, rngs=rngs
                 )
             )
-            self.norms.append(
-                None if plain else layers.BatchNorm(outer, scale_init=scale, rngs=rngs)
-            )
+            self.norms.append(None if plain else norms[norm](outer))
 
     def __call__(self, *images, train, intermediates=False):
         """Logits of patches.

@@ -34,6 +34,18 @@ def fooled(logits, kind):
     return -jnp.mean(logits.astype(jnp.float32)) if kind == "hinge" else gan(logits, True, kind)
 
 
+def gradient_penalty(score, images):
+    """Mean of (|d score / d image| - 1)^2 (Gulrajani et al. 2017): lengths of a critic's gradients shall be 1.
+
+    Args:
+      score: function of images that gives scores of any shape, each of one example alone; an example's are summed.
+      images: [batch, height, width, channel].
+    """
+    slopes = jax.grad(lambda images: score(images).astype(jnp.float32).sum())(images).astype(jnp.float32)
+    # A length of 0 has no gradient.
+    return jnp.mean((jnp.sqrt(jnp.sum(slopes**2, (1, 2, 3)) + 1e-12) - 1) ** 2)
+
+
 def gram(maps):
     """Gram matrices of maps [batch, height, width, channel]: [batch, channel, channel], by size."""
     maps = maps.astype(jnp.float32)

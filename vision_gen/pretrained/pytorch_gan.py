@@ -4,7 +4,7 @@ Those scripts save nothing themselves; what is read is `torch.save(generator.sta
 discriminator likewise.
 """
 
-from vision_gen.pretrained import named, torch_file
+from vision_gen.pretrained import torch_layers
 
 # Our layers by theirs.
 PERCEPTRON_GENERATOR = {
@@ -30,33 +30,14 @@ RESIZE_DISCRIMINATOR = {
 }
 
 
+_EMBEDDINGS = ("embed",)
+
+
 def reader(names):
-    """A reader of files whose layers are called `names`: function (path, network) -> `named.Named`.
-
-    It raises InputError where the file cannot be read.
-    """
-
-    def read(path, network):
-        file = named.read(path, torch_file.read_state_dict(path), _layout(names, network))
-        file.ignore("*num_batches_tracked", "counters of batches")
-        return file.result()
-
-    return read
+    """A reader of files whose layers are called `names`; see `torch_layers.reader`."""
+    return torch_layers.reader(lambda network: names, _EMBEDDINGS)
 
 
 def writers(names, file):
     """The writers of a network whose layers are called `names` there: {format: `named.Writer`}."""
-    write = lambda path, network, about: torch_file.write(named.written(network, _layout(names, network)), path)
-    return {"pytorch": named.Writer(file, write)}
-
-
-def _layout(names, network):
-    parts = dict(kernel="weight", scale="weight", bias="bias", mean="running_mean", var="running_var")
-    turns = {2: named.LINEAR, 4: named.CONV}
-    found = {}
-    for ours, value in named.flat(network).items():
-        layer, _, part = ours.rpartition("/")
-        # An embedding is a matrix [classes, numbers] in torch, too.
-        turn = named.SAME if layer == "embed" else turns.get(value.ndim, named.SAME)
-        found[ours] = f"{names[layer]}.{parts[part]}", turn
-    return found
+    return torch_layers.writers(lambda network: names, file, _EMBEDDINGS)

@@ -17,8 +17,8 @@ from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.figures import confusion, sheets
 from vision_gen.metrics import accuracy, distribution
-from vision_gen.ops import augment, colour, random, resample
-from vision_gen.systems import classifier, film
+from vision_gen.ops import augment, colour, random
+from vision_gen.systems import film, judge
 
 DRAWS = 8  # Of each class on a class sheet.
 FARTHEST = 4.0  # A normal number is nearer to 0, all but one in 16,000.
@@ -55,7 +55,7 @@ class ClassGAN(System):
         self.model = nnx.static(experiment.model)
         self.generator, self.discriminator = generator, discriminator
         if "judge" in experiment.origin:
-            self.judged = nnx.static(_answers(experiment))
+            self.judged = nnx.static(judge.of_label(experiment))
             self.judge = experiment.network("judge", rngs=rngs)
 
     @classmethod
@@ -214,10 +214,8 @@ class ClassGAN(System):
 
     def _judged(self, images):
         """The judge's logits [batch, classes] and features [batch, width] of images [batch, height, width, 3]."""
-        side = self.judge.grid * self.judge.patch
-        images = images if images.shape[1:3] == (side, side) else resample.resize(images, (side, side))
-        logits, inside = self.judge(images, intermediates=True)
-        return logits[:, slice(*self.judged)].astype(jnp.float32), inside["pooled"].astype(jnp.float32)
+        logits, features = judge.look(self.judge, images)
+        return logits[:, slice(*self.judged)], features
 
     @classmethod
     def summarise(cls, values, classes):
@@ -244,24 +242,6 @@ class ClassGAN(System):
         if "predicted" in values:
             drawn["confusion"] = confusion.draw(values["label"], values["predicted"], source.classes)
         return drawn
-
-
-def _answers(experiment):
-    """(start, stop) of the judge's logits that are of this experiment's classes.
-
-    Raises:
-      InputError: it is no classifier of them.
-    """
-    origin, number = experiment.origin["judge"], experiment.model.classes
-    of = classifier.places(origin.model) if origin.system == "classifier.Classifier" else {}
-    trait = experiment.data.label if "label" not in of else "label"
-    chosen = of.get(trait, slice(0, 0))
-    found = f"{origin.attribute} of {origin.system}, {chosen.stop - chosen.start} classes"
-    right = f"network of classifier.Classifier, {number} classes"
-    if found != right:
-        several = f" of {trait!r}, which is config.data.label; it judges {', '.join(of)}" if len(of) > 1 else ""
-        raise InputError(f"config.init.judge must be {right} (runs/x:network), got {origin.run}: {found}{several}")
-    return chosen.start, chosen.stop
 
 
 def slerp(a, b, share):

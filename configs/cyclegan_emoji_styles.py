@@ -1,0 +1,29 @@
+"""CycleGAN (Zhu et al. 2017) between two styles of emoji, OpenMoji's (a) and Twemoji's (b), 64 px.
+
+Training knows nothing of which drawings show the same. `pairs` are the held-out ones that do, so that what is made of
+one can be compared with the true other.
+"""
+
+from vision_gen.configs import cyclegan_folders
+
+# What differs at the paper's full size, as benchmarks.compile_only --scale=paper compiles it for accelerators.
+PAPER = {
+    "data.size": 256,
+    "model.width": 64,
+    "model.residual_blocks": 9,
+    "model.discriminator_width": 64,
+    "train.batch_size": 1,
+    "dtype": "bfloat16",
+}
+
+
+def get_config():
+    config = cyclegan_folders.get_config()
+    parts = dict(a=dict(name="openmoji"), b=dict(name="twemoji"))
+    with config.data.unlocked():
+        config.data.update(name="unpaired", size=64, parts=parts)
+    with config.evaluations.unlocked():
+        config.evaluations.pairs = dict(name="paired", parts=parts, allow_unmatched=True)
+    config.model.update(width=24, residual_blocks=6, discriminator_width=32)
+    config.train.update(batch_size=4, steps=8000, eval_every=1000, checkpoint_every=1000)
+    return config

@@ -1,0 +1,47 @@
+"""State dicts of torch's modules whose layers are ours by other names; one table says both ways which is which.
+
+`names` is a function of a network of ours that gives {our layer: theirs}; the layers' parts are called as torch does.
+"""
+
+from vision_gen.pretrained import named, torch_file
+
+_PARTS = dict(kernel="weight", scale="weight", bias="bias", mean="running_mean", var="running_var")
+_TURNS = {2: named.LINEAR, 4: named.CONV}
+
+
+def reader(names, embeddings=(), unused=()):
+    """A reader of files whose layers are called `names`: function (path, network) -> `named.Named`.
+
+    It raises InputError where the file cannot be read.
+
+    Args:
+      names: see above.
+      embeddings: layers of ours that are no linear maps but tables [entries, numbers], in torch too.
+      unused: {pattern of names in the file that are left aside: why}.
+    """
+
+    def read(path, network):
+        file = named.read(path, torch_file.read_state_dict(path), _layout(names, embeddings, network))
+        for pattern, why in {"*num_batches_tracked": "counters of batches", **dict(unused)}.items():
+            file.ignore(pattern, why)
+        return file.result()
+
+    return read
+
+
+def writers(names, file, embeddings=()):
+    """The writers of a network whose layers are called `names` there: {format: `named.Writer`}; see `reader`."""
+
+    def write(path, network, about):
+        torch_file.write(named.written(network, _layout(names, embeddings, network)), path)
+
+    return {"pytorch": named.Writer(file, write)}
+
+
+def _layout(names, embeddings, network):
+    layers, found = names(network), {}
+    for ours, value in named.flat(network).items():
+        layer, _, part = ours.rpartition("/")
+        turn = named.SAME if layer in embeddings else _TURNS.get(value.ndim, named.SAME)
+        found[ours] = f"{layers[layer]}.{_PARTS[part]}", turn
+    return found
