@@ -38,8 +38,24 @@ LOOKS = {
         stride=8,
     ),
 }
-# L-BFGS without a search along the line, as Johnson's and the authors' code have it.
-OPTIMIZERS = {"lbfgs": optax.lbfgs(1.0, linesearch=None), "adam": optax.adam(0.02)}
+
+
+def lbfgs():
+    """L-BFGS without a search along the line, as Johnson's and the authors' code have it.
+
+    Where the loss does not bend upwards along the last move, what is remembered would point uphill; it is forgotten.
+    """
+    plain = optax.scale_by_lbfgs()
+
+    def update(slope, state, image):
+        bends = jnp.vdot(slope - state.updates, image - state.params) > 0
+        state = jax.tree.map(lambda old, new: jnp.where(bends, old, new), state, plain.init(image))
+        return plain.update(slope, state, image)
+
+    return optax.chain(optax.GradientTransformation(plain.init, update), optax.scale(-1))
+
+
+OPTIMIZERS = {"lbfgs": lbfgs(), "adam": optax.adam(0.02)}
 SIZE = 256  # Pixels of the shorter side, unless chosen.
 NOISE = 0.3  # Deviation of the picture that starts as noise.
 
@@ -135,12 +151,12 @@ class Gatys(System):
         return jnp.sum(total + weights["variation_weight"] * variation(image))
 
     def restyle_advance(self, state, now):
-        """The state after one more step."""
+        """The state after one more step; colours stay such as can be shown, also where a step is too long."""
         (name,) = OPTIMIZERS.keys() & state.keys()
         image = state["image"]
         slope = jax.grad(self.loss)(image, state)
         move, moments = OPTIMIZERS[name].update(slope, state[name], image)
-        return {**state, "image": image + move, name: moments}
+        return {**state, "image": jnp.clip(image + move, -1, 1), name: moments}
 
     def restyle_finish(self, state):
         return state["image"]
