@@ -92,10 +92,13 @@ def add(workdir, name, checkpoint="best", *, trained="", replace=False, progress
 
 
 def first_figures(model):
-    """Figures of the first examples of the test split, {name: mean}, as `figures.json` has them under "first"."""
+    """Figures of the first examples of the test split, {name: mean}, as `figures.json` has them under "first".
+
+    Of a system whose figures are all of a set, such as a distance, those.
+    """
     source = data.open(model.experiment.data, "test")
     found, of_examples = model.evaluate(source, limit=FIRST)
-    return {title: mean for title, mean in found.items() if title in of_examples}
+    return {title: mean for title, mean in found.items() if title in of_examples} or found
 
 
 def _measured(model, progress):
