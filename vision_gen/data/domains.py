@@ -1,8 +1,8 @@
 """Images of two domains in folders, unpaired, in the layouts of CycleGAN's reference implementation and of others.
 
-`trainA/` and `trainB/`, `valA/` ..., `testA/` and `testB/`; or `train/<a>/` and `train/<b>/`, `val/<a>/` ..., the domains
-in the order of their names. Splits are called as those of `image_folder`, and held out as there where a domain has none.
-An example has `a_colour` and `b_colour`; see `unpaired`.
+`trainA/` and `trainB/`, `valA/` ..., `testA/` and `testB/`; or `train/<a>/` and `train/<b>/`, `val/<a>/` ..., the
+domains in the order of their names. Splits are called as those of `image_folder`, and held out as there where a domain
+has none. An example has `a_colour` and `b_colour`; see `unpaired`.
 """
 
 from vision_gen.data import image_folder, images, source, unpaired

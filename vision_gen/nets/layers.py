@@ -147,8 +147,8 @@ class DepthwiseConv(nnx.Module):
 class ConvTranspose(nnx.Module):
     """Transposed convolution of stride 2: twice the size.
 
-    `kernel` is [size, size, features, channel], size 3, 4 or 5; torch's with padding 1, or 2 for 5, and an output padding
-    of 1 for 3 and 5.
+    `kernel` is [size, size, features, channel], size 3, 4 or 5; torch's with padding 1, or 2 for 5, and an output
+    padding of 1 for 3 and 5.
     """
 
     def __init__(self, channel, features, kernel=4, *, bias=True, init=None, rngs):

@@ -116,7 +116,7 @@ class StarGAN(System):
         fitting = CentralSquare(experiment.data.size, multiple=2**nets.DOWN)
         return [
             Tool("translate", doc, {"image": image, **asked}, {"translation": image}, fitting=fitting),
-            Tool("sheet", "An image, and it in each domain beside it.", {"image": image}, {"sheet": image}, fitting=fitting),
+            Tool("sheet", "An image, and it in each domain.", {"image": image}, {"sheet": image}, fitting=fitting),
         ]
 
     # Labels.
@@ -213,7 +213,7 @@ class StarGAN(System):
         return self.generator(image, jnp.where(attributes == 0, found, (1 + attributes) / 2), train=False)
 
     def sheet(self, *, image):
-        """[batch, height, (1 + domains) * width, 3]: images [batch, height, width, 3], and each domain's beside them."""
+        """[batch, height, (1 + domains) * width, 3]: images [batch, height, width, 3], each domain's beside them."""
         return jnp.concatenate([image, self._strip(image, self._found(image))], 2)
 
     def _strip(self, image, label):
