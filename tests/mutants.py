@@ -828,7 +828,6 @@ class Copy:
             "PYTHONPATH": str(self._tree),
             "PYTHONDONTWRITEBYTECODE": "1",  # Python tells a changed source by its length and the second.
             "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu"),
-            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0",  # Compiles faster.
         }
         pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._server = subprocess.Popen([sys.executable, "-c", SERVER], cwd=self._tree, env=environment, **pipes)

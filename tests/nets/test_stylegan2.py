@@ -188,11 +188,15 @@ def test_high_resolutions_in_16_bits_agree(half, tolerance):
         networks.append(pair)
     z, label, images, _ = golden.inputs("residual")
     ws = networks[0][0].mapping(z, label)
-    near = [g.synthesis(ws, "none") for g, _ in networks]
     # Styles of a hundred thousand would overflow in 16 bits, but for the demodulation that takes them back.
     *styles, last = networks[0][0].synthesis.styles(ws)
-    far = [g.synthesis.paint([*(1e5 * s for s in styles), last], "none") for g, _ in networks]
-    logits = [d(images.transpose(0, 2, 3, 1), label) for _, d in networks]
+
+    @nnx.jit
+    def look(g, d):
+        far = g.synthesis.paint([*(1e5 * s for s in styles), last], "none")
+        return g.synthesis(ws, "none"), far, d(images.transpose(0, 2, 3, 1), label)
+
+    near, far, logits = zip(*(look(*pair) for pair in networks))
     for exact, rough in (near, logits) + ((far,) if half == "float16" else ()):
         assert rough.dtype == jnp.float32 and np.any(exact != rough)
         close(rough, exact, tolerance)

@@ -22,9 +22,45 @@ def reference(x, w, stride, padding):
     )
 
 
+def expected(x, w, stride, padding):
+    """What `jax.vjp` gives of `reference`, of numpy in 64 bits."""
+    x, w = (np.asarray(a, np.float64) for a in (x, w))
+    padded = np.pad(x, ((0, 0), *padding, (0, 0)))
+    rows, columns = (n - k + 1 for n, k in zip(padded.shape[1:3], w.shape[:2]))
+    taps = {(i, j): np.s_[:, i : i + rows : stride, j : j + columns : stride] for i, j in np.ndindex(w.shape[:2])}
+
+    def pull(dy):
+        dx = np.zeros_like(padded)
+        for tap, places in taps.items():
+            dx[places] += dy @ w[tap].T
+        dw = np.stack([np.tensordot(padded[places], dy, [(0, 1, 2)] * 2) for places in taps.values()])
+        (top, _), (left, _) = padding
+        return dx[:, top : top + x.shape[1], left : left + x.shape[2]], dw.reshape(w.shape)
+
+    return sum(padded[places] @ w[tap] for tap, places in taps.items()), pull
+
+
+def pairs(function, wanted, *given):
+    """(found, wanted) of a function's value and gradients, in one program; `wanted` as `jax.vjp` gives it."""
+    y, pull = wanted
+    dy = np.random.default_rng(5).normal(size=y.shape).astype(np.float32)
+
+    @jax.jit
+    def look(given, dy):
+        y, pull = jax.vjp(function, *given)
+        return y, *pull(dy)
+
+    return list(zip(look(given, dy), (y, *pull(dy)), strict=True))
+
+
 def close(a, b):
-    scale = max(float(jnp.max(jnp.abs(b))), 1.0)
+    scale = max(np.abs(b).max(), 1.0)
     np.testing.assert_allclose(a, b, atol=2e-5 * scale, rtol=0)
+
+
+def agree(*given):
+    for found, wanted in pairs(*given):
+        close(found, wanted)
 
 
 shapes = st.tuples(
@@ -53,12 +89,7 @@ def test_conv_is_the_sum_over_taps_in_values_and_gradients(case):
     rng = np.random.default_rng(seed)
     x = jnp.asarray(rng.normal(size=(batch, height, width, channel)), jnp.float32)
     w = jnp.asarray(rng.normal(size=(kh, kw, channel, features)), jnp.float32)
-    y, pull = jax.vjp(lambda x, w: conv.conv(x, w, stride=stride, padding=padding), x, w)
-    expected, expected_pull = jax.vjp(lambda x, w: reference(x, w, stride, padding), x, w)
-    close(y, expected)
-    dy = jnp.asarray(rng.normal(size=y.shape), jnp.float32)
-    for got, want in zip(pull(dy), expected_pull(dy)):
-        close(got, want)
+    agree(lambda x, w: conv.conv(x, w, stride=stride, padding=padding), expected(x, w, stride, padding), x, w)
 
 
 @pytest.mark.parametrize("face", ["tiny", "large"])
@@ -71,15 +102,20 @@ def test_each_cpu_formulation_is_exact(monkeypatch, face, stride, kernel, paddin
     x = jnp.asarray(rng.normal(size=(2, 13, 14, 3)), jnp.float32)
     w = jnp.asarray(rng.normal(size=(kernel, kernel, 3, 5)), jnp.float32)
     pad = ((padding, padding),) * 2
-    y, pull = jax.vjp(lambda x, w: conv.conv(x, w, stride=stride, padding=padding), x, w)
-    expected, expected_pull = jax.vjp(lambda x, w: reference(x, w, stride, pad), x, w)
-    close(y, expected)
-    for got, want in zip(pull(y), expected_pull(y)):
-        close(got, want)
+    agree(lambda x, w: conv.conv(x, w, stride=stride, padding=padding), expected(x, w, stride, pad), x, w)
 
 
-@pytest.mark.parametrize("cached", [10**9, 400_000], ids=["whole", "in parts"])
-@pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((0, 2), (1, 0))])
+PADDINGS = ((1, 1), (1, 1)), ((0, 0), (0, 0)), ((0, 2), (1, 0))
+
+
+@pytest.mark.parametrize(
+    "padding,cached",
+    [
+        *(pytest.param(padding, 10**9, id=f"{padding}-whole") for padding in PADDINGS),
+        pytest.param(PADDINGS[-1], 400_000, id=f"{PADDINGS[-1]}-in parts"),
+        *(pytest.param(padding, 400_000, id=f"{padding}-in parts", marks=pytest.mark.slow) for padding in PADDINGS[:-1]),
+    ],
+)
 @pytest.mark.parametrize(
     "size", [(3, 3), (4, 4), (1, 7), *(pytest.param(size, marks=pytest.mark.slow) for size in ((5, 5), (7, 1)))], ids=str
 )
@@ -96,11 +132,10 @@ def test_winograds_formulation_is_exact(monkeypatch, size, padding, cached):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(4, 16, 17, 140)), jnp.float32)
     w = jnp.asarray(rng.normal(size=(*size, 140, 180)) / (140 * math.prod(size)) ** 0.5, jnp.float32)
-    y, pull = jax.vjp(lambda x, w: conv.conv(x, w, padding=padding), x, w)
-    expected, expected_pull = jax.vjp(lambda x, w: reference(x, w, 1, padding), x, w)
-    np.testing.assert_allclose(y, expected, atol=9e-5 if 7 in size else 3e-5)
-    for got, want in zip(pull(y), expected_pull(y)):
-        np.testing.assert_allclose(got, want, atol=2e-4 * float(jnp.std(want)))
+    value, *gradients = pairs(lambda x, w: conv.conv(x, w, padding=padding), expected(x, w, 1, padding), x, w)
+    np.testing.assert_allclose(*value, atol=9e-5 if 7 in size else 3e-5)
+    for found, wanted in gradients:
+        np.testing.assert_allclose(found, wanted, atol=2e-4 * wanted.std())
     if size in ((3, 3), (4, 4)):
         # The gradient of the kernel is taken of the whole batch or not this way.
         assert calls == ["conv", "adjoint", "kernel_gradient"][: 3 if cached > 400_000 else 2]
@@ -123,27 +158,22 @@ def test_padding_that_exceeds_the_kernel_has_exact_gradients(size):
     rng = np.random.default_rng(0)
     x, w = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((2, size, size, 3), (2, 2, 3, 5)))
     padding = ((1, 1), (2, 0))
-    y, pull = jax.vjp(lambda x, w: conv.conv(x, w, padding=padding), x, w)
-    for got, want in zip(pull(y), jax.vjp(lambda x, w: reference(x, w, 1, padding), x, w)[1](y)):
-        close(got, want)
+    agree(lambda x, w: conv.conv(x, w, padding=padding), expected(x, w, 1, padding), x, w)
 
 
 def test_transposed_conv_is_the_adjoint_with_exact_gradients():
     rng = np.random.default_rng(1)
     x = jnp.asarray(rng.normal(size=(2, 9, 7, 6)), jnp.float32)
     w = jnp.asarray(rng.normal(size=(4, 4, 3, 6)), jnp.float32)
-    pad = ((1, 1), (1, 1))
+    # Its gradients are the convolution of what comes back, and that convolution's gradient by the kernel.
+    pulled = lambda y: expected(y, w, 2, ((1, 1), (1, 1)))
+    wanted = pulled(np.zeros((2, 18, 14, 3)))[1](x)[0]
 
-    def expected_function(x, w):
-        shape = jax.ShapeDtypeStruct((2, 18, 14, 3), jnp.float32)
-        return jax.linear_transpose(lambda v: reference(v, w, 2, pad), shape)(x)[0]
+    def pull(dy):
+        dx, back = pulled(dy)
+        return dx, back(x)[1]
 
-    y, pull = jax.vjp(lambda x, w: conv.conv_transpose(x, w), x, w)
-    expected, expected_pull = jax.vjp(expected_function, x, w)
-    assert y.shape == (2, 18, 14, 3)
-    close(y, expected)
-    for got, want in zip(pull(y), expected_pull(y)):
-        close(got, want)
+    agree(conv.conv_transpose, (wanted, pull), x, w)
 
 
 def test_second_derivatives_equal_those_of_the_sum_over_taps():
@@ -152,17 +182,16 @@ def test_second_derivatives_equal_those_of_the_sum_over_taps():
     x = jnp.asarray(rng.normal(size=(2, 8, 8, 2)), jnp.float32)
     w = jnp.asarray(rng.normal(size=(4, 4, 2, 3)), jnp.float32)
 
-    def penalty(f):
+    def penalty(f, x, w):
         def inner(w):
             gradient = jax.grad(lambda x: jnp.sum(jnp.sin(f(x, w))))(x)
             return jnp.sum(gradient**2)
 
         return jax.grad(inner)(w)
 
-    close(
-        penalty(lambda x, w: conv.conv(x, w, stride=2, padding=1)),
-        penalty(lambda x, w: reference(x, w, 2, ((1, 1), (1, 1)))),
-    )
+    ours = lambda x, w: conv.conv(x, w, stride=2, padding=1)
+    theirs = lambda x, w: reference(x, w, 2, ((1, 1), (1, 1)))
+    close(*jax.jit(lambda x, w: [penalty(f, x, w) for f in (ours, theirs)])(x, w))
 
 
 def test_the_cpu_program_has_none_of_the_slow_loops():
@@ -207,8 +236,9 @@ def test_depthwise_is_xlas_convolution_by_groups():
         theirs = lambda x, w: jax.lax.conv_general_dilated(
             x, w, (stride, stride), "SAME", dimension_numbers=conv.DIMENSIONS, feature_group_count=6
         )
-        for f in (lambda f: f(x, w), lambda f: jax.grad(lambda x: (f(x, w) ** 2).sum())(x)):
-            np.testing.assert_allclose(f(ours), f(theirs), rtol=1e-4, atol=1e-3)
+        of = lambda f, x, w: (f(x, w), jax.grad(lambda x: (f(x, w) ** 2).sum())(x))
+        for found, wanted in zip(*jax.jit(lambda x, w: [of(f, x, w) for f in (ours, theirs)])(x, w)):
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-3)
 
 
 def test_a_convolution_of_joined_maps_is_the_sum_of_each_ones():
@@ -216,11 +246,10 @@ def test_a_convolution_of_joined_maps_is_the_sum_of_each_ones():
     w = jax.random.normal(jax.random.key(3), (3, 3, 8, 5))
     settings = dict(stride=2, padding=1)
     whole = lambda maps, w: conv.conv(jnp.concatenate(maps, -1), w, **settings)
-    gradients = lambda f: jax.grad(lambda maps, w: (f(maps, w) ** 2).sum(), (0, 1))(maps, w)
+    of = lambda f, *given: (f(*given), jax.grad(lambda *given: (f(*given) ** 2).sum(), (0, 1))(*given))
     for f in (conv.conv_joined, conv.conv_each):
         ours = lambda maps, w: f(maps, w, **settings)
-        close(ours(maps, w), whole(maps, w))
-        jax.tree.map(close, gradients(ours), gradients(whole))
+        jax.tree.map(close, *jax.jit(lambda *given: [of(f, *given) for f in (ours, whole)])(maps, w))
         with pytest.raises(ValueError, match="same number of channels"):
             f(maps, w[:, :, :7], **settings)
 
@@ -230,16 +259,15 @@ def test_dilated_convolution_is_that_of_a_kernel_with_zeros_between_its_taps(siz
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, *size, 3)), jnp.float32)
     w = jnp.asarray(rng.normal(size=(3, 3, 3, 4)), jnp.float32)
+    spread = np.zeros((2 * dilation + 1, 2 * dilation + 1, 3, 4))
+    spread[::dilation, ::dilation] = w
+    value, back = expected(x, spread, 1, ((padding, padding),) * 2)
 
-    def expected(x, w):
-        spread = jnp.zeros((2 * dilation + 1, 2 * dilation + 1, 3, 4)).at[::dilation, ::dilation].set(w)
-        return reference(x, spread, 1, ((padding, padding),) * 2)
+    def pull(dy):
+        dx, dw = back(dy)
+        return dx, dw[::dilation, ::dilation]
 
-    y, pull = jax.vjp(lambda x, w: conv.dilated(x, w, dilation=dilation, padding=padding), x, w)
-    want, expected_pull = jax.vjp(expected, x, w)
-    close(y, want)
-    for got, other in zip(pull(y), expected_pull(y)):
-        close(got, other)
+    agree(lambda x, w: conv.dilated(x, w, dilation=dilation, padding=padding), (value, pull), x, w)
 
 
 def test_a_dilated_kernel_that_does_not_fit_is_refused():

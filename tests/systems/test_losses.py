@@ -84,32 +84,39 @@ def check(case):
     graphdef, params, rest = drawn(experiment)
     size = len(next(iter(case.batch.values())))
     now = systems.Now(jax.random.split(jax.random.key(2), size), jnp.int32(3), jnp.float32(0.25))
-    out, pull = jax.vjp(jax.jit(lambda params: systems.run(graphdef, params, rest, "forward", case.batch, now)[0]), params)
-    expected = case.expected(nnx.merge(graphdef, params, rest, copy=True), out, now)
-    assert expected.keys() == experiment.players.keys()
-    for name, (player, _) in experiment.players.items():
+    whether = lambda gradients: jax.tree.map(lambda x: jnp.any(x != 0), gradients)
 
-        def loss(own, out):
-            return systems.run(graphdef, params | own, rest, f"{name}_loss", out, case.batch, now)[0]
+    @jax.jit
+    def look(params):
+        """What `forward` returns, and {player: (terms, whether they flow into it, whether they move parameters)}."""
+        out, pull = jax.vjp(lambda params: systems.run(graphdef, params, rest, "forward", case.batch, now)[0], params)
+        found = {}
+        for name, (player, _) in experiment.players.items():
 
-        @jax.jit
-        def look(own, out):
+            def loss(own, out):
+                return systems.run(graphdef, params | own, rest, f"{name}_loss", out, case.batch, now)[0]
+
+            own = {module: params[module] for module in player.modules}
             terms, back = jax.vjp(loss, own, out)
             alone = {term: back({other: jnp.float32(other == term) for other in terms}) for term in terms}
-            return terms, {term: into for term, (_, into) in alone.items()}, [moved for moved, _ in alone.values()]
+            moved, into = (jax.tree.map(lambda *each: sum(each), *parts) for parts in zip(*alone.values()))
+            (through,) = pull(into)
+            moved = jax.tree.map(jnp.add, moved, {module: through[module] for module in own})
+            found[name] = terms, {term: whether(into) for term, (_, into) in alone.items()}, whether(moved)
+        return out, found
 
-        own = {module: params[module] for module in player.modules}
-        terms, into, moved = look(own, out)
-        (through,) = pull(jax.tree.map(lambda *gradients: sum(gradients), *into.values()))
-        moved = jax.tree.map(lambda *gradients: sum(gradients), *moved, {module: through[module] for module in own})
+    out, found = look(params)
+    expected = case.expected(nnx.merge(graphdef, params, rest, copy=True), out, now)
+    assert expected.keys() == experiment.players.keys()
+    for name, (terms, into, moved) in found.items():
         assert terms.keys() == expected[name].keys(), name
         for term, value in expected[name].items():
             np.testing.assert_allclose(terms[term], value, rtol=1e-4, err_msg=f"{name}: {term}")
-            reached = {entry for entry, gradient in into[term].items() if np.any(gradient)}
+            reached = {entry for entry, flows in into[term].items() if flows}
             assert reached == case.flows[name][term], (name, term)
         for module, parts in moved.items():
             for part, gradients in parts.items():
-                assert any(np.any(gradient) for gradient in jax.tree.leaves(gradients)), f"{name}: {module}/{part}"
+                assert any(jax.tree.leaves(gradients)), f"{name}: {module}/{part}"
 
 
 def pixels(*shape):
@@ -134,7 +141,7 @@ def absolute(a, b):
     return np.abs(np.asarray(a) - np.asarray(b)).mean()
 
 
-judged = nnx.jit(lambda discriminator, *images: discriminator(*images, train=True))
+called = nnx.jit(lambda network, *given: network(*given, train=True))  # One program, not one for each operation.
 
 
 def of_settings(config, settings, **small):
@@ -149,7 +156,7 @@ def of_pix2pix(gan_loss, distance):
     batch = {"source": pixels(2, 32, 32, 3), "colour": pixels(2, 32, 32, 3)[::-1]}
 
     def expected(system, out, now):
-        look = lambda image: judged(system.discriminator, plain(batch["source"]), image)
+        look = lambda image: called(system.discriminator, plain(batch["source"]), image)
         fake, target = out["fake"], plain(batch["colour"])
         return {
             "discriminator": {"fake": 0.5 * distance(look(fake), False), "real": 0.5 * distance(look(target), True)},
@@ -171,7 +178,7 @@ def of_scft():
     batch = {"line": pixels(2, 32, 32, 1), "colour": pixels(2, 32, 32, 3)}
 
     def expected(system, out, now):
-        look = lambda image: judged(system.discriminator, plain(batch["line"]), image)
+        look = lambda image: called(system.discriminator, plain(batch["line"]), image)
         fake, target = out["fake"], plain(batch["colour"])
         codes = out["query"], out["key"], out["sampling"]
         return {
@@ -447,7 +454,7 @@ def of_tracking():
     def expected(system, out, now):
         frames = plain(batch["frames"])
         lab = np.asarray(colour.rgb_to_lab((frames + 1) / 2))
-        features = np.asarray(system.network(lab[..., :1] / 50 - 1, train=True), np.float64)
+        features = np.asarray(called(system.network, lab[..., :1] / 50 - 1), np.float64)
         cells = frames.reshape(2, 4, 4, 8, 4, 8, 3).mean((3, 5))
         ab = np.asarray(colour.rgb_to_lab((cells + 1) / 2))[..., 1:]
         number = np.asarray(out["target"]).argmax(-1)
@@ -502,7 +509,7 @@ def of_cgan(system, fooled, judged, **small):
 
     def expected(system, out, now):
         key = lambda i: random.fold(now.keys, i)
-        look = lambda image, i: system.discriminator(image, jnp.eye(10)[DIGITS["label"]], key(i), train=True)
+        look = lambda image, i: called(system.discriminator, image, jnp.eye(10)[DIGITS["label"]], key(i))
         # A power iteration a call: the order is that of the losses.
         real, fake = look(plain(DIGITS["colour"][..., :1]), 3), look(out["fake"], 4)
         discriminator = {"real": judged(real, True), "fake": judged(fake, False)}
@@ -520,7 +527,7 @@ def of_acgan(system, **small):
 
     def expected(system, out, now):
         def look(image, i, real):
-            source, logits = system.discriminator(image, random.fold(now.keys, i), train=True)
+            source, logits = called(system.discriminator, image, random.fold(now.keys, i))
             logits = np.asarray(logits, np.float64)
             log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
             return entropy(source, real), -2 * log[np.arange(4), DIGITS["label"]].mean()

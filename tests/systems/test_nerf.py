@@ -94,7 +94,7 @@ def test_a_view_in_chunks_is_the_view():
     def view(chunk):
         config.model.chunk = chunk
         graphdef = systems.build(Experiment(config))[0]
-        return systems.run(graphdef, params, rest, "view", batch)[0]
+        return jax.jit(lambda params: systems.run(graphdef, params, rest, "view", batch)[0])(params)
 
     whole, parts = view(24 * 24), view(100)
     for name in whole:
@@ -127,15 +127,16 @@ def test_empty_space_is_skipped():
 
     class Spy:
         def __call__(self, x, d):
-            seen.append(np.asarray(x))
+            seen.append(x)
             return inside(x), jnp.ones_like(x)
 
     system.field = Spy()
     scene = analytic_scene.render("val", 24)
-    found = system.view({k: v[None] for k, v in Views(scene)[0].items()})
+    view = {k: v[None] for k, v in Views(scene)[0].items()}
+    found, seen = jax.jit(lambda view: (system.view(view), seen))(view)
     opaque = np.asarray(found["opacity"])[0, 10:14, 10:14]
     assert (opaque > 0.95).all()
-    x = np.concatenate([s.reshape(24, 24, -1, 3)[10:14, 10:14].reshape(-1, 3) for s in seen])
+    x = np.concatenate([np.reshape(s, (24, 24, -1, 3))[10:14, 10:14].reshape(-1, 3) for s in seen])
     # A cell of the grid around the sphere, and a bin of the ray.
     assert (np.linalg.norm(x, axis=-1) < 0.9).mean() > 0.85
 
@@ -153,7 +154,7 @@ def test_fields_see_points_of_rays_and_unit_directions():
     system.field = SimpleNamespace(coarse=field, fine=field)
     view = data.open(Experiment(config).data, "val")[0]
     pixel, camera = np.float32([[[3.5, 20.5], [12.5, 4.5]]]), (view["pose"][None, None], view["intrinsics"][None, None])
-    system.render_rays(pixel, *camera)
+    seen = jax.jit(lambda *given: (system.render_rays(*given), seen)[1])(pixel, *camera)
     origin, direction = rays.camera_rays(pixel, *camera)
     length = jnp.linalg.norm(direction, axis=-1, keepdims=True)
     assert length.max() > 1.05
@@ -203,10 +204,11 @@ def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
         density, colour = nnx.merge(module, nnx.State(params))(x, jnp.broadcast_to(d[:, None], x.shape))
         return volume.composite(density, colour, t, volume.lengths(t), d, (1.0, 1.0, 1.0))["colour"]
 
+    look = jax.jit(lambda params: (rendered(params), jax.grad(lambda p: (rendered(p) ** 2).sum())(params)))
     golden = np.load(ROOT / "tests" / "golden" / "torch_reference.npz")  # See make_torch.py there.
     for part in ("coarse", "fine"):
-        np.testing.assert_allclose(rendered(field[part]), golden[f"nerf/{part}/colour"], atol=1e-4)
-        ours = jax.grad(lambda p: (rendered(p) ** 2).sum())(field[part])
+        colour, ours = look(field[part])
+        np.testing.assert_allclose(colour, golden[f"nerf/{part}/colour"], atol=1e-4)
         kernels = {f"pts_linears.{i}": ours["trunk"][i]["kernel"] for i in range(8)}
         kernels["rgb_linear"] = ours["colour"]["kernel"]
         for name, kernel in kernels.items():
@@ -262,9 +264,9 @@ def test_jaxnerf_weights_compute_what_jaxnerf_computes(legacy, tmp_path):
 
     x, d = rng.uniform(-1, 1, (2, 30, 3))
     module = nnx.split(net.RadianceMLP(width=width, rngs=nnx.Rngs(0)))[0]
+    ours = jax.jit(lambda params, x, d: nnx.merge(module, nnx.State(params))(x, d))
     for name, mlp in (("coarse", "MLP_0"), ("fine", "MLP_1")):
-        ours = nnx.merge(module, nnx.State(params[name]))(jnp.float32(x), jnp.float32(d))
-        for a, b in zip(ours, theirs(weights[mlp], x, d)):
+        for a, b in zip(ours(params[name], np.float32(x), np.float32(d)), theirs(weights[mlp], x, d)):
             np.testing.assert_allclose(a, b, atol=2e-3)
 
 

@@ -77,7 +77,7 @@ def run(networks):
     """Outputs with stored and with batch statistics, and gradients of a loss of both networks."""
     source, target = (jnp.asarray(x.transpose(0, 2, 3, 1)) for x in inputs())
     (g, g_params, g_rest), (d, d_params, d_rest) = networks["G"], networks["D"]
-    stored = nnx.merge(g, g_params, g_rest)(source, train=False)
+    stored = jax.jit(lambda params: nnx.merge(g, params, g_rest)(source, train=False))(g_params)
 
     def loss(g_params, d_params):
         generator = nnx.merge(g, g_params, g_rest, copy=True)

@@ -1,5 +1,6 @@
 """The tools of the systems give what their networks give, at any size."""
 
+from flax import nnx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def direct(model, *arrays):
     names = ("sketch", "reference")
     inputs = {name: colour.from_uint8(jnp.asarray(a))[None] for name, a in zip(names, arrays)}
     inputs["sketch"] = colour.luma(inputs["sketch"])
-    found = model.system().translate(**inputs)
+    found = nnx.jit(lambda system, inputs: system.translate(**inputs))(model.system(), inputs)
     if model.config.model.colour_layer:
         found = colour.multiply(found, inputs["sketch"])
     return np.asarray(colour.to_uint8(found[0]))
