@@ -5,11 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from vision_gen.nets import layers
-
-
-def reflected(x, by):
-    """Maps with `by` more rows and columns on each side, of what lies inside."""
-    return jnp.pad(x, ((0, 0), (by, by), (by, by), (0, 0)), mode="reflect")
+from vision_gen.ops.pool import reflected
 
 
 class Block(nnx.Module):
@@ -20,8 +16,8 @@ class Block(nnx.Module):
         self.norms = nnx.List(norm(width) for _ in range(2))
 
     def __call__(self, x):
-        y = jax.nn.relu(self.norms[0](self.convs[0](reflected(x, 1))))
-        return x + self.norms[1](self.convs[1](reflected(y, 1)))
+        y = jax.nn.relu(self.norms[0](self.convs[0](reflected(x))))
+        return x + self.norms[1](self.convs[1](reflected(y)))
 
 
 class ResNetGenerator(nnx.Module):
@@ -32,9 +28,10 @@ class ResNetGenerator(nnx.Module):
     Args:
       width: channels of the first convolution; the published 64, four times that innermost.
       blocks: residual ones; the published 9, or 6 for images of 128 px and less.
+      channels: of what comes out.
     """
 
-    def __init__(self, *, width=64, blocks=9, rngs):
+    def __init__(self, *, width=64, blocks=9, channels=3, rngs):
         settings = dict(init=nnx.initializers.normal(0.02), rngs=rngs)
         conv = lambda *sizes, **more: layers.Conv(*sizes, **settings, **more)
         norm = lambda n: layers.InstanceNorm(n, affine=False, rngs=rngs)
@@ -43,15 +40,19 @@ class ResNetGenerator(nnx.Module):
         self.down = nnx.List(conv(a, b, 3, stride=2) for a, b in steps)
         self.blocks = nnx.List(Block(4 * width, conv, norm) for _ in range(blocks))
         self.up = nnx.List(layers.ConvTranspose(b, a, 3, **settings) for a, b in reversed(steps))
-        self.out = conv(width, 3, 7, padding=0)
+        self.out = conv(width, channels, 7, padding=0)
         self.norms = nnx.List(norm(n) for n in (width, *(b for _, b in steps), *(a for a, _ in reversed(steps))))
 
     def __call__(self, image):
-        """Images [batch, height, width, 3] in [-1, 1] in the other domain; sides are multiples of 4.
+        """Images [batch, height, width, channels] in [-1, 1] of images [..., 3]; sides are multiples of 4.
 
         Raises:
           ValueError: they are not.
         """
+        return jnp.tanh(self.logits(image))
+
+    def logits(self, image):
+        """The same before tanh."""
         if image.shape[1] % 4 or image.shape[2] % 4:
             raise ValueError(f"ResNetGenerator: the sides of image must be multiples of 4, got {image.shape[1:3]}")
         norms = iter(self.norms)
@@ -62,4 +63,4 @@ class ResNetGenerator(nnx.Module):
             x = block(x)
         for conv in self.up:
             x = jax.nn.relu(next(norms)(conv(x)))
-        return jnp.tanh(self.out(reflected(x, 3)))
+        return self.out(reflected(x, 3))

@@ -9,7 +9,6 @@ import dataclasses
 from typing import Annotated
 
 from flax import nnx
-import jax
 from jax import lax
 import jax.numpy as jnp
 

@@ -18,8 +18,8 @@ from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.metrics import segmentation
-from vision_gen.nets import informative
 from vision_gen.nets import lines as nets
+from vision_gen.nets.resnet_generator import ResNetGenerator
 from vision_gen.ops import augment, colour, hand, random, resample, sketch
 from vision_gen.pretrained import informative as pretrained
 from vision_gen.settings import Count, CountOrNone, NotNegative, Share
@@ -194,9 +194,11 @@ class Informative(System):
 
     Settings = Published
     readers = {"network": pretrained.read}
+    writers = {"network": pretrained.WRITERS}
 
     def __init__(self, experiment, *, rngs):
-        self.network = informative.Generator(width=experiment.model.width, blocks=experiment.model.blocks, rngs=rngs)
+        model = experiment.model
+        self.network = ResNetGenerator(width=model.width, blocks=model.blocks, channels=1, rngs=rngs)
 
     @classmethod
     def tools(cls, experiment, facts):
@@ -204,7 +206,8 @@ class Informative(System):
 
     def sketch(self, *, image, hand, seed):
         """Lines [1, height, width, 1] of a picture; see `ops.hand` for `hand`."""
-        return _by_hand(self.network(image), image, hand, seed)
+        ink = self.network.logits((image + 1) / 2).astype(jnp.float32)  # Pictures from 0 to 1, and a sigmoid.
+        return _by_hand(2 * jax.nn.sigmoid(ink) - 1, image, hand, seed)
 
 
 def _tool(stride, **options):

@@ -1,14 +1,10 @@
 """Published line extraction: weights under its names give what torch's layers give, in a picture of any size."""
 
-from flax import nnx
 import numpy as np
 import pytest
 
 from vision_gen.configs import lines_informative
 from vision_gen.engine import use
-from vision_gen.nets import informative
-from vision_gen.pretrained import informative as pretrained
-from vision_gen.pretrained import named
 
 torch = pytest.importorskip("torch", reason="the parity extra is not installed")
 WIDTH = 4
@@ -55,12 +51,12 @@ def test_a_file_gives_the_lines_that_torch_gives(tmp_path):
         x = torch.tensor(image / np.float32(255)).permute(2, 0, 1)[None]
         for part in theirs.values():
             x = part(x)
-    network = informative.Generator(width=WIDTH, blocks=2, rngs=nnx.Rngs(1))
-    named.load(pretrained.read, tmp_path / "sk_model.pth", network)
-    found = network(np.float32(image)[None] / 127.5 - 1)
-    np.testing.assert_allclose((found[..., 0] + 1) / 2, x[:, 0], atol=2e-5)
     config = lines_informative.get_config()
     config.model.update(width=WIDTH, blocks=2)
     config.init.network = str(tmp_path / "sk_model.pth")
     model = use.from_config(config)
     np.testing.assert_allclose(model.sketch(image)[..., 0].astype(int), x[0, 0] * 255, atol=1)
+    model.export("pytorch", tmp_path / "again")
+    again = torch.load(tmp_path / "again" / "netG_A_latest.pth")
+    assert again.keys() == theirs.state_dict().keys()
+    assert all(torch.equal(value, again[name]) for name, value in theirs.state_dict().items())
