@@ -56,7 +56,7 @@ def run(folder, tmp_path_factory):
     config.init.colorizer = f"{colorizer}:network"
     config.data.dir = str(folder)
     config.players.enhancer.learning_rate = 5e-3
-    config.train.update(steps=100, log_every=100, checkpoint_every=100)
+    config.train.update(steps=60, log_every=60, checkpoint_every=60)
     loop.train(config, workdir)
     return workdir
 
@@ -114,8 +114,8 @@ def test_the_colorizer_is_used_as_its_run_uses_it(run, folder):
     """Its mask of hints is centred as there, and none of its numbers has moved."""
     model = use.load(run, "last")
     source = use.load(model.experiment.origin["colorizer"].run)
-    lightness = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (1, 32, 32, 1)), jnp.float32)
-    expected, _ = source.system().colours(lightness, jnp.zeros((1, 32, 32, 3)), train=False)
+    lightness = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (1, 48, 40, 1)), jnp.float32)
+    expected, _ = source.system().colours(lightness, jnp.zeros((1, 48, 40, 3)), train=False)
     np.testing.assert_allclose(model.system().colours(lightness)[0], expected, atol=1e-6)
 
 
