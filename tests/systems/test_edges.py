@@ -9,10 +9,7 @@ import pytest
 from tests.conftest import tiny
 from tests.golden import metrics_by_seed as golden
 from vision_gen import data
-from vision_gen.engine import checkpoints as ckpt
-from vision_gen.engine import evaluation, facts, loop, use
-from vision_gen.engine import state as states
-from vision_gen.engine.experiment import Experiment
+from vision_gen.engine import evaluation, loop, use
 from vision_gen.metrics import bleeding
 from vision_gen.metrics.phrases import PHRASES
 from vision_gen.ops import colour
@@ -47,20 +44,19 @@ def configured():
 
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
-    """Trained on a colorizer that has learned nothing: all it gives is next to grey."""
+    """Trained on a colorizer that has learned the colours, not where they end; block1 is of the size of pictures."""
     colorizer, workdir = tmp_path_factory.mktemp("hints"), tmp_path_factory.mktemp("run")
-    experiment = Experiment(tiny("hints_photographs"))
-    _, state = states.init_state(experiment)
-    manager = ckpt.Checkpoints(colorizer, experiment)
-    manager.save(1, state, {"psnr": 0.0})
-    manager.close()
-    ckpt.write_config(colorizer, experiment.config)
-    facts.write(colorizer, {"classes": (), "cameras": None})
-    config = tiny("edges_photographs")
+    config = tiny("hints_photographs")
+    config.data.dir = str(folder)
+    config.model.crop_area = 1.0
+    config.players.network.learning_rate = 3e-3
+    config.train.update(steps=60, log_every=60, checkpoint_every=60)
+    loop.train(config, colorizer)
+    config = tiny("edges_photographs", width=8, block="block1")
     config.init.colorizer = f"{colorizer}:network"
     config.data.dir = str(folder)
     config.players.enhancer.learning_rate = 5e-3
-    config.train.update(steps=200, log_every=100, checkpoint_every=200)
+    config.train.update(steps=60, log_every=60, checkpoint_every=60)
     loop.train(config, workdir)
     return workdir
 
@@ -69,7 +65,7 @@ def test_scribbles_bring_back_the_edges_that_a_colorizer_lacks(run):
     means, paths = evaluation.evaluate_run(run, "last")
     assert all(path.exists() for path in paths) and (run / "scribbles.png").exists()
     for end in ("", "_1", "_2", "_10"):
-        assert means[f"psnr_inside{end}"] > means[f"psnr_inside_before{end}"] + 1, means
+        assert means[f"psnr_inside{end}"] > means[f"psnr_inside_before{end}"] + 3, means
     assert 0 < means["outside"] < 20
 
 
@@ -102,8 +98,8 @@ def test_a_grey_picture_is_coloured_and_a_coloured_one_changes_where_it_is_scrib
     lightness, _ = colour.lightness_and_ab(colour.from_uint8(jnp.asarray(grey)[None]))
     ab, _ = system.colours(lightness)
     before = np.asarray(colour.to_uint8(colour.with_lightness_of(colour.from_uint8(jnp.asarray(grey)), ab[0] * 110)))
-    inside = np.zeros((48, 40), bool)
-    inside[6:11, 8:27] = True
+    kind = model.tools["enhance"].inputs["scribbles"]
+    inside = kind.draw(kind.read(STROKES, "scribbles"), (48, 40))[..., 3] > 0
     found = model.enhance(grey, STROKES, size=0)
     np.testing.assert_allclose(found[~inside].astype(int), before[~inside], atol=1)
     assert np.abs(found[inside].astype(int) - before[inside]).max() > 10
@@ -118,8 +114,8 @@ def test_the_colorizer_is_used_as_its_run_uses_it(run, folder):
     """Its mask of hints is centred as there, and none of its numbers has moved."""
     model = use.load(run, "last")
     source = use.load(model.experiment.origin["colorizer"].run)
-    lightness = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (1, 32, 32, 1)), jnp.float32)
-    expected, _ = source.system().colours(lightness, jnp.zeros((1, 32, 32, 3)), train=False)
+    lightness = jnp.asarray(np.random.default_rng(0).uniform(-0.5, 0.5, (1, 48, 40, 1)), jnp.float32)
+    expected, _ = source.system().colours(lightness, jnp.zeros((1, 48, 40, 3)), train=False)
     np.testing.assert_allclose(model.system().colours(lightness)[0], expected, atol=1e-6)
 
 
