@@ -54,7 +54,7 @@ def test_a_models_tools_are_its_functions(run):
     assert model.translate.__name__ == "translate" and model.translate.__doc__.startswith("Paints a drawing.")
     assert repr(model) == (
         "tests.engine.toy.Toy, trained for 2 steps; its tools:\n"
-        "  .translate(sketch, *, lines='auto', size=0, tile=256, progress=None)"
+        "  .translate(sketch, *, lines='auto', size=0, flat=0, tile=256, progress=None)"
     )
     with pytest.raises(AttributeError, match="no tool 'translat'; there are translate; did you mean 'translate'?"):
         model.translat

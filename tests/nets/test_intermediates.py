@@ -70,7 +70,8 @@ NAMES = {
     "vgg16": [f"relu{block}_{i}" for block in range(1, 6) for i in range(1, 3 + (block > 2))]
     + [f"pool{i}" for i in range(1, 6)],
     "alexnet": [f"relu{i}" for i in range(1, 6)],
-    "efficientnet-lite0": ["stem", *(f"stage{i}" for i in range(1, 8)), "features", "logits"],
+    "efficientnet-lite0": ["stem", *(f"stage{i}" for i in range(1, 8)), *(f"expand{i}" for i in range(1, 16))]
+    + ["features", "logits"],
 }
 
 
