@@ -55,8 +55,9 @@ def config(small, tmp_path_factory):
     for part in ("content", "style"):
         made.data.parts[part].dir = str(folder / part)
     made.train.update(
-        batch_size=8, steps=2, log_every=1, sample_every=0, eval_every=0, eval_images=4, checkpoint_every=2
+        batch_size=8, steps=300, log_every=100, sample_every=0, eval_every=0, eval_images=4, checkpoint_every=300
     )
+    made.players.decoder.learning_rate = 1e-3
     return made
 
 
@@ -66,10 +67,13 @@ def model(config):
     return use.untrained(config)
 
 
-def test_it_is_trained_and_evaluated_next_to_copies_and_matched_histograms(config, tmp_path):
+def test_the_decoder_learns_to_paint_styles(config, model, tmp_path):
+    source = data.open(model.experiment.data, "test")
+    before = model.evaluate(source)[0]
     loop.train(config, tmp_path)
-    model = use.load(tmp_path, "last")
-    figures = model.evaluate(data.open(model.experiment.data, "test"))[0]
+    figures = use.load(tmp_path, "last").evaluate(source)[0]
+    assert figures["objective"] < before["objective"] / 4, (before, figures)
+    assert figures["style_distance"] < figures["style_distance_copy"]
     assert set(figures) == {*restyling.EXPLAINED, "objective"} <= set(PHRASES | model.experiment.system.explained)
     assert figures["content_distance_copy"] == 0 < figures["style_distance_histogram"] < figures["style_distance_copy"]
     assert all(np.isfinite(value) for value in figures.values())

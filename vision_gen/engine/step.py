@@ -107,7 +107,7 @@ class Programs:
     Args:
       experiment, graphdef: of `make_step`.
       parallel: a `parallel.Parallel`.
-      state: from `parallel.place`, donated at each step.
+      state: from `state.place_state`, donated at each step.
       batch: from `parallel.batch`; only shapes matter.
       number: of the first step.
     """

@@ -46,7 +46,7 @@ class Settings:
 
 
 class StarGAN(System):
-    """Discriminator, and every so manyth step the generator.
+    """Discriminator, and once in so many steps the generator.
 
     A label [batch, domains] is of numbers from 0 to 1. Classes are domains of which there is one always.
     """
@@ -287,8 +287,8 @@ def _groups(model, names):
     for number, group in enumerate(model.exclusive):
         for name in group.split():
             if name not in names:
-                found = f"{name!r} is none of config.data.attributes{nearest(name, names)}"
-                raise InputError(f"config.model.exclusive: {found}")
+                wrong = f"{name!r} is none of config.data.attributes{nearest(name, names)}"
+                raise InputError(f"config.model.exclusive: {wrong}")
             if name in found:
                 raise InputError(f"config.model.exclusive names {name!r} twice")
             found[name] = number
