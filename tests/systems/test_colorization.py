@@ -73,7 +73,7 @@ def test_the_distribution_of_colours_is_that_of_the_data(run, folder):
 
 @pytest.mark.parametrize("size", [(32, 32), (75, 50)])
 def test_a_picture_keeps_its_lightness_whatever_its_size(run, size):
-    picture = np.random.default_rng(0).integers(100, 160, (*size, 1), np.uint8).repeat(3, -1)
+    picture = np.random.default_rng(0).integers(170, 240, (*size, 1), np.uint8).repeat(3, -1)
     found = use.load(run, "last").colorize(picture)
     assert found.shape == (*size, 3) and found.dtype == np.uint8
     # Where the colour is in the gamut; others are clipped.
