@@ -52,6 +52,16 @@ def image_folder(tmp_path):
     return folder
 
 
+def blank(make):
+    """The network that `make()` builds, of zeros: drawing weights compiles a program for each of their shapes."""
+    import jax
+    import jax.numpy as jnp
+    from flax import nnx
+
+    graphdef, state = nnx.split(nnx.eval_shape(make))
+    return nnx.merge(graphdef, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state))
+
+
 def tiny(name, **model):
     """The experiment of `configs/name.py` in a size that compiles in seconds; the same code. `model`: its fields, if given."""
     import importlib

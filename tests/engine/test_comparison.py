@@ -17,12 +17,14 @@ from vision_gen.engine import comparison, distances
 from vision_gen.errors import InputError
 from vision_gen.metrics import extract, resizing
 from vision_gen.metrics import image as image_metrics
+from vision_gen.ops import conv
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory):
-    """A cache of its own; and each network is compiled once, for few images at a time."""
+    """A cache of its own; and each network is compiled once, for few images at a time, to be fast."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(conv.CPU_COMPILER_OPTIONS, "xla_backend_optimization_level", 3)  # XLA's own.
         patch.setenv("VISION_GEN_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(extract, "Extractor", functools.cache(functools.partial(extract.Extractor, batch_size=8)))
         yield

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.conftest import blank
 from tests.golden import colorization_by_name as golden
 from vision_gen.errors import InputError
 from vision_gen.nets import colorization
@@ -34,7 +35,7 @@ def first(x):
 
 def ours(name):
     """A network with weights by the names that the released file has for them."""
-    network = NETWORKS[name](width=golden.WIDTH, rngs=nnx.Rngs(0))
+    network = blank(lambda: NETWORKS[name](width=golden.WIDTH, rngs=nnx.Rngs(0)))
     layout, state = pretrained.layout(network), {}
     for ours, value in named.flat(network).items():
         theirs, turn = layout[ours]

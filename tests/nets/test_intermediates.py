@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.conftest import blank
 from vision_gen.nets import colorization, features, layers, nerf, patchgan, scft, unet, vit
 from vision_gen.ops import attention
 
@@ -79,10 +80,10 @@ NAMES = {
 def run(name):
     """(network, its output alone, and its output with the intermediates)."""
     make, shapes, settings = NETWORKS[name]
-    net = make(nnx.Rngs(0))
+    net = blank(lambda: make(nnx.Rngs(0)))
     inputs = [draw(i, *shape) for i, shape in enumerate(shapes)]
     graphdef, state = nnx.split(net)
-    state = jax.tree.map(lambda x: x + 0.05 * draw(9, *x.shape), state)  # Some layers start as zeros.
+    state = jax.tree.map(lambda x: 0.05 * draw(9, *x.shape), state)
     net = nnx.merge(graphdef, state)
     call = lambda state, inputs, **more: nnx.merge(graphdef, state)(*inputs, **settings, **more)
     both = lambda *args: (call(*args), call(*args, intermediates=True))

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.conftest import blank
 from vision_gen.nets import tracking
 
 WIDTHS, HEAD, FEATURES = (4, 6, 8, 8), 8, 5
@@ -48,7 +49,7 @@ def reference(weights, x):
 
 def test_it_is_torchs():
     torch = pytest.importorskip("torch")
-    network = tracking.Embedding(1, WIDTHS, HEAD, FEATURES, rngs=nnx.Rngs(0))
+    network = blank(lambda: tracking.Embedding(1, WIDTHS, HEAD, FEATURES, rngs=nnx.Rngs(0)))
     graphdef, params, rest = nnx.split(network, nnx.Param, ...)
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda p: jnp.asarray(rng.normal(0.1, 0.3, p.shape), jnp.float32), params)

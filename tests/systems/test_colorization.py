@@ -46,7 +46,7 @@ def run(folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     config = configured(folder)
     config.players.network.learning_rate = 4e-3
-    config.train.update(steps=300, log_every=100, checkpoint_every=300)
+    config.train.update(steps=150, log_every=50, checkpoint_every=150)
     loop.train(config, workdir)
     return workdir
 

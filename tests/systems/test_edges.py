@@ -1,5 +1,6 @@
 """Enhancement of edges: scribbles sharpen what a frozen colorizer blurs, and nothing else changes."""
 
+from flax import nnx
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
@@ -96,7 +97,7 @@ def test_a_grey_picture_is_coloured_and_a_coloured_one_changes_where_it_is_scrib
     model, grey = use.load(run, "last"), picture()
     system = model.system()
     lightness, _ = colour.lightness_and_ab(colour.from_uint8(jnp.asarray(grey)[None]))
-    ab, _ = system.colours(lightness)
+    ab, _ = nnx.jit(lambda system, lightness: system.colours(lightness))(system, lightness)
     before = np.asarray(colour.to_uint8(colour.with_lightness_of(colour.from_uint8(jnp.asarray(grey)), ab[0] * 110)))
     kind = model.tools["enhance"].inputs["scribbles"]
     inside = kind.draw(kind.read(STROKES, "scribbles"), (48, 40))[..., 3] > 0

@@ -2,6 +2,7 @@
 
 import json
 
+from flax import nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +46,7 @@ def run(folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     config = configured(folder)
     config.players.network.learning_rate = 3e-3
-    config.train.update(steps=600, log_every=200, checkpoint_every=600)
+    config.train.update(steps=300, log_every=100, checkpoint_every=300)
     loop.train(config, workdir)
     return workdir
 
@@ -90,7 +91,8 @@ def test_the_tool_gives_what_the_network_gives(run):
     lightness, _ = colour.lightness_and_ab(colour.from_uint8(jnp.asarray(grey)))
     _, ab = colour.lightness_and_ab(colour.from_uint8(jnp.asarray(hints[..., :3])))
     given = np.concatenate([np.asarray(ab) / 110, np.ones((32, 32, 1))], -1) * (hints[..., 3:] > 0)
-    colours, _ = system.colours(lightness[None], jnp.float32(given)[None], train=False)
+    look = nnx.jit(lambda system, *given: system.colours(*given, train=False))
+    colours, _ = look(system, lightness[None], jnp.float32(given)[None])
     expected = colour.to_uint8(colour.with_lightness_of(colour.from_uint8(jnp.asarray(grey)), colours[0] * 110))
     np.testing.assert_allclose(model.colorize(grey, hints).astype(int), expected, atol=1)
 
@@ -131,30 +133,38 @@ def test_hints_that_do_not_lie_on_the_picture_are_refused(run, hints, message):
         use.load(run, "last").colorize(picture(), hints)
 
 
-def forward(monkeypatch, config, progress):
+def forward(config):
+    """A function of the progress: what `forward` returns, and the hints that the network is given, in turn."""
     experiment = Experiment(config)
     source = data.open(experiment.data, "train")
     batch = data.stack([source[i] for i in range(4)])
     graphdef, params, rest = systems.build(experiment)
-    now = systems.Now(jax.random.split(jax.random.key(0), 4), jnp.int32(0), jnp.float32(progress))
-    kept = []
     original = experiment.system.colours
-    given = lambda system, lightness, hints, **more: kept.append(hints) or original(system, lightness, hints, **more)
-    monkeypatch.setattr(experiment.system, "colours", given)
-    return systems.run(graphdef, params, rest, "forward", batch, now)[0], kept
+
+    @jax.jit
+    def look(params, progress):
+        kept = []
+        given = lambda system, lightness, hints, **more: kept.append(hints) or original(system, lightness, hints, **more)
+        now = systems.Now(jax.random.split(jax.random.key(0), 4), jnp.int32(0), progress)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(experiment.system, "colours", given)
+            return systems.run(graphdef, params, rest, "forward", batch, now)[0], kept
+
+    return lambda progress: look(params, jnp.float32(progress))
 
 
-def test_classes_are_learned_first_without_hints(folder, monkeypatch):
+def test_classes_are_learned_first_without_hints(folder):
     config = configured(folder)
     config.model.update(by_class=0.5, stop=0.01)
-    assert not forward(monkeypatch, config, 0.4)[1][0].any()
-    assert forward(monkeypatch, config, 0.6)[1][0].any()
+    look = forward(config)
+    assert not look(0.4)[1][0].any()
+    assert look(0.6)[1][0].any()
 
 
-def test_users_who_look_answer_where_the_result_errs(folder, monkeypatch):
+def test_users_who_look_answer_where_the_result_errs(folder):
     config = configured(folder)
     config.model.update(rounds=2, stop=1.0)
-    out, kept = forward(monkeypatch, config, 0.5)
+    out, kept = forward(config)(0.5)
     counts = [np.asarray(hints[..., 2]).astype(bool).sum((1, 2)) for hints in kept]
     assert len(kept) == 3 and not counts[0].any() and counts[2].max() > 0
     assert (counts[2] >= counts[1]).all() and set(counts[1]) <= {0, 9}

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.conftest import blank
 from tests.golden.colorization_by_name import weight
 from vision_gen.errors import InputError
 from vision_gen.nets.patchgan import PatchDiscriminator
@@ -63,11 +64,11 @@ def ours(folder):
     """Our networks with the files' weights: {name: (graphdef, params, rest)}."""
     networks = {}
     for name, network, read in (
-        ("G", UNet(size=SIZE, width=WIDTH, rngs=nnx.Rngs(0)), reader.read_generator),
-        ("D", PatchDiscriminator(channel=6, width=WIDTH, rngs=nnx.Rngs(0)), reader.read_discriminator),
+        ("G", lambda: UNet(size=SIZE, width=WIDTH, rngs=nnx.Rngs(0)), reader.read_generator),
+        ("D", lambda: PatchDiscriminator(channel=6, width=WIDTH, rngs=nnx.Rngs(0)), reader.read_discriminator),
     ):
         graphdef, params, rest = nnx.split(
-            named.load(read, folder / f"latest_net_{name}.pth", network), nnx.Param, ...
+            named.load(read, folder / f"latest_net_{name}.pth", blank(network)), nnx.Param, ...
         )
         networks[name] = graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
     return networks

@@ -208,12 +208,13 @@ def test_training_beats_the_sketch_and_the_warped_reference(drawings):
     config = tiny("scft_demo")
     config.data.update(name="image_folder", dir=str(drawings))
     config.model.update(width=12, levels=2, discriminator_width=8)
-    config.train.update(batch_size=8, steps=200)
+    config.train.update(batch_size=8, steps=100)
     config.players.generator.update(learning_rate=3e-3, warmup=10)
-    means = trained(config, 200)
+    means = trained(config, 100)
     assert means["psnr"] > max(means["psnr_sketch"], means["psnr_reference"]) + 1.5, means
 
 
+@pytest.mark.slow  # `test_pix2pix` trains it on pairs.
 def test_pix2pix_learns_what_sketches_tell(tmp_path):
     """Discs are red and boxes blue: colours that only a learner of shapes can give."""
     rng = np.random.default_rng(1)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from tests.conftest import tiny
+from tests.conftest import blank, tiny
 from tests.golden.colorization_by_name import weight
 from tests.systems.test_pix2pix_parity import close, torch_layout
 from vision_gen.engine import loop, use
@@ -27,9 +27,10 @@ SIZE, LABELS, WIDTH, BLOCKS, STAGES = 32, 5, 4, 2, 4
 
 
 def ours(running=False):
-    generator = nets.Generator(labels=LABELS, width=WIDTH, blocks=BLOCKS, running=running, rngs=nnx.Rngs(0))
-    return generator, nets.Discriminator(
-        size=(SIZE, SIZE), labels=LABELS, width=WIDTH, stages=STAGES, rngs=nnx.Rngs(0)
+    sizes = dict(labels=LABELS, width=WIDTH)
+    return (
+        blank(lambda: nets.Generator(blocks=BLOCKS, running=running, **sizes, rngs=nnx.Rngs(0))),
+        blank(lambda: nets.Discriminator(size=(SIZE, SIZE), stages=STAGES, **sizes, rngs=nnx.Rngs(0))),
     )
 
 
