@@ -4,6 +4,8 @@
 last bit when both were run with the same weights.
 """
 
+import pathlib
+
 from flax import nnx
 import jax
 import jax.numpy as jnp
@@ -12,19 +14,22 @@ from PIL import Image
 import pytest
 
 from tests.conftest import tiny
+from tests.golden import landmarks_by_name
 from tests.systems.test_losses import STYLES
 from tests.systems.test_pix2pix_parity import close, torch_layout
 from vision_gen.engine import evaluation, loop, use
 from vision_gen.engine.system import Now
 from vision_gen.errors import InputError
 from vision_gen.metrics import perceptual
+from vision_gen.nets import landmarks
 from vision_gen.nets import stargan_v2 as nets
 from vision_gen.ops import colour, losses
-from vision_gen.pretrained import named
+from vision_gen.pretrained import named, torch_file
 from vision_gen.pretrained import stargan_v2 as pretrained
 from vision_gen.systems import domain_pairs
 
 SIZE, DOMAINS, WIDTHS, STYLE, LATENT = 32, 3, dict(channel_base=128, channel_max=8), 5, 4
+GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "landmarks_reference.npz"
 PENALTY = 100.0  # Weight of R1 in the loss whose gradients are compared: as large as those of the rest.
 NAMES = ("generator", "mapping_network", "style_encoder", "discriminator")
 
@@ -160,10 +165,9 @@ def test_high_pass_skips_are_torchs_and_their_file_is_written_back(tmp_path):
     expected = lambda masks: last(
         network(torch.tensor(image), torch.tensor(style), [torch.tensor(x[:, None]) for x in masks]).detach().numpy()
     )
-    masked = paint(generator, last(image), style, last(masks.swapaxes(0, 1)))
+    given = lambda masks: paint(generator, last(image), style, last(masks.swapaxes(0, 1)))
+    masked, everywhere = given(masks), given(np.ones_like(masks))
     close(masked, expected(masks))
-    everywhere = paint(generator, last(image), style)
-    close(everywhere, expected(np.ones_like(masks)))
     assert np.abs(masked - everywhere).max() > 0.01
     pretrained.WRITERS["generator"]["pytorch"].write(tmp_path / "written", generator, {})
     found = torch.load(tmp_path / "written", weights_only=True)["generator"]
@@ -173,6 +177,29 @@ def test_high_pass_skips_are_torchs_and_their_file_is_written_back(tmp_path):
     # Without these skips it is another network.
     with pytest.raises(InputError, match="has weights that the network has not: 'encode.3|no weight|has shape"):
         named.load(pretrained.READERS["generator"], path, ours()["generator"])
+
+
+def test_masks_are_the_released_codes():
+    golden = np.load(GOLDEN)
+    masks = jax.jit(landmarks.masks)(landmarks_by_name.heat())
+    np.testing.assert_allclose(masks[:, ::2, ::2], golden["masks"], atol=2e-3)
+    assert golden["masks"].std((0, 1, 2)).min() > 0.2 and np.abs(np.diff(golden["masks"])).max() > 0.5
+
+
+@pytest.mark.slow  # A large network.
+def test_landmarks_are_the_released_codes(tmp_path):
+    golden = np.load(GOLDEN)
+    shapes = dict(name.split(":") for name in golden["names"])
+    shapes = {name: np.empty([*map(int, filter(None, shape.split(",")))]) for name, shape in shapes.items()}
+    state = landmarks_by_name.state(shapes)
+    torch_file.write({"fan": state, "generator": {}}, tmp_path / "1_nets_ema.ckpt")
+    torch_file.write({"epoch": 3, "state_dict": state}, tmp_path / "wing.ckpt")
+    image = landmarks_by_name.image().transpose(0, 2, 3, 1)
+    for name in ("1_nets_ema.ckpt", "wing.ckpt"):
+        network = nnx.eval_shape(lambda: landmarks.FaceLandmarks(rngs=nnx.Rngs(0)))
+        network = named.load(pretrained.read_landmarks, tmp_path / name, network)
+    found = landmarks_by_name.digest(nnx.jit(lambda network, x: network(x))(network, image))
+    np.testing.assert_allclose(found, golden["heat"], atol=1e-4 * np.abs(golden["heat"][1:]).max(), rtol=1e-4)
 
 
 class Domains:

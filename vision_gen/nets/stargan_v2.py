@@ -141,8 +141,8 @@ class Generator(nnx.Module):
         Args:
           image: [batch, height, width, 3] in [-1, 1], sides multiples of what its blocks halve.
           style: [batch, style_dim].
-          masks: with `high_pass`, where details of the source are kept: [batch, height, width, 2] from 0 to 1, for maps
-            of side 32 and for larger ones; None: everywhere.
+          masks: with `high_pass`, where details of the source are added: [batch, height, width, 2] from 0 to 1, for maps
+            of side 32 and for larger ones.
 
         Returns:
           [batch, height, width, 3], in [-1, 1] but for what training has not reached.
@@ -156,11 +156,9 @@ class Generator(nnx.Module):
             x = block(x, style)
             side = x.shape[1]
             if side in kept:
-                source = kept[side]
-                if masks is not None:
-                    mask = masks[..., :1] if side == 32 else masks[..., 1:]
-                    source = source * resample.resize(mask, x.shape[1:3], antialias=False).astype(source.dtype)
-                x = x + resample.filtered(source, DETAILS / self.high_pass, padding=((1, 1), (1, 1)))
+                mask = resample.resize(masks[..., :1] if side == 32 else masks[..., 1:], x.shape[1:3], antialias=False)
+                details = kept[side] * mask.astype(x.dtype)
+                x = x + resample.filtered(details, DETAILS / self.high_pass, padding=((1, 1), (1, 1)))
         return self.to_rgb(layers.leaky_relu(self.norm(x)))
 
 

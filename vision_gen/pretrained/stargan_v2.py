@@ -1,13 +1,14 @@
 """Weights of the released code of StarGAN v2 (`100000_nets_ema.ckpt`, `100000_nets.ckpt`), for `nets.stargan_v2`.
 
 A file holds all networks, each an entry of its name; the first has their averages, and no discriminator. That of faces
-also has a network of landmarks, `fan`, which is not read.
+also has a network of landmarks, `fan`, for `nets.landmarks`; the released code's `wing.ckpt` is that alone.
 """
 
 import numpy as np
 
+from vision_gen.nets import landmarks
 from vision_gen.nets import stargan_v2 as nets
-from vision_gen.pretrained import torch_layers
+from vision_gen.pretrained import torch_file, torch_layers
 
 # Of generators with `high_pass`.
 UNUSED = {
@@ -53,6 +54,29 @@ def _discriminator(network):
     return _trunk(network.trunk, "main") | {"heads": f"main.{len(network.trunk.blocks) + 4}"}
 
 
+def _landmarks(network):
+    found = {"start/conv": "conv1.conv", "start_norm": "bn1", "place/conv": "m0.coordconv.conv"}
+    found |= {"last": "conv_last0", "last_norm": "bn_end0", "heat": "l0"}
+    blocks = {f"blocks/{i}": f"conv{i + 2}" for i in range(3)} | {"top": "top_m_0"}
+    ours = "hourglass"
+    for depth in range(landmarks.DEPTH, 0, -1):
+        blocks |= {f"{ours}/{name}": f"m0.b{i}_{depth}" for i, name in enumerate(("above", "before", "after"), 1)}
+        ours = f"{ours}/inner"
+    blocks[ours] = "m0.b2_plus_1"
+    for ours, theirs in blocks.items():
+        for i in range(3):
+            found |= {f"{ours}/norms/{i}": f"{theirs}.bn{i + 1}", f"{ours}/convs/{i}": f"{theirs}.conv{i + 1}"}
+        found |= {f"{ours}/short_norm": f"{theirs}.downsample.0", f"{ours}/short": f"{theirs}.downsample.2"}
+    return found
+
+
+def read_landmarks(path, network):
+    """A reader of `fan` in a file of all networks, or of `wing.ckpt`; see `torch_layers.reader`."""
+    value = torch_file.read(path)
+    entry = "state_dict" if isinstance(value, dict) and "state_dict" in value else "fan"
+    return torch_layers.reader(_landmarks, entry=entry)(path, network)
+
+
 def _unused(network):
     """What the released code has in its place, {name: array}, and does not use; see `UNUSED`."""
     if not network.high_pass:
@@ -80,7 +104,7 @@ _NAMES = {
     "style_encoder": _style_encoder,
     "discriminator": _discriminator,
 }
-READERS = {name: _reader(name, names) for name, names in _NAMES.items()}
+READERS = {name: _reader(name, names) for name, names in _NAMES.items()} | {"landmarks": read_landmarks}
 # Written are the networks as they are used, without the discriminator.
 WRITERS = {
     name: torch_layers.writers(

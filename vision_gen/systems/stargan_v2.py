@@ -20,6 +20,7 @@ from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.figures import sheets
 from vision_gen.metrics import patches
+from vision_gen.nets import landmarks
 from vision_gen.nets import stargan_v2 as nets
 from vision_gen.ops import augment, colour, losses, random
 from vision_gen.pretrained import stargan_v2 as pretrained
@@ -40,7 +41,7 @@ class Settings:
     mapping_width: Count = 512  # Of the mapping network's hidden layers.
     channel_base: Count = 2**14  # Maps of the images' size have channel_base / size channels, smaller ones more,
     channel_max: Count = 512  # but this many at most.
-    high_pass: NotNegative = 0.0  # Details of the source, over this, are added to maps: 1 for faces. 0: none are.
+    high_pass: NotNegative = 0.0  # Details of faces' features, over this, are added to maps (CelebA-HQ: 1). 0: none are.
     r1_weight: NotNegative = 1.0  # Of half the squared gradient of real images' logits.
     style_weight: NotNegative = 1.0  # Of the absolute error of the style that is found in what was painted in one.
     diversity_weight: NotNegative = 1.0  # At first, of the difference of two styles' images; it falls to 0 over the run.
@@ -97,6 +98,11 @@ class StarGANv2(System):
         )
         self.style_encoder = nets.StyleEncoder(**style, **domains, **widths)
         self.discriminator = nets.Discriminator(**domains, **widths)
+        if model.high_pass:
+            if "landmarks" not in experiment.init:
+                right = "wing.ckpt, or a file of all networks such as 100000_nets_ema.ckpt, for config.model.high_pass"
+                raise InputError(f"config.init.landmarks must name {right}")
+            self.landmarks = landmarks.FaceLandmarks(rngs=rngs)
         self.model = nnx.static(model)
 
     @classmethod
@@ -172,11 +178,16 @@ class StarGANv2(System):
         """Styles [batch, style_dim] of latents drawn by keys [batch], in domains, by labels [batch]."""
         return self.mapping_network(random.normal(keys, (self.model.latent_dim,)), label)
 
+    def _painter(self, image):
+        """Function of styles [batch, style_dim] that paints images [batch, size, size, 3] in them."""
+        masks = lax.stop_gradient(landmarks.masks(self.landmarks(image))) if self.model.high_pass else None
+        return lambda style: self.generator(image, style, masks)
+
     def forward(self, batch, now):
         """What the turns by latents read: real, fake [batch, size, size, 3], and the style [batch, style_dim] of fake."""
         real = self._real(batch, now)
         style = self._style(random.fold(now.keys, 3), batch["reference_label"])
-        return {"real": real, "style": style, "fake": self.generator(real, style)}
+        return {"real": real, "style": style, "fake": self._painter(real)(style)}
 
     def discriminator_loss(self, out, batch, now):
         """Equation 1, and the gradient penalty R1 of real images."""
@@ -185,7 +196,7 @@ class StarGANv2(System):
     def discriminator_reference_loss(self, out, batch, now):
         """The same of what is painted in the styles of references."""
         real = self._real(batch, now)
-        return self._judged(real, self.generator(real, self._styles_of_references(batch, now)[0]), batch)
+        return self._judged(real, self._painter(real)(self._styles_of_references(batch, now)[0]), batch)
 
     def _judged(self, real, fake, batch):
         penalty, logits = losses.r1(lambda image: self.discriminator(image, batch["label"]), real)
@@ -204,13 +215,13 @@ class StarGANv2(System):
     def generator_reference_loss(self, out, batch, now):
         """The same in the styles of references."""
         real, (style, other) = self._real(batch, now), self._styles_of_references(batch, now)
-        return self._painted(real, self.generator(real, style), style, other, batch, now)
+        return self._painted(real, self._painter(real)(style), style, other, batch, now)
 
     def _painted(self, real, fake, style, other, batch, now):
         model, target = self.model, batch["reference_label"]
-        apart = losses.l1(fake, lax.stop_gradient(self.generator(real, other)))
+        apart = losses.l1(fake, lax.stop_gradient(self._painter(real)(other)))
         found, origin = self._encoded((fake, target), (real, batch["label"]))
-        back = self.generator(fake, origin)
+        back = self._painter(fake)(origin)
         return {
             "gan": losses.gan(self.discriminator(fake, target), True, "cross_entropy"),
             "style": model.style_weight * losses.l1(found, style),
@@ -227,11 +238,11 @@ class StarGANv2(System):
 
     def translate(self, *, image, label, seed):
         """Images [batch, size, size, 3] in [-1, 1] in domains `label` [batch], in styles of seeds [batch]."""
-        return self.generator(image, self._seeded(seed, label))
+        return self._painter(image)(self._seeded(seed, label))
 
     def translate_like(self, *, image, reference, label):
         """Images [batch, size, size, 3] in [-1, 1] in the styles of references of domains `label` [batch]."""
-        return self.generator(image, self.style_encoder(reference, label))
+        return self._painter(image)(self.style_encoder(reference, label))
 
     def sheet(self, *, image, seed):
         """[1, domains * size, (1 + latents) * size, 3]: an image [1, size, size, 3] at the left, its translations beside."""
@@ -243,7 +254,7 @@ class StarGANv2(System):
 
     def _strip(self, image, styles):
         """Images [batch, size, size, 3] in each of styles [styles, batch, style_dim]: [batch, size, styles * size, 3]."""
-        return jnp.concatenate(list(lax.map(lambda style: self.generator(image, style), styles)), 2)
+        return jnp.concatenate(list(lax.map(self._painter(image), styles)), 2)
 
     def interpolate_begin(self, *, image, label, seed, other, frames):
         """No frame yet; styles on a straight line from that of one seed to that of another."""
@@ -256,11 +267,14 @@ class StarGANv2(System):
     def _between(self, image, first, second, frames):
         share = jnp.linspace(0, 1, frames)[:, None]
         images = jnp.broadcast_to(image, (frames, *image.shape[1:]))
-        return film.begin(self.generator, images, (1 - share) * first + share * second)
+        return film.begin(self._frame, images, (1 - share) * first + share * second)
+
+    def _frame(self, image, style):
+        return self._painter(image)(style)
 
     def interpolate_advance(self, state, now):
         """One more frame."""
-        return film.advance(self.generator, state, now)
+        return film.advance(self._frame, state, now)
 
     def interpolate_finish(self, state):
         """The frames that there are."""
@@ -281,7 +295,7 @@ class StarGANv2(System):
             "source": image,
             "by latents": self._strip(image, self._latents(keys, target, COLUMNS)),
             "reference": reference,
-            "by the reference": self.generator(image, self.style_encoder(reference, target)),
+            "by the reference": self._painter(image)(self.style_encoder(reference, target)),
             "label": batch["label"],
             "reference_label": target,
         }
@@ -299,8 +313,8 @@ class StarGANv2(System):
         references = [colour.from_uint8(batch[name]) for name in ("reference", "other_reference")]
         *of_references, origin = self._encoded(*((x, target) for x in references), (image, batch["label"]))
         styles = [*self._latents(keys, target, 2), *of_references]
-        made = lax.map(lambda style: self.generator(image, style), jnp.stack(styles))
-        back = self.generator(made[0], origin)
+        made = lax.map(self._painter(image), jnp.stack(styles))
+        back = self._painter(made[0])(origin)
         apart = lambda a, b: jnp.abs(a - b).mean((1, 2, 3))
         found = {"cycle": apart(back, image), "moved": apart(made[0], image)}
         for number, guide in enumerate(GUIDES):
@@ -330,8 +344,8 @@ class StarGANv2(System):
             label = lambda n: (batch["label"] + 1 + n // domain_pairs.OUTPUTS) % domains
             one = lambda n: self._style(random.fold(keys, n), label(n))
             styles = jax.vmap(one)(number)
-        made = lax.map(lambda style: colour.to_uint8(self.generator(image, style)), styles)
-        return {"outputs": made.swapaxes(0, 1)}
+        paint = self._painter(image)
+        return {"outputs": lax.map(lambda style: colour.to_uint8(paint(style)), styles).swapaxes(0, 1)}
 
     def references(self, batch, keys):
         """Images of a batch in the styles of all its references."""
