@@ -203,7 +203,7 @@ class System(nnx.Module):
           progress: function of a label that gives a function of (done, total).
 
         Returns:
-          {name: {"title", "mean", "what", "images", ...}}, as they stand in `metrics.json`.
+          {name: {"mean", "what", "images", ...}}, as they stand in `metrics.json`.
         """
         raise NotImplementedError
 

@@ -90,7 +90,6 @@ def _unused(network):
 
 
 def _reader(name, names):
-
     def read(path, network):
         unused = UNUSED if getattr(network, "high_pass", 0) else {}
         return torch_layers.reader(names, unused=unused, entry=name)(path, network)

@@ -5,12 +5,16 @@ Frechet distance is that of all translations of a pair of domains to the real tr
 the mean distance of two of the 10. Both are means over the pairs.
 """
 
+import logging
+
 import jax
 import numpy as np
 
+from vision_gen.engine import distances
 from vision_gen.metrics import distribution, perceptual
 from vision_gen.ops import conv
 
+log = logging.getLogger("vision_gen")
 OUTPUTS = 10  # Of an image in a domain.
 MEASURES = {
     "fd": "Frechet distance of translations {by} to real images of the domain, mean over pairs of domains; lower is better",
@@ -39,7 +43,7 @@ def figures(names, model, source, real, extractor, progress):
       progress: function of a label that gives a function of (done, total).
 
     Returns:
-      {name: {"title", "mean", "what", "images", "pairs", ...}}.
+      {name: {"mean", "what", "images", "pairs", ...}}.
     """
     truths = _truths(real, extractor, progress("features of real images")) if any(n.startswith("fd") for n in names) else {}
     measures = {name: _diversity(of) for name, of in NETWORKS.items() if any(n.startswith(name) for n in names)}
@@ -50,36 +54,45 @@ def figures(names, model, source, real, extractor, progress):
             examples = _Guided(source, model, len(source.classes), guide == "reference")
             functions = {name: measure for name, measure in measures.items() if name in asked}
             fakes = extractor if "fd" in asked else None
-            of_pairs, images = _measured(model, examples, functions, fakes, truths, progress(f"translating {by}"))
+            of_pairs, counts = _measured(model, examples, functions, fakes, truths, progress(f"translating {by}"))
             for name in asked:
-                found[f"{name}_{guide}"] = _entry(name, guide, of_pairs[name], images, source.classes, extractor)
+                found[f"{name}_{guide}"] = _entry(f"{name}_{guide}", of_pairs[name], counts, source.classes)
+            if fakes:
+                least = min(*counts.values(), *(truth.count for truth in truths.values()))
+                found[f"fd_{guide}"] |= _of_features(f"{extractor.title}, {by}", extractor, least)
     return found
 
 
-def _entry(name, guide, of_pairs, images, classes, extractor):
-    title = extractor.title if name == "fd" else {"lpips": "LPIPS", "diversity": "diversity (efficientnet-lite0)"}[name]
+def _entry(name, of_pairs, counts, classes):
     return {
-        "title": f"{title}, {BY[guide]}",
         "mean": float(np.mean(list(of_pairs.values()))),
-        "what": EXPLAINED[f"{name}_{guide}"],
-        "images": images,
+        "what": EXPLAINED[name],
+        "images": sum(counts.values()),
         "pairs": {f"{classes[a]} to {classes[b]}": value for (a, b), value in of_pairs.items()},
-        **(extractor.key if name == "fd" else {}),
     }
 
 
+def _of_features(title, extractor, least):
+    """What a distance of sets is to be cited with, the smallest of which has `least` images."""
+    found = {"title": title, **extractor.key}
+    if why := distances.warning("fd", least, extractor.dimension):
+        log.warning("%s: %s", title, why)
+        found["warning"] = why
+    return found
+
+
 def _measured(model, examples, functions, extractor, truths, progress):
-    """({figure: {(from, to): value}}, how many translations there were)."""
-    domains, images = len(examples.classes), 0
-    moments = {}
+    """({figure: {(from, to): value}}, {(from, to): how many translations})."""
+    domains = len(examples.classes)
+    moments, counts = {}, {}
     values = {name: {} for name in functions}
     labels = iter(examples.labels)
     for found in model.each("outputs", examples, progress):
         for made in found["outputs"]:
             label = int(next(labels))
-            images += len(made)
             for number, group in enumerate(made.reshape(domains - 1, OUTPUTS, *made.shape[1:])):
                 pair = label, (label + 1 + number) % domains
+                counts[pair] = counts.get(pair, 0) + OUTPUTS
                 for name, function in functions.items():
                     values[name].setdefault(pair, []).append(function(group))
                 if extractor:
@@ -88,7 +101,7 @@ def _measured(model, examples, functions, extractor, truths, progress):
     if extractor:
         distance = distribution.frechet_distance
         of_pairs["fd"] = {pair: distance(*truths[pair[1]].result(), *x.result()) for pair, x in moments.items()}
-    return of_pairs, images
+    return of_pairs, counts
 
 
 def _truths(real, extractor, progress):
@@ -129,7 +142,8 @@ class _Guided:
         return len(self._source)
 
     def __getitem__(self, index):
-        example = {name: self._source[index][name] for name in ("colour", "label")}
+        whole = self._source[index]
+        example = {name: whole[name] for name in ("colour", "label")}
         if self._styles is None:
             return example
         rng, domains = np.random.default_rng(index), len(self._members)
