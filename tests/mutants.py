@@ -46,9 +46,9 @@ def of(file, tests, *faults):
 
 
 LOSSES = "systems/test_losses.py::test_losses_are_the_papers_and_gradients_flow_where_they_should"
-PIX2PIX, SCFT, CLASSIFIER, NERF, EDGES, STARGAN, CYCLEGAN = (
+PIX2PIX, SCFT, CLASSIFIER, NERF, EDGES, STARGAN, STYLES, CYCLEGAN = (
     f"{LOSSES}[{name}]"
-    for name in ("cross entropy", "scft", "classifier", "positional", "edges", "attributes", "unpaired")
+    for name in ("cross entropy", "scft", "classifier", "positional", "edges", "attributes", "styles", "unpaired")
 )
 AVERAGES = "engine/test_use.py::test_averaged_weights_are_used_for_figures_samples_and_tools"
 COLOURS = "test_colours_are_changed_as_pil_does"
@@ -140,6 +140,26 @@ FAULTS = [
          "test_a_pool_shows_what_was_painted_before"),
         ("CycleGAN: a pool keeps every image", "full & ~swap, kept", "False, kept",
          "test_a_pool_shows_what_was_painted_before")),
+    *of("systems/stargan_v2.py", "systems/test_stargan_v2.py",
+        ("StarGAN v2: fakes are judged by the head of the source's domain",
+         'verdict = self.discriminator(fake, batch["reference_label"])', 'verdict = self.discriminator(fake, batch["label"])',
+         STYLES),
+        ("StarGAN v2: both images learn to differ", "lax.stop_gradient(self._painter(real)(other))",
+         "self._painter(real)(other)", STYLES),
+        ("StarGAN v2: the diversity's weight stays", "* (1 - now.progress) * apart", "* apart", STYLES),
+        ("StarGAN v2: styles are to be alike", '"diversity": -model', '"diversity": model', STYLES),
+        ("StarGAN v2: the way back in the style of the target",
+         '(fake, target), (real, batch["label"])', '(fake, target), (real, target)', STYLES),
+        ("StarGAN v2: a film ends where it begins", "(1 - share) * first + share * second", "(1 - share) * first + share * first",
+         "test_tools_paint_in_styles_of_latents_and_of_references")),
+    *of("systems/domain_pairs.py", "systems/test_stargan_v2.py",
+        ("translations are compared with real images of the source's domain", "truths[pair[1]]", "truths[pair[0]]",
+         "test_pairs_of_domains_are_compared_each_with_its_own_real_images")),
+    *of("nets/stargan_v2.py", "systems/test_stargan_v2.py",
+        ("StarGAN v2: gamma without its 1", "(1 + gamma) * self.norm(x)", "gamma * self.norm(x)",
+         "test_files_give_torchs_outputs_and_gradients_and_are_written_back"),
+        ("StarGAN v2: large maps have the mask of the small ones", "masks[..., :1] if side == 32 else masks[..., 1:]",
+         "masks[..., 1:]", "test_high_pass_skips_are_torchs_and_their_file_is_written_back")),
     *of("systems/stargan.py", "systems/test_stargan.py",
         ("StarGAN: real images are to be found bad", '"real": -jnp.mean(real', '"real": jnp.mean(real', STARGAN),
         ("StarGAN: the penalty is of the generated images alone",
@@ -631,6 +651,8 @@ FAULTS = [
          "test_a_lazy_regulariser_corrects_rate_and_betas_and_weighs_its_loss"),
     ),
     *of("engine/step.py", "engine/test_step.py",
+        ("what moves in a turn has the gradients of whose turn it is", "states.pick(grads, mover.modules))",
+         "states.pick(grads, player.modules))", "test_those_that_move_in_a_turn_move_together_by_its_loss_at_rates_of_their_own"),
         ("averages by the half-life in steps",
          "0.5 ** (batch_size / jnp.maximum(", "0.5 ** (1 / jnp.maximum(",
          "test_averages_are_taken_after_all_turns_by_half_life_with_a_ramp"),

@@ -110,6 +110,10 @@ def make_images():
     for number in range(3):
         picture(f"one_domain/trainA/{number}.png")
     os.mkdir("one_domain/trainB")
+    for split in ("train", "val", "test"):
+        for name in ("cat", "dog"):
+            picture(f"domains/{split}/{name}/0.png")
+        picture(f"alone/{split}/cat/0.png")
     picture("small/0.png", 8, 8)
     picture("small/1.png", 8, 8)
     for number in range(2):

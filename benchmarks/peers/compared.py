@@ -176,6 +176,23 @@ def stargan(size, batch):
     return cycles(config, config.players.generator.every, make)
 
 
+def stargan_v2(size, batch):
+    from benchmarks.peers.stargan_v2 import Trainer
+    from vision_gen.configs import stargan_v2_avatars
+
+    config = stargan_v2_avatars.get_config()
+    config.data.size, config.train.batch_size = size, batch
+    config.model.update(crop=0.0, flip=False)  # The peer is given its pictures.
+    real, *references = torch.rand(3, batch, 3, size, size) * 2 - 1
+    label, target = torch.randint(config.model.classes, (2, batch))
+
+    def make(last):
+        trainer = Trainer(config.model, size, channels_last=last)
+        return lambda: trainer.step(real, label, references, target)
+
+    return cycles(config, 1, make)
+
+
 def cycles(config, length, make):
     """A comparison of cycles of steps, not all of which do the same; `make` takes channels_last and gives a step."""
     repeated = lambda step: lambda: [step() for _ in range(length)]
@@ -305,6 +322,7 @@ COMPARISONS = {
     "stylegan2": ("StyleGAN2-ADA train step, 64 px, batch 16", lambda: stylegan2(64, 16)),
     "cyclegan": ("CycleGAN train step, 64 px, batch 4", lambda: cyclegan(64, 4)),
     "stargan": ("StarGAN train step, 64 px, batch 16", lambda: stargan(64, 16)),
+    "stargan_v2": ("StarGAN v2 train step, 64 px, batch 8", lambda: stargan_v2(64, 8)),
     "acgan": ("ACGAN train step, 32 px, batch 100", lambda: acgan(32, 100)),
     "vit": ("ViT-S/16 train step, 224 px, batch 8", lambda: vit_small(224, 8)),
     "nerf": (f"NeRF train step, 8 x 256, 64 + 128 samples, {RAYS} rays", lambda: nerf(RAYS)),

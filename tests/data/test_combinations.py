@@ -124,6 +124,45 @@ def test_what_cannot_be_balanced_is_named(tmp_path):
         opened("balanced", {"x": DIGITS, "y": DIGITS})
 
 
+def test_references_are_two_of_one_class_and_meet_anew_each_epoch(tmp_path):
+    part = pictures(tmp_path, [f"{kind}/{i:02d}.png" for kind, n in (("cat", 30), ("dog", 8), ("eel", 6)) for i in range(n)])
+    source = opened("references", {"pets": part | {"labels": True}})
+    number, labels = len(source), source.column("label")
+    # A picture's shade tells which it is.
+    of = {int(source[i]["colour"][0, 0, 0]): labels[i] for i in range(number)}
+    shade = lambda example, name: int(example[name][0, 0, 0])
+    assert source.classes == ("cat", "dog", "eel") and len(of) == number
+    meetings = []
+    for epoch in range(2):
+        order = source.order(epoch, 4)
+        examples = [source[i] for i in order]
+        assert [source.name(i) for i in order[:3]] == [source.name(i % number) for i in order[:3]]
+        for example in examples:
+            first, second = shade(example, "reference"), shade(example, "other_reference")
+            assert of[first] == of[second] == example["reference_label"]
+            assert of[shade(example, "colour")] == example["label"]
+        for name in ("label", "reference_label"):
+            counts = np.bincount([example[name] for example in examples])
+            assert counts.max() == counts.min()
+        pairs = {(example["label"], example["reference_label"]) for example in examples}
+        assert len(pairs) == 9
+        meetings.append([tuple(shade(e, n) for n in ("colour", "reference", "other_reference")) for e in examples])
+    assert not set(meetings[0]) & set(meetings[1]) and len(set(meetings[0])) == len(meetings[0])
+    assert sum(a != b for _, a, b in meetings[0]) > 0.6 * len(meetings[0])
+    # Held out, in order, with references of the other classes in turn.
+    held = [source[i] for i in range(number)]
+    assert [e["label"] for e in held] == labels.tolist() and all(e["label"] != e["reference_label"] for e in held)
+    assert {e["reference_label"] for e in held if e["label"] == 0} == {1, 2}
+
+
+def test_what_has_no_references_is_named(tmp_path):
+    part = pictures(tmp_path, [f"cat/{i}.png" for i in range(4)])
+    with pytest.raises(InputError, match="parts.x.name: references needs label, but .* colour; config.data.parts.x.labels=True"):
+        opened("references", {"x": part})
+    with pytest.raises(InputError, match="config.data.parts: .* two classes, those of 'train' are all 'cat'"):
+        opened("references", {"x": part | {"labels": True}})
+
+
 def test_mixed_parts_have_their_weights(two):
     source = opened("mixed", two, weights={"photo": 1, "art": 2})
     assert len(source) == 18 and source.counts == {"photo": 6, "art": 12}
@@ -178,7 +217,7 @@ def test_combinations_nest_and_their_errors_name_the_field(two):
             opened(name, {})
 
 
-@pytest.mark.parametrize("name,parts", [("unpaired", "ab"), ("balanced", "a"), ("mixed", "ab")])
+@pytest.mark.parametrize("name,parts", [("unpaired", "ab"), ("balanced", "a"), ("references", "a"), ("mixed", "ab")])
 def test_splits_stay_apart_and_shapes_are_as_declared(name, parts):
     settings = data.Settings(name=name, parts=dict.fromkeys(parts, DIGITS), size=8)
     found = {split: data.open(settings, split) for split in data.SPLITS}

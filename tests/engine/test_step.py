@@ -55,6 +55,20 @@ class LazyDuel(PenalisedDuel):
     players = ("critic", "maker", Player("penalty", modules=("critic",), forward="none", lazy=True))
 
 
+class AccompaniedDuel(Duel):
+    """A tuner of what the maker makes moves in its turn."""
+
+    players = ("critic", "maker", Player("penalty", turn="maker"))
+
+    def __init__(self, experiment, *, rngs):
+        super().__init__(experiment, rngs=rngs)
+        self.penalty = nnx.Dict(w=nnx.Param(jnp.asarray(0.5)))
+
+    def forward(self, batch, now):
+        out = super().forward(batch, now)
+        return {**out, "fake": self.penalty["w"][...] * out["fake"]}
+
+
 def duel(cls=Duel, players=(), **train):
     settings = {
         player: defaults.player(**{"learning_rate": RATE, **DESCENT, **dict(players).get(player, {})})
@@ -454,6 +468,51 @@ def test_clipping_bounds_the_update():
     _, state, step = duel(players={"critic": dict(clip=0.5)})
     state, _ = step(state, BATCH)
     assert weights(state)["critic"] == pytest.approx(2 - RATE * 0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{}, dict(accumulate=2)])
+def test_those_that_move_in_a_turn_move_together_by_its_loss_at_rates_of_their_own(settings):
+    experiment, state, step = duel(AccompaniedDuel, {"penalty": dict(learning_rate=0.01)}, **settings)
+    assert set(state["optimizers"]) == {"critic", "maker", "penalty"}
+    state, metrics = step(state, BATCH)
+    critic = 2 - RATE * 0.5 * 3 * 5 * 2.5
+    found = weights(state)
+    assert found["critic"] == pytest.approx(critic, rel=1e-4)
+    # Both of the same loss, at what both were before.
+    assert found["maker"] == pytest.approx(3 + RATE * critic * 0.5 * 5 * 2.5, rel=1e-4)
+    assert found["penalty"] == pytest.approx(0.5 + 0.01 * critic * 3 * 5 * 2.5, rel=1e-4)
+    metrics = metrics.scalars()
+    assert metrics["penalty/learning_rate"] == pytest.approx(0.01) and "penalty/loss" not in metrics
+    assert metrics["penalty/gradient_norm"] == pytest.approx(abs(critic) * 3 * 5 * 2.5, rel=1e-4)
+    with pytest.raises(InputError, match="players.penalty.every is 1, but penalty moves in the turn of maker, whose every is 2"):
+        duel(AccompaniedDuel, {"maker": dict(every=2)})
+
+
+def test_those_that_move_in_a_turn_rest_with_it():
+    seldom = dict(every=2)
+    _, state, step = duel(AccompaniedDuel, {"maker": seldom, "penalty": seldom})
+    found, _ = history(state, step, 2)
+    assert found[0][1]["penalty"] == found[1][1]["penalty"] != 0.5
+    assert [metrics["maker/acted"] for metrics, _ in found] == [1, 0] and "penalty/acted" not in found[0][0]
+
+
+def test_decay_by_gradients_is_that_of_torchs_adam():
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    settings = defaults.Player(0.01, b1=0.0, b2=0.99, weight_decay=0.1, decay="gradient")
+    transform, sign = optimizers.transformation(settings)
+    params = {"kernel": jnp.asarray([1.0, -2.0]), "bias": jnp.asarray([3.0])}
+    theirs = {name: torch.tensor(np.asarray(p), requires_grad=True) for name, p in params.items()}
+    adam = torch.optim.Adam(theirs.values(), 0.01, (0.0, 0.99), weight_decay=0.1)
+    state, rng = transform.init(params), np.random.default_rng(0)
+    for _ in range(8):
+        grads = {name: np.float32(rng.normal(size=p.shape)) for name, p in params.items()}
+        norm = step_lib.global_norm(grads)
+        params, state = optimizers.moved(settings, transform, sign, params, grads, norm, state, 0.01)
+        for name, p in theirs.items():
+            p.grad = torch.tensor(grads[name])
+        adam.step()
+    for name, p in theirs.items():
+        np.testing.assert_allclose(params[name], p.detach().numpy(), rtol=2e-5)
 
 
 @pytest.mark.parametrize(

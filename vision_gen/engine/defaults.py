@@ -21,7 +21,7 @@ class Player:
     b2: Annotated[float, Range(0, 1, below=True)] = 0.999  # Of Adam: decay of the mean of their squares.
     epsilon: NotNegative = 1e-8  # Of Adam: added to what a step is divided by.
     weight_decay: NotNegative = 0.0  # Each step weights shrink by this times the learning rate (AdamW).
-    decay: Literal["weights", "all"] = "weights"  # What weight_decay is of: "weights", no biases or normalisations.
+    decay: Literal["weights", "all", "gradient"] = "weights"  # "weights": no biases, norms; "gradient": all, by L2.
     schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"  # How the rate falls over the run.
     decay_start: Share = 0.5  # Of "linear": share of the run before it falls.
     warmup: CountOrNone = 0  # Steps in which the rate rises from 0.

@@ -112,13 +112,13 @@ def entries(names, reference, generated, extractor):
         if error is not None:
             result[name]["standard_error"] = error
         counts = [generated.count] if name == "is" else [n for n in (generated.count, reference.count) if n]
-        if warning := _warning(name, min(counts), reference.mean.size):
-            result[name]["warning"] = warning
-            log.warning("%s: %s", title, warning)
+        if why := warning(name, min(counts), reference.mean.size):
+            result[name]["warning"] = why
+            log.warning("%s: %s", title, why)
     return result
 
 
-def _warning(name, images, features):
+def warning(name, images, features):
     """Why a distance of so few images is to be taken with care, or None."""
     if name in ("fd", "fid") and images <= features:
         return (

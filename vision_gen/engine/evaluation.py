@@ -38,8 +38,8 @@ def evaluate_run(
       workdir: as given to `train.py`, or "zoo/NAME".
       checkpoint: "best", "last", or a step.
       split: "test", "val", "train" or a name in `config.evaluations`.
-      metrics: names of `extract.DISTANCES`, of `distances.PAIRED` and of what `System.evaluate` and `System.summarise`
-        give; by default all of the last two.
+      metrics: names of `extract.DISTANCES`, of `distances.PAIRED`, of `System.protocol_figures` and of what
+        `System.evaluate` and `System.summarise` give; by default all of the last two.
       features, weights, resize: network of the distances, file of its weights (by default the published
         ones) and protocol; see `extract.Extractor`.
       output: a folder; by default the run's, of an entry of the zoo `runs/zoo/NAME`.
@@ -56,10 +56,10 @@ def evaluate_run(
     report.check(folder, "--output" if output else "--workdir")
     model = use.load(workdir, checkpoint)
     settings, source = _held_out(workdir, model.experiment, split)
-    own, between, paired = _chosen(model, source, metrics)
+    own, between, paired, long = _chosen(model, source, metrics)
     if len(source) < distances.least(between):
         raise InputError(f"--metrics: {between} need {distances.least(between)} images; {split!r} has {len(source)}")
-    extractor = extract.Extractor(features, resize, path=weights) if between else None
+    extractor = extract.Extractor(features, resize, path=weights) if between or long else None
     compare = {name: distances.paired(name) for name in paired}
     of = {
         "system": model.config.system,
@@ -69,7 +69,7 @@ def evaluate_run(
         "images": len(source),
         "fingerprint": data.fingerprint(source, progress("fingerprint of the data")),
     }
-    kept = _kept(model, extractor, of["fingerprint"]) if extractor else None
+    kept = _kept(model, extractor, of["fingerprint"]) if between else None
     system = model.experiment.system
     phrases = PHRASES | system.explained
     entries, values = {}, {}
@@ -82,10 +82,13 @@ def evaluate_run(
                 del entries[name]["standard_error"]
                 entries[name]["images"] = len(source)
     if between or paired:
-        found, truth, made = _outputs(model, source, compare, extractor, kept, progress("comparing images"))
+        of_sets = extractor if between else None
+        found, truth, made = _outputs(model, source, compare, of_sets, kept, progress("comparing images"))
         entries |= {name: distances.mean(name, value, phrases[name]) for name, value in found.items()}
         if between:
             entries |= distances.entries(between, truth, made, extractor)
+    if long:
+        entries |= system.protocol(long, model, source, data.open(settings, "train"), extractor, progress)
     pictures = {}
     if model.columns:
         pictures["samples"] = folder / "samples" / f"{split}.png"
@@ -154,14 +157,14 @@ def _held_out(workdir, experiment, split):
 
 
 def _chosen(model, source, metrics):
-    """(the system's own figures, names of `extract.DISTANCES`, of `distances.PAIRED`) that `metrics` asks for."""
-    own = model.figure_names(source)
+    """What `metrics` asks for: the system's own figures, names of `extract.DISTANCES`, `distances.PAIRED`, `System.protocol`."""
+    own, long = model.figure_names(source), model.experiment.system.protocol_figures
     between, paired = ([name for name in known if name not in own] for known in (extract.DISTANCES, distances.PAIRED))
     others = (*between, *paired)
     for name in metrics:
-        if name not in (*own, *others):
+        if name not in (*own, *long, *others):
             raise InputError(
-                f"--metrics: unknown {name!r}; {model.config.system} has {', '.join(sorted(own))}; every "
+                f"--metrics: unknown {name!r}; {model.config.system} has {', '.join(sorted((*own, *long)))}; every "
                 f"system that makes images, {', '.join(others)}"
             )
         if name in others and not {"output", "truth"} <= set(model.columns):
@@ -170,7 +173,7 @@ def _chosen(model, source, metrics):
                 f"{list(model.columns)}, no output and truth"
             )
     pick = lambda known: [name for name in known if name in metrics]
-    return pick(own) if metrics else own, pick(between), pick(paired)
+    return pick(own) if metrics else own, pick(between), pick(paired), pick(long)
 
 
 def _kept(model, extractor, fingerprint):

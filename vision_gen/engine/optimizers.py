@@ -41,6 +41,15 @@ def check(players, train):
                     f"{field}.{shared} is {mine!r}, but {name} shares the optimizer of {'+'.join(player.modules)} with {other}, "
                     f"whose {shared} is {theirs!r}; give both the same"
                 )
+        if player.turn:
+            leader = players[player.turn][1]
+            for shared in ("every", "shrink"):
+                mine, theirs = getattr(settings, shared), getattr(leader, shared)
+                if mine != theirs:
+                    raise InputError(
+                        f"{field}.{shared} is {mine!r}, but {name} moves in the turn of {player.turn}, whose {shared} is "
+                        f"{theirs!r}; give both the same"
+                    )
         if player.lazy and other == name:
             raise InputError(f"{field}: a lazy player must come after one that moves the same modules, {list(player.modules)}")
         if player.lazy and settings.optimizer != "adam":
@@ -171,7 +180,10 @@ def moved(settings, transform, sign, params, grads, norm, state, rate):
     Returns:
       (params, state) afterwards.
     """
-    directions, state = transform.update(clipped(grads, norm, settings.clip), state, params)
+    grads = clipped(grads, norm, settings.clip)
+    if settings.decay == "gradient":
+        grads = jax.tree.map(lambda g, p: g + settings.weight_decay * p, grads, params)
+    directions, state = transform.update(grads, state, params)
     decays = _decays(params, settings)
 
     def one(p, d, decay):
@@ -188,6 +200,7 @@ def _decays(params, settings):
 
     def one(path, _):
         name = getattr(path[-1], "key", None)
-        return bool(settings.weight_decay) and (settings.decay == "all" or name not in NOT_DECAYED)
+        apart = settings.decay == "all" or settings.decay == "weights" and name not in NOT_DECAYED
+        return bool(settings.weight_decay) and apart
 
     return jax.tree_util.tree_map_with_path(one, params)

@@ -160,15 +160,16 @@ class Step:
             state, shared = self._forward(state, batch, now)
         metrics = {}
         for number, (name, (player, settings)) in enumerate(self._players.items()):
-            if not settings.every:
+            if not settings.every or player.turn:
                 continue
             act = lambda state, p=player, s=settings, n=number: self._turn(p, s, n, state, batch, now, shared)
             if settings.every > 1:
                 acts = state["step"] % settings.every == 0 if self._acting is None else name in self._acting
                 state, terms = _only_if(acts, act, state)
+                terms[f"{name}/acted"] = jnp.float32(acts)
             else:
                 state, terms = act(state)
-            metrics |= {f"{name}/{term}": value for term, value in terms.items()}
+            metrics |= terms
         state, unequal = self._ended(begun, state)
         watched, _ = self._run(state["params"], state["rest"], "watched")
         metrics |= {f"state/{name}": jnp.asarray(value, jnp.float32) for name, value in watched.items()}
@@ -177,7 +178,11 @@ class Step:
         return state, Metrics(tuple(metrics), values)
 
     def _reads_shared(self, player, settings):
-        return player.forward == "shared" and settings.shrink == 1
+        return player.forward == "shared" and settings.shrink == 1 and not player.turn
+
+    def _moved(self, player):
+        """{name: (player, settings)} of all that move in a player's turn, itself first."""
+        return {n: found for n, found in self._players.items() if player.name in (n, found[0].turn)}
 
     def _run(self, params, rest, method, *args):
         return systems.run(self._graphdef, params, rest, method, *args, dtype=self._dtype)
@@ -249,7 +254,7 @@ class Step:
         return grads, terms, rest
 
     def _turn(self, player, settings, number, state, batch, now, shared):
-        """One player's move -> (state, terms)."""
+        """A player's turn: its move and those of others by its loss -> (state, metrics)."""
         if settings.shrink > 1:
             batch, keys = jax.tree.map(lambda x: x[:: settings.shrink], (batch, now.keys))
             now = dataclasses.replace(now, keys=keys)
@@ -258,25 +263,33 @@ class Step:
         if not self._reads_shared(player, settings):
             shared = None
         params, rest = state["params"], state["rest"]
+        together = self._moved(player)
+        modules = tuple(module for p, _ in together.values() for module in p.modules)
+        whole = dataclasses.replace(player, modules=modules)
         if self._accumulate > 1:
-            grads, terms, rest = self._accumulated(player, settings, params, rest, batch, now)
+            grads, terms, rest = self._accumulated(whole, settings, params, rest, batch, now)
         else:
-            grads, terms, rest = self._gradients(player, settings, params, rest, batch, now, shared)
+            grads, terms, rest = self._gradients(whole, settings, params, rest, batch, now, shared)
         if self._axis:
             grads, terms = lax.pmean((grads, terms), self._axis)
+        metrics = {f"{player.name}/{term}": value for term, value in {**terms, "loss": sum(terms.values())}.items()}
+        state = {**state, "rest": rest}
+        for name, (mover, settings) in together.items():
+            state, norm, rate = self._move(mover, settings, state, states.pick(grads, mover.modules))
+            metrics |= {f"{name}/gradient_norm": norm, f"{name}/learning_rate": rate}
+        return state, metrics
+
+    def _move(self, player, settings, state, grads):
+        """-> (state, norm of the gradients, learning rate)."""
         key = optimizers.key(player)
         norm = global_norm(grads)
         rate = optimizers.rate(settings, state["step"], self._experiment.train.steps) * self._corrections[key]
+        old = states.pick(state["params"], player.modules)
         moved, opt_state = optimizers.moved(
-            settings, *self._transforms[key], states.pick(params, player.modules), grads, norm, state["optimizers"][key], rate
+            settings, *self._transforms[key], old, grads, norm, state["optimizers"][key], rate
         )
-        state = {
-            **state,
-            "params": {**params, **moved},
-            "rest": rest,
-            "optimizers": {**state["optimizers"], key: opt_state},
-        }
-        return state, {**terms, "loss": sum(terms.values()), "gradient_norm": norm, "learning_rate": rate}
+        params, moments = {**state["params"], **moved}, {**state["optimizers"], key: opt_state}
+        return {**state, "params": params, "optimizers": moments}, norm, rate
 
     def _ended(self, begun, state):
         """After all turns: frozen networks as they were, running state of all devices, averages, the next step."""
@@ -311,11 +324,9 @@ class Step:
 
 
 def _only_if(acts, act, state):
-    """`act(state)` where `acts`, otherwise the state as it is and zeros -> (state, terms with `acted`)."""
+    """`act(state)` where `acts`, otherwise the state as it is and zeros -> (state, metrics)."""
     shapes = jax.eval_shape(act, state)[1]
     idle = lambda state: (state, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))
     if isinstance(acts, bool):
-        state, terms = act(state) if acts else idle(state)
-    else:
-        state, terms = lax.cond(acts, act, idle, state)
-    return state, {**terms, "acted": jnp.float32(acts)}
+        return act(state) if acts else idle(state)
+    return lax.cond(acts, act, idle, state)

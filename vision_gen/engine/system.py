@@ -24,12 +24,15 @@ class Player:
       lazy: a regulariser that belongs to the loss of another player of the same modules, but is computed every k-th
         step only, k being `config.players.<name>.every` (Karras et al. 2020, appendix B): its loss is multiplied by k, and
         the rates and betas of the optimizer that they share are corrected for the additional moves.
+      turn: name of the player in whose turn, and by whose loss, it moves: it has no loss of its own, but its own rate,
+        moments and averages.
     """
 
     name: str
     modules: tuple[str, ...] = ()
     forward: Literal["shared", "own", "none"] = "shared"
     lazy: bool = False
+    turn: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "modules", self.modules or (self.name,))
@@ -82,6 +85,8 @@ class System(nnx.Module):
     columns: tuple = ()
     # What `summarise` returns; see `figures_of_set`.
     set_figures: tuple = ()
+    # Figures that `protocol` gives.
+    protocol_figures: tuple = ()
     # One phrase for each figure, by its name, that `metrics.phrases` has none for.
     explained: dict = {}
     # One phrase for each of the pictures of `figures`, by its name, and for the sheet, "samples".
@@ -184,6 +189,23 @@ class System(nnx.Module):
           classes: names of the data's classes, by label; () if it has none.
         """
         return {}
+
+    @classmethod
+    def protocol(cls, names, model, source, real, extractor, progress):
+        """Figures of a published protocol that takes long, only those that are asked for by name.
+
+        Args:
+          names: of `protocol_figures`.
+          model: an `engine.use.Model`.
+          source: held-out examples.
+          real: the training examples.
+          extractor: a `metrics.extract.Extractor`, for distances.
+          progress: function of a label that gives a function of (done, total).
+
+        Returns:
+          {name: {"mean", "what", "images", ...}}, as they stand in `metrics.json`.
+        """
+        raise NotImplementedError
 
     @classmethod
     def tools(cls, experiment, facts):

@@ -11,6 +11,7 @@ LPIPS_LAYERS = {
     "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
     "vgg16": ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3"),
 }
+EFFICIENT_LAYERS = ("stage1", "stage2", "stage3", "stage5", "stage7")  # Of EfficientNet-Lite0.
 
 
 def load_lpips(name="alexnet", trunk=None, linear=None):
@@ -27,24 +28,68 @@ def load_lpips(name="alexnet", trunk=None, linear=None):
     Raises:
       InputError: no such trunk, or a file is missing or another one.
     """
-    if name not in LPIPS_LAYERS:
-        raise InputError(f"LPIPS's network must be one of {sorted(LPIPS_LAYERS)}, got {name!r}")
-    network = features.load(name, trunk, classes=0)[0]
-    apply, params = features.apply(network, LPIPS_LAYERS[name])
-    path = weights.find(f"lpips-{name}") if linear is None else linear
-    state = torch_file.read_state_dict(path)
-    layers = LPIPS_LAYERS[name]
-    try:
-        scales = [jnp.asarray(state[f"lin{i}.model.1.weight"].reshape(-1)) for i in range(len(layers))]
-    except KeyError as error:
-        raise InputError(f"{path}: no weight {error}; expected LPIPS's linear weights") from None
+    network, apply, params = _load_lpips(name, trunk, linear)
 
     def function(params, image, truth, size=None):
         trunk, scales = params
         ours, theirs = apply(trunk, image, size), apply(trunk, truth, size)
-        return lpips(ours, theirs, dict(zip(layers, scales)), network.sizes(size) if size else None)
+        return lpips(ours, theirs, scales, network.sizes(size) if size else None)
 
-    return function, (params, scales)
+    return function, params
+
+
+def _load_lpips(name, trunk=None, linear=None):
+    """(network, function (trunk, images, size) -> {layer: maps}, (trunk, {layer: scales})); see `load_lpips`."""
+    if name not in LPIPS_LAYERS:
+        raise InputError(f"LPIPS's network must be one of {sorted(LPIPS_LAYERS)}, got {name!r}")
+    network, layers = features.load(name, trunk, classes=0)[0], LPIPS_LAYERS[name]
+    apply, params = features.apply(network, layers)
+    path = weights.find(f"lpips-{name}") if linear is None else linear
+    state = torch_file.read_state_dict(path)
+    try:
+        scales = {layer: jnp.asarray(state[f"lin{i}.model.1.weight"].reshape(-1)) for i, layer in enumerate(layers)}
+    except KeyError as error:
+        raise InputError(f"{path}: no weight {error}; expected LPIPS's linear weights") from None
+    return network, apply, (params, scales)
+
+
+def load_diversity(name):
+    """The mean distance of two of a set of images.
+
+    Args:
+      name: "alexnet" or "vgg16" for LPIPS, "efficientnet-lite0" for `feature_distance`.
+
+    Returns:
+      (function, params): function(params, images) -> scalar, for images [number, height, width, 3] in [-1, 1].
+
+    Raises:
+      InputError: weights are missing.
+    """
+    if name in LPIPS_LAYERS:
+        _, apply, params = _load_lpips(name)
+    else:
+        apply, params = features.apply(features.load(name)[0], EFFICIENT_LAYERS)
+        params = params, None
+
+    def function(params, images):
+        trunk, scales = params
+        maps = apply(trunk, images)
+        return diversity(maps, scales or {layer: jnp.ones(x.shape[-1]) for layer, x in maps.items()})
+
+    return function, params
+
+
+def diversity(maps, scales):
+    """Mean `lpips` of all pairs of a set of images, scalar; maps [number, height, width, channel] and scales as there.
+
+    The squared differences of all pairs of n numbers sum to n times their squares' sum less the square of theirs.
+    """
+    total = 0.0
+    for layer, scale in scales.items():
+        x = _unit(maps[layer])
+        number = len(x)
+        total += jnp.mean((number * jnp.sum(x * x, 0) - jnp.sum(x, 0) ** 2) @ scale) / (number * (number - 1) / 2)
+    return total
 
 
 def lpips(ours, theirs, scales, sizes=None):
@@ -55,13 +100,16 @@ def lpips(ours, theirs, scales, sizes=None):
       scales: {layer: [channel]}, which says what layers count.
       sizes: {layer: (rows, columns)} beyond which features are zero, of images that were extended.
     """
-    unit = lambda x: x / (jnp.sqrt((x * x).sum(-1, keepdims=True)) + 1e-10)
     sizes = sizes or {layer: x.shape[1:3] for layer, x in ours.items()}
     count = {layer: jnp.float32(rows) * columns for layer, (rows, columns) in sizes.items()}
     return sum(
-        ((unit(ours[layer]) - unit(theirs[layer])) ** 2 @ scale).sum((1, 2)) / count[layer]
+        ((_unit(ours[layer]) - _unit(theirs[layer])) ** 2 @ scale).sum((1, 2)) / count[layer]
         for layer, scale in scales.items()
     )
+
+
+def _unit(x):
+    return x / (jnp.sqrt((x * x).sum(-1, keepdims=True)) + 1e-10)
 
 
 def feature_distance(ours, theirs):

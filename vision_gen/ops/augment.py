@@ -37,17 +37,17 @@ def window(keys, *batches, size):
     return tuple(cut(x) for x in batches)
 
 
-def resized_crop(keys, images, *, area):
+def resized_crop(keys, images, *, area, ratio=4 / 3):
     """A random window of random size and shape, resized to the whole (Szegedy et al. 2015).
 
     Args:
       keys: [batch].
       images: [batch, height, width, channel].
-      area: the smallest share of the image that the window has; the largest is 1. Its sides'
-        ratio is up to 4 to 3, times that of the image.
+      area: the smallest share of the image that the window has; the largest is 1.
+      ratio: of its sides, at most, times that of the image.
     """
     share = random.uniform(random.fold(keys, 0), (), area, 1.0)
-    stretch = jnp.exp(random.uniform(random.fold(keys, 1), (), -1.0, 1.0) * jnp.log(4 / 3) / 2)
+    stretch = jnp.exp(random.uniform(random.fold(keys, 1), (), -1.0, 1.0) * jnp.log(ratio) / 2)
     side = jnp.sqrt(share)
     sides = jnp.minimum(jnp.stack([side * stretch, side / stretch], -1), 1.0)[:, None, None]
     place = random.uniform(random.fold(keys, 2), (1, 1, 2), -1.0, 1.0)

@@ -46,6 +46,22 @@ def gradient_penalty(score, images):
     return jnp.mean((jnp.sqrt(jnp.sum(slopes**2, (1, 2, 3)) + 1e-12) - 1) ** 2)
 
 
+def r1(score, images):
+    """Half the mean of |d score / d image|^2 (Mescheder et al. 2018), and the scores.
+
+    Args:
+      score: as of `gradient_penalty`.
+      images: [batch, height, width, channel], real ones.
+    """
+
+    def total(images):
+        scores = score(images)
+        return scores.astype(jnp.float32).sum(), scores
+
+    slopes, scores = jax.grad(total, has_aux=True)(images)
+    return 0.5 * jnp.mean(jnp.sum(slopes.astype(jnp.float32) ** 2, (1, 2, 3))), scores
+
+
 def gram(maps):
     """Gram matrices of maps [batch, height, width, channel]: [batch, channel, channel], by size."""
     maps = maps.astype(jnp.float32)

@@ -9,7 +9,7 @@ _PARTS = dict(kernel="weight", scale="weight", bias="bias", mean="running_mean",
 _TURNS = {2: named.LINEAR, 4: named.CONV}
 
 
-def reader(names, embeddings=(), unused=()):
+def reader(names, embeddings=(), unused=(), entry=None):
     """A reader of files whose layers are called `names`: function (path, network) -> `named.Named`.
 
     It raises InputError where the file cannot be read.
@@ -18,10 +18,11 @@ def reader(names, embeddings=(), unused=()):
       names: see above.
       embeddings: layers of ours that are no linear maps but tables [entries, numbers], in torch too.
       unused: {pattern of names in the file that are left aside: why}.
+      entry: of a file that holds several networks, the name of one.
     """
 
     def read(path, network):
-        file = named.read(path, torch_file.read_state_dict(path), _layout(names, embeddings, network))
+        file = named.read(path, torch_file.read_state_dict(path, entry), _layout(names, embeddings, network))
         for pattern, why in {"*num_batches_tracked": "counters of batches", **dict(unused)}.items():
             file.ignore(pattern, why)
         return file.result()
@@ -29,11 +30,18 @@ def reader(names, embeddings=(), unused=()):
     return read
 
 
-def writers(names, file, embeddings=()):
-    """The writers of a network whose layers are called `names` there: {format: `named.Writer`}; see `reader`."""
+def writers(names, file, embeddings=(), entry=None, also=lambda network: {}):
+    """The writers of a network whose layers are called `names` there: {format: `named.Writer`}; see `reader`.
+
+    Those of several entries of one file write one after the other. `also` gives what the file has beside the network's,
+    {name: array}.
+    """
 
     def write(path, network, about):
-        torch_file.write(named.written(network, _layout(names, embeddings, network)), path)
+        value = named.written(network, _layout(names, embeddings, network)) | also(network)
+        if entry is not None:
+            value = (torch_file.read(path) if path.exists() else {}) | {entry: value}
+        torch_file.write(value, path)
 
     return {"pytorch": named.Writer(file, write)}
 

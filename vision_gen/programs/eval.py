@@ -76,7 +76,7 @@ def main(argv):
     if chosen == "generated" and not metrics:
         metrics = ["fid" if _FEATURES.value == "inception-2015" else "fd"]
     of_features = [flag.name for flag in (_FEATURES, _WEIGHTS, _RESIZE) if flag.present]
-    if of_features and chosen != "save-stats" and not set(metrics) & set(extract.DISTANCES):
+    if of_features and chosen != "save-stats" and not {name.partition("_")[0] for name in metrics} & set(extract.DISTANCES):
         raise InputError(f"--{of_features[0]} is for distances; ask for one: --metrics={','.join(extract.DISTANCES)}")
     loop.use_compilation_cache()
     if chosen == "zoo":

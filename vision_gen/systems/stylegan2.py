@@ -29,7 +29,7 @@ ADJUSTED_EVERY = 4
 MIXED = 4, 6  # Rows and columns of mixtures.
 # Settings of each network that images are compared by, and the layers.
 PERCEPTUAL = {
-    "efficientnet-lite0": ({}, ("stage1", "stage2", "stage3", "stage5", "stage7")),
+    "efficientnet-lite0": ({}, perceptual.EFFICIENT_LAYERS),
     "vgg16": ({"classes": 0}, perceptual.LPIPS_LAYERS["vgg16"]),
 }
 
@@ -285,13 +285,10 @@ class StyleGAN2(System):
         """gamma / 2 |dD(x) / dx|^2 of real images x, through their augmentation (Mescheder et al. 2018)."""
         key = lambda i: random.fold(now.keys, i)
 
-        def score(images):
-            logits = self._judged(images, self._label(batch), key(6))
-            return logits.sum(), logits
-
-        slope, logits = jax.grad(score, has_aux=True)(self._real(batch, key(5)))
+        judged = lambda images: self._judged(images, self._label(batch), key(6))
+        penalty, logits = losses.r1(judged, self._real(batch, key(5)))
         self.augmentation.see(logits)
-        return {"penalty": self.model.r1_weight / 2 * jnp.mean(jnp.sum(slope**2, (1, 2, 3)))}
+        return {"penalty": self.model.r1_weight * penalty}
 
     def generator_loss(self, out, batch, now):
         """Augmented anew, judged by the discriminator that has just moved."""
