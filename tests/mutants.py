@@ -46,9 +46,9 @@ def of(file, tests, *faults):
 
 
 LOSSES = "systems/test_losses.py::test_losses_are_the_papers_and_gradients_flow_where_they_should"
-PIX2PIX, SCFT, CLASSIFIER, NERF, EDGES, STARGAN, CYCLEGAN = (
+PIX2PIX, SCFT, CLASSIFIER, NERF, EDGES, STARGAN, CYCLEGAN, STYLES, WHITENING = (
     f"{LOSSES}[{name}]"
-    for name in ("cross entropy", "scft", "classifier", "positional", "edges", "attributes", "unpaired")
+    for name in ("cross entropy", "scft", "classifier", "positional", "edges", "attributes", "unpaired", "styles", "whitening")
 )
 AVERAGES = "engine/test_use.py::test_averaged_weights_are_used_for_figures_samples_and_tools"
 COLOURS = "test_colours_are_changed_as_pil_does"
@@ -140,6 +140,27 @@ FAULTS = [
          "test_a_pool_shows_what_was_painted_before"),
         ("CycleGAN: a pool keeps every image", "full & ~swap, kept", "False, kept",
          "test_a_pool_shows_what_was_painted_before")),
+    *of("systems/munit.py", "systems/test_munit.py",
+        ("MUNIT: drawn styles are those of the images",
+         "wanted = style if whitens else self._drawn(random.fold(keys, 1))", "wanted = style", STYLES),
+        ("MUNIT: contents of the other domain are to be found again",
+         'losses.l1(out[f"content_fake_{other}"]', 'losses.l1(out[f"content_fake_{side}"]', STYLES),
+        ("MUNIT: generators see through the discriminators' losses",
+         'lax.stop_gradient(out[f"fake_{side}"])', 'out[f"fake_{side}"]', STYLES),
+        ("GDWCT: the way back has the image's own style",
+         'f"style_fake_{side}" if whitens else', 'f"style_{side}" if whitens else', WHITENING),
+        ("MUNIT: an exemplar's style is taken of the wrong domain",
+         'self._encode("a", exemplar)', 'self._encode("b", exemplar)', "test_a_sheet_has_every_image_in_every_style"),
+    ),
+    *of("nets/munit.py", "systems/test_munit.py",
+        ("MUNIT: AdaIN's scale comes first", "bias, scale = moments", "scale, bias = moments",
+         "test_files_give_torchs_outputs_and_gradients_and_are_written_back"),
+        ("GDWCT: contents lose the mean of the batch, not their own",
+         "        if train:\n            mean", "        if True:\n            mean", "test_translations_of_an_example_do_not_hang_on_others"),
+    ),
+    *of("systems/two_domains.py", "systems/test_two_domains.py",
+        ("two domains: the baseline is of the translation", "far(f\"seen {other}\")", "far(made)", "test_figures_compare_translations_untranslated_images_and_shuffled_truths"),
+    ),
     *of("systems/stargan.py", "systems/test_stargan.py",
         ("StarGAN: real images are to be found bad", '"real": -jnp.mean(real', '"real": jnp.mean(real', STARGAN),
         ("StarGAN: the penalty is of the generated images alone",

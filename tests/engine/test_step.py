@@ -448,6 +448,8 @@ def test_schedules():
     np.testing.assert_allclose(rates([0, 99]), 1)
     np.testing.assert_allclose(rates([0, 50, 100], schedule="exponential"), [1, 0.1**0.5, 0.1], rtol=1e-5)
     np.testing.assert_allclose(rates([5, 75], schedule="linear", warmup=10), [0.5, 0.5], rtol=1e-5)
+    halved = rates([0, 59, 60, 70, 99, 100], schedule="halving", halvings=4)
+    np.testing.assert_allclose(halved, [1, 1, 0.5, 0.25, 1 / 16, 1 / 16], rtol=1e-5)
 
 
 def test_clipping_bounds_the_update():
@@ -491,6 +493,20 @@ def test_optimizers_move_as_optax_does_and_spare_biases_and_norms(optimizer, pee
         expected = after
         assert not np.allclose(before["layer"]["kernel"], params["layer"]["kernel"])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5), params, expected)
+
+
+def test_weights_may_decay_in_the_gradient_as_with_torchs_adam():
+    settings = defaults.Player(0.01, weight_decay=0.1, decay="all", decay_in="gradient")
+    transform, sign = optimizers.transformation(settings)
+    theirs = optax.chain(optax.add_decayed_weights(0.1), optax.adam(0.01, 0.5, 0.999, 1e-8))
+    params = {"kernel": jnp.asarray([1.0, -2.0]), "bias": jnp.asarray([3.0])}
+    expected, state, state2 = params, transform.init(params), theirs.init(params)
+    for slope in (1.0, -0.01, 0.02):
+        grads = jax.tree.map(lambda p, slope=slope: jnp.full_like(p, slope), params)
+        params, state = optimizers.moved(settings, transform, sign, params, grads, 1.0, state, 0.01)
+        updates, state2 = theirs.update(grads, state2, expected)
+        expected = optax.apply_updates(expected, updates)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), params, expected)
 
 
 @pytest.mark.parametrize(

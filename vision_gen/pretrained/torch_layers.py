@@ -1,6 +1,7 @@
 """State dicts of torch's modules whose layers are ours by other names; one table says both ways which is which.
 
-`names` is a function of a network of ours that gives {our layer: theirs}; the layers' parts are called as torch does.
+`names` is a function of a network of ours that gives {our layer: theirs}; the layers' parts are called as torch does. A
+part that is called otherwise there stands in it by its own name: {"norm/scale": "norm.gamma"}.
 """
 
 from vision_gen.pretrained import named, torch_file
@@ -9,7 +10,7 @@ _PARTS = dict(kernel="weight", scale="weight", bias="bias", mean="running_mean",
 _TURNS = {2: named.LINEAR, 4: named.CONV}
 
 
-def reader(names, embeddings=(), unused=()):
+def reader(names, embeddings=(), unused=(), entry=None):
     """A reader of files whose layers are called `names`: function (path, network) -> `named.Named`.
 
     It raises InputError where the file cannot be read.
@@ -18,10 +19,11 @@ def reader(names, embeddings=(), unused=()):
       names: see above.
       embeddings: layers of ours that are no linear maps but tables [entries, numbers], in torch too.
       unused: {pattern of names in the file that are left aside: why}.
+      entry: of a file that holds several state dicts by name, the one that is read.
     """
 
     def read(path, network):
-        file = named.read(path, torch_file.read_state_dict(path), _layout(names, embeddings, network))
+        file = named.read(path, torch_file.read_state_dict(path, entry), _layout(names, embeddings, network))
         for pattern, why in {"*num_batches_tracked": "counters of batches", **dict(unused)}.items():
             file.ignore(pattern, why)
         return file.result()
@@ -38,10 +40,15 @@ def writers(names, file, embeddings=()):
     return {"pytorch": named.Writer(file, write)}
 
 
+def state(names, network):
+    """A network's tensors under the names of such a file, {name: array}."""
+    return named.written(network, _layout(names, (), network))
+
+
 def _layout(names, embeddings, network):
     layers, found = names(network), {}
     for ours, value in named.flat(network).items():
         layer, _, part = ours.rpartition("/")
         turn = named.SAME if layer in embeddings else _TURNS.get(value.ndim, named.SAME)
-        found[ours] = f"{layers[layer]}.{_PARTS[part]}", turn
+        found[ours] = layers.get(ours) or f"{layers[layer]}.{_PARTS[part]}", turn
     return found
