@@ -6,7 +6,7 @@
 from vision_gen.configs import munit_emoji_styles
 
 # What differs at the paper's full size, as benchmarks.compile_only --scale=paper compiles it for accelerators.
-PAPER = munit_emoji_styles.PAPER | {"data.size": 216, "train.batch_size": 4}
+PAPER = munit_emoji_styles.PAPER | {"data.size": 216, "model.cycle_weight": 10.0, "train.batch_size": 4}
 
 
 def get_config():

@@ -11,6 +11,7 @@ PAPER = {
     "model.width": 64,
     "model.residual_blocks": 4,
     "model.hidden": 256,
+    "model.cycle_weight": 0.0,
     "model.discriminator_width": 64,
     "train.batch_size": 1,
     "dtype": "bfloat16",
