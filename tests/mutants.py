@@ -46,9 +46,12 @@ def of(file, tests, *faults):
 
 
 LOSSES = "systems/test_losses.py::test_losses_are_the_papers_and_gradients_flow_where_they_should"
-PIX2PIX, SCFT, CLASSIFIER, NERF, EDGES, STARGAN, CYCLEGAN, STYLES, WHITENING = (
+PIX2PIX, SCFT, CLASSIFIER, NERF, EDGES, STARGAN, CYCLEGAN, STYLES, WHITENING, COCOSNET = (
     f"{LOSSES}[{name}]"
-    for name in ("cross entropy", "scft", "classifier", "positional", "edges", "attributes", "unpaired", "styles", "whitening")
+    for name in (
+        "cross entropy", "scft", "classifier", "positional", "edges", "attributes", "unpaired", "styles", "whitening",
+        "exemplars",
+    )
 )
 AVERAGES = "engine/test_use.py::test_averaged_weights_are_used_for_figures_samples_and_tools"
 COLOURS = "test_colours_are_changed_as_pil_does"
@@ -157,6 +160,17 @@ FAULTS = [
          "test_files_give_torchs_outputs_and_gradients_and_are_written_back"),
         ("GDWCT: contents lose the mean of the batch, not their own",
          "        if train:\n            mean", "        if True:\n            mean", "test_translations_of_an_example_do_not_hang_on_others"),
+    ),
+    *of("systems/cocosnet.py", "systems/test_cocosnet.py",
+        ("CoCosNet: exemplars are always the image itself", "[0], others)", "[0], image)", COCOSNET),
+        ("CoCosNet: features are compared of all exemplars", ' * out["own"]', "", COCOSNET),
+        ("CoCosNet: contexts are taken of the truth", 'for x in (fake, style)', "for x in (fake, real)", COCOSNET),
+    ),
+    *of("nets/cocosnet.py", "systems/test_cocosnet.py",
+        ("CoCosNet: what is compared is not centred", "unit(x - x.mean(-1, keepdims=True))", "unit(x)",
+         "test_places_take_what_is_like_them_as_in_torch"),
+        ("CoCosNet: positional norm by the biased deviation", "/ (x.shape[-1] - 1)", "/ x.shape[-1]",
+         "test_modulation_is_that_of_torch_with_positional_norm"),
     ),
     *of("systems/two_domains.py", "systems/test_two_domains.py",
         ("two domains: the baseline is of the translation", "far(f\"seen {other}\")", "far(made)", "test_figures_compare_translations_untranslated_images_and_shuffled_truths"),
@@ -877,7 +891,8 @@ class Copy:
 
     def _test(self, tests, *options):
         """Exit status of pytest."""
-        arguments = ["-q", "-p", "no:cacheprovider", "--tb=no", *options, *tests]
+        # Slow tests too, where a fault names one.
+        arguments = ["-q", "-p", "no:cacheprovider", "-m", "", "--tb=no", *options, *tests]
         print(json.dumps([LONGEST * len(tests), str(self._said), arguments]), file=self._server.stdin, flush=True)
         return int(self._server.stdout.readline())
 

@@ -24,12 +24,13 @@ from vision_gen.configs import vit_digits
 from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
-from vision_gen.ops import ada_augment, colour, gamut, random
+from vision_gen.ops import ada_augment, colour, gamut, losses, random
 from vision_gen.systems import (
     acgan,
     adain,
     cgan,
     classifier,
+    cocosnet,
     colorization,
     cyclegan,
     edges,
@@ -242,7 +243,7 @@ def of_cyclegan():
 
 
 def of_munit(injection):
-    """Equation 5 of MUNIT or 11 of GDWCT: images and cycles weigh 10, codes 1, regularisers 0.001 and 10."""
+    """MUNIT's objective or GDWCT's: images and cycles weigh 10, codes 1, regularisers 0.001 and 10."""
     small = dict(width=4, residual_blocks=1, hidden=6, style=3, groups=2, discriminator_width=4, stages=2, scales=2)
     small |= dict(injection=injection, flip=False, cycle_weight=10.0 if injection == "whitening" else 0.0)
     config = of_settings(tiny("munit_folders"), munit.Settings(), **small)
@@ -289,6 +290,57 @@ def of_munit(injection):
     if injection == "whitening":
         flows["generators"] |= {f"cycle_{x}": {f"back_{x}", f"real_{x}"} for x in "ab"}
         flows["generators"] |= {name: {name} for name in ("whitening", "colouring")}
+    return Case(config, batch, expected, flows)
+
+
+def of_cocosnet():
+    """By the released code's weights: 10 hinge, 10 features of the image's own, 10 contextual, 10 domain, 1 cycle."""
+    small = dict(width=2, discriminator_width=4, scales=1, flip=False, self_share=0.5, perceptual="vgg19")
+    config = of_settings(tiny("cocosnet_openmoji"), cocosnet.Settings(), **small)
+    batch = {"line": pixels(4, 32, 32, 1), "colour": pixels(4, 32, 32, 3)}
+    layers = [f"relu{block}_2" for block in range(1, 6)]
+
+    def expected(system, out, now):
+        sketch, image, own = plain(batch["line"]), plain(batch["colour"]), np.asarray(out["own"])
+        assert 0 < own.sum() < 4  # Of the others the exemplar is the image before.
+        others = np.roll(image, 1, 0)
+        close = np.abs(np.asarray(out["exemplar"]) - others).max((1, 2, 3)) < 1e-5
+        assert (close == (own == 0)).all()
+        look = nnx.jit(lambda network, image: network(image, intermediates=True)[1])
+        fake, real, style = (look(system.perceptual, out[name]) for name in ("fake", "image", "exemplar"))
+        judged = nnx.jit(lambda network, *given: network(*given, train=True)[0])
+        logits = {name: judged(system.discriminator, sketch, out[name]) for name in ("image", "fake")}
+        shares = [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1]
+        apart = lambda name: np.abs(np.asarray(fake[name]) - real[name]).mean((1, 2, 3)) * own
+        half = lambda x: np.asarray(x).reshape(4, x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).mean((2, 4))
+        context = [(2, half(fake[layers[2]]), half(style[layers[2]]))]
+        context += [(times, fake[name], style[name]) for times, name in ((4, layers[3]), (8, layers[4]))]
+        return {
+            "generator": {
+                "gan": -10 * np.mean(logits["fake"]),
+                "feature": 10 * sum(share * apart(name).mean() for share, name in zip(shares, layers)),
+                "perceptual": 0.1 * np.mean((np.asarray(fake[layers[3]]) - real[layers[3]]) ** 2),
+                "contextual": 10 * sum(times * float(losses.contextual(a, b)) for times, a, b in context),
+                "domain": 10 * absolute(out["adapted"], out["adapted_image"]),
+                "cycle": absolute(out["returned"], half(half(out["exemplar"]))),
+            },
+            "discriminator": {
+                "real": 10 * hinge(logits["image"], True),
+                "fake": 10 * hinge(logits["fake"], False),
+            },
+        }
+
+    flows = {
+        "generator": {
+            "gan": {"sketch", "fake"},
+            "feature": {"fake", "image", "own"},
+            "perceptual": {"fake", "image"},
+            "contextual": {"fake", "exemplar"},
+            "domain": {"adapted", "adapted_image"},
+            "cycle": {"returned", "small"},
+        },
+        "discriminator": {"real": {"sketch", "image"}, "fake": {"sketch", "fake"}},
+    }
     return Case(config, batch, expected, flows)
 
 
@@ -632,6 +684,7 @@ CASES = {
     "unpaired": (cyclegan.CycleGAN, of_cyclegan),
     "styles": (munit.MUNIT, lambda: of_munit("adain")),
     "whitening": (munit.MUNIT, lambda: of_munit("whitening")),
+    "exemplars": (cocosnet.CoCosNet, of_cocosnet),
     "attributes": (stargan.StarGAN, of_stargan),
     "scft": (scft.SCFT, of_scft),
     "classifier": (classifier.Classifier, of_classifier),
@@ -647,7 +700,7 @@ CASES = {
 }
 
 
-SLOW = ("whitening",)  # To compile.
+SLOW = ("whitening", "exemplars")  # To compile.
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in CASES])

@@ -170,7 +170,7 @@ class AdaINGenerator(nnx.Module):
 
 
 class WhiteningColouring(nnx.Module):
-    """Content whose mean is taken away, in the colours of a style, and some of the content as it was (equation 8).
+    """Content whose mean is taken away, in the colours of a style, and some of the content as it was.
 
     Args:
       channel: of the content.

@@ -6,7 +6,7 @@ CVPR 2019; "whitening"): styles are those of exemplars, and are given by whiteni
 Trained on examples with `a_colour` and `b_colour`, which have nothing to do with each other.
 
 As the released codes, but that both players see the same translations of a step. GDWCT's code asks that the matrices U
-be identities; here U^T U is to be one, as section 3.2 has it.
+be identities; here U^T U is to be one, as the paper has it.
 """
 
 import dataclasses
@@ -197,7 +197,7 @@ class MUNIT(TwoDomains):
         return terms
 
     def generators_loss(self, out, batch, now):
-        """Equation 5 of MUNIT; equation 11 of GDWCT."""
+        """MUNIT's full objective, or GDWCT's."""
         model, terms = self.model, {}
         for side, other in SIDES:
             look = getattr(self, f"discriminator_{side}")
