@@ -17,13 +17,18 @@ PAPER = {
 }
 
 
-def get_config():
-    config = cyclegan_folders.get_config()
+def of_styles(config):
+    """A config of two domains with the two styles as its data, and short enough for a CPU."""
     parts = dict(a=dict(name="openmoji"), b=dict(name="twemoji"))
     with config.data.unlocked():
         config.data.update(name="unpaired", size=64, parts=parts)
     with config.evaluations.unlocked():
         config.evaluations.pairs = dict(name="paired", parts=parts, allow_unmatched=True)
+    config.train.update(batch_size=4, steps=8000, sample_every=500, eval_every=1000, checkpoint_every=1000)
+    return config
+
+
+def get_config():
+    config = of_styles(cyclegan_folders.get_config())
     config.model.update(width=24, residual_blocks=6, discriminator_width=32)
-    config.train.update(batch_size=4, steps=8000, eval_every=1000, checkpoint_every=1000)
     return config

@@ -12,6 +12,7 @@ def get_config():
         "cyclegan.CycleGAN",
         data=dict(name="domains", size=256),
         players=dict(generators=player, discriminators=player),
+        init=dict(features="efficientnet-lite0"),
         batch_size=1,
         steps=200_000,  # 200 epochs of 1,000 images.
         best_metric="cycle_a",

@@ -46,9 +46,12 @@ def of(file, tests, *faults):
 
 
 LOSSES = "systems/test_losses.py::test_losses_are_the_papers_and_gradients_flow_where_they_should"
-PIX2PIX, SCFT, CLASSIFIER, NERF, EDGES, STARGAN, STYLES, CYCLEGAN = (
+PIX2PIX, SCFT, CLASSIFIER, NERF, EDGES, STARGAN, STARGAN2, CYCLEGAN, MUNIT, WHITENING, COCOSNET = (
     f"{LOSSES}[{name}]"
-    for name in ("cross entropy", "scft", "classifier", "positional", "edges", "attributes", "styles", "unpaired")
+    for name in (
+        "cross entropy", "scft", "classifier", "positional", "edges", "attributes", "styles", "unpaired", "munit",
+        "whitening", "exemplars",
+    )
 )
 AVERAGES = "engine/test_use.py::test_averaged_weights_are_used_for_figures_samples_and_tools"
 COLOURS = "test_colours_are_changed_as_pil_does"
@@ -143,13 +146,13 @@ FAULTS = [
     *of("systems/stargan_v2.py", "systems/test_stargan_v2.py",
         ("StarGAN v2: fakes are judged by the head of the source's domain",
          'verdict = self.discriminator(fake, batch["reference_label"])', 'verdict = self.discriminator(fake, batch["label"])',
-         STYLES),
+         STARGAN2),
         ("StarGAN v2: both images learn to differ", "lax.stop_gradient(self._painter(real)(other))",
-         "self._painter(real)(other)", STYLES),
-        ("StarGAN v2: the diversity's weight stays", "* (1 - now.progress) * apart", "* apart", STYLES),
-        ("StarGAN v2: styles are to be alike", '"diversity": -model', '"diversity": model', STYLES),
+         "self._painter(real)(other)", STARGAN2),
+        ("StarGAN v2: the diversity's weight stays", "* (1 - now.progress) * apart", "* apart", STARGAN2),
+        ("StarGAN v2: styles are to be alike", '"diversity": -model', '"diversity": model', STARGAN2),
         ("StarGAN v2: the way back in the style of the target",
-         '(fake, target), (real, batch["label"])', '(fake, target), (real, target)', STYLES),
+         '(fake, target), (real, batch["label"])', '(fake, target), (real, target)', STARGAN2),
         ("StarGAN v2: a film ends where it begins", "(1 - share) * first + share * second", "(1 - share) * first + share * first",
          "test_tools_paint_in_styles_of_latents_and_of_references")),
     *of("systems/domain_pairs.py", "systems/test_stargan_v2.py",
@@ -160,6 +163,38 @@ FAULTS = [
          "test_files_give_torchs_outputs_and_gradients_and_are_written_back"),
         ("StarGAN v2: large maps have the mask of the small ones", "masks[..., :1] if side == 32 else masks[..., 1:]",
          "masks[..., 1:]", "test_high_pass_skips_are_torchs_and_their_file_is_written_back")),
+    *of("systems/munit.py", "systems/test_munit.py",
+        ("MUNIT: drawn styles are those of the images",
+         "wanted = style if whitens else self._drawn(random.fold(keys, 1))", "wanted = style", MUNIT),
+        ("MUNIT: contents of the other domain are to be found again",
+         'losses.l1(out[f"content_fake_{other}"]', 'losses.l1(out[f"content_fake_{side}"]', MUNIT),
+        ("MUNIT: generators see through the discriminators' losses",
+         'lax.stop_gradient(out[f"fake_{side}"])', 'out[f"fake_{side}"]', MUNIT),
+        ("GDWCT: the way back has the image's own style",
+         'f"style_fake_{side}" if whitens else', 'f"style_{side}" if whitens else', WHITENING),
+        ("MUNIT: an exemplar's style is taken of the wrong domain",
+         'self._encode("a", exemplar)', 'self._encode("b", exemplar)', "test_a_sheet_has_every_image_in_every_style"),
+    ),
+    *of("nets/munit.py", "systems/test_munit.py",
+        ("MUNIT: AdaIN's scale comes first", "bias, scale = moments", "scale, bias = moments",
+         "test_files_give_torchs_outputs_and_gradients_and_are_written_back"),
+        ("GDWCT: contents lose the mean of the batch, not their own",
+         "        if train:\n            mean", "        if True:\n            mean", "test_translations_of_an_example_do_not_hang_on_others"),
+    ),
+    *of("systems/cocosnet.py", "systems/test_cocosnet.py",
+        ("CoCosNet: exemplars are always the image itself", "[0], others)", "[0], image)", COCOSNET),
+        ("CoCosNet: features are compared of all exemplars", ' * out["own"]', "", COCOSNET),
+        ("CoCosNet: contexts are taken of the truth", 'for x in (fake, style)', "for x in (fake, real)", COCOSNET),
+    ),
+    *of("nets/cocosnet.py", "systems/test_cocosnet.py",
+        ("CoCosNet: what is compared is not centred", "unit(x - x.mean(-1, keepdims=True))", "unit(x)",
+         "test_places_take_what_is_like_them_as_in_torch"),
+        ("CoCosNet: positional norm by the biased deviation", "/ (x.shape[-1] - 1)", "/ x.shape[-1]",
+         "test_modulation_is_that_of_torch_with_positional_norm"),
+    ),
+    *of("systems/two_domains.py", "systems/test_two_domains.py",
+        ("two domains: the baseline is of the translation", "far(f\"seen {other}\")", "far(made)", "test_figures_compare_translations_untranslated_images_and_shuffled_truths"),
+    ),
     *of("systems/stargan.py", "systems/test_stargan.py",
         ("StarGAN: real images are to be found bad", '"real": -jnp.mean(real', '"real": jnp.mean(real', STARGAN),
         ("StarGAN: the penalty is of the generated images alone",
@@ -878,7 +913,8 @@ class Copy:
 
     def _test(self, tests, *options):
         """Exit status of pytest."""
-        arguments = ["-q", "-p", "no:cacheprovider", "--tb=no", *options, *tests]
+        # Slow tests too, where a fault names one.
+        arguments = ["-q", "-p", "no:cacheprovider", "-m", "", "--tb=no", *options, *tests]
         print(json.dumps([LONGEST * len(tests), str(self._said), arguments]), file=self._server.stdin, flush=True)
         return int(self._server.stdout.readline())
 

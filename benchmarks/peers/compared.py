@@ -97,6 +97,23 @@ def cyclegan(size, batch):
     return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
 
 
+def munit(size, batch):
+    from benchmarks.peers.munit import Trainer
+    from vision_gen.configs import munit_emoji_styles
+
+    config = munit_emoji_styles.get_config()
+    config.data.size, config.train.batch_size = size, batch
+    config.model.flip = False
+    a, b = (torch.rand(batch, 3, size, size) * 2 - 1 for _ in range(2))
+
+    def make(last, compiled):
+        trainer = Trainer(config.model, channels_last=last)
+        return lambda: trainer.step(a, b)
+
+    eager = {name: maker for name, maker in layouts(make).items() if "compiled" not in name}
+    return Comparison(lambda: ours(config, steps.random_batch(config)), eager, "images", batch)
+
+
 def acgan(size, batch):
     """The paper's nets for CIFAR-10."""
     from benchmarks.peers.acgan import Trainer
@@ -321,6 +338,7 @@ COMPARISONS = {
     "scft": ("SCFT train step, 64 px, batch 8", lambda: scft(64, 8)),
     "stylegan2": ("StyleGAN2-ADA train step, 64 px, batch 16", lambda: stylegan2(64, 16)),
     "cyclegan": ("CycleGAN train step, 64 px, batch 4", lambda: cyclegan(64, 4)),
+    "munit": ("MUNIT train step, 64 px, batch 4", lambda: munit(64, 4)),
     "stargan": ("StarGAN train step, 64 px, batch 16", lambda: stargan(64, 16)),
     "stargan_v2": ("StarGAN v2 train step, 64 px, batch 8", lambda: stargan_v2(64, 8)),
     "acgan": ("ACGAN train step, 32 px, batch 100", lambda: acgan(32, 100)),

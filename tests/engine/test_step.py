@@ -462,6 +462,8 @@ def test_schedules():
     np.testing.assert_allclose(rates([0, 99]), 1)
     np.testing.assert_allclose(rates([0, 50, 100], schedule="exponential"), [1, 0.1**0.5, 0.1], rtol=1e-5)
     np.testing.assert_allclose(rates([5, 75], schedule="linear", warmup=10), [0.5, 0.5], rtol=1e-5)
+    halved = rates([0, 59, 60, 70, 99, 100], schedule="halving", halvings=4)
+    np.testing.assert_allclose(halved, [1, 1, 0.5, 0.25, 1 / 16, 1 / 16], rtol=1e-5)
 
 
 def test_clipping_bounds_the_update():

@@ -24,17 +24,19 @@ from vision_gen.configs import vit_digits
 from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
-from vision_gen.ops import ada_augment, colour, gamut, random
+from vision_gen.ops import ada_augment, colour, gamut, losses, random
 from vision_gen.systems import (
     acgan,
     adain,
     cgan,
     classifier,
+    cocosnet,
     colorization,
     cyclegan,
     edges,
     hints,
     lines,
+    munit,
     nerf,
     pix2pix,
     scft,
@@ -209,6 +211,7 @@ def of_cyclegan():
     """Equations 1 to 3 with least squares: cycles weigh 10, what is of the domain already half of that."""
     small = dict(width=4, residual_blocks=1, discriminator_width=4, flip=False, jitter=1.0, pool=2)
     config = of_settings(tiny("cyclegan_folders"), cyclegan.Settings(), **small)
+    config.init.features = ""
     batch = {"a_colour": pixels(2, 32, 32, 3), "b_colour": pixels(2, 32, 32, 3)[::-1]}
     paint = nnx.jit(lambda generator, image: generator(image))
 
@@ -239,6 +242,108 @@ def of_cyclegan():
         | {f"cycle_{x}": {f"back_{x}", f"real_{x}"} for x in "ab"}
         | {f"identity_{x}": {f"real_{x}"} for x in "ab"},
         "discriminators": {f"real_{x}": {f"real_{x}"} for x in "ab"} | {f"fake_{x}": set() for x in "ab"},
+    }
+    return Case(config, batch, expected, flows)
+
+
+def of_munit(injection):
+    """MUNIT's objective or GDWCT's: images and cycles weigh 10, codes 1, regularisers 0.001 and 10."""
+    small = dict(width=4, residual_blocks=1, hidden=6, style=3, groups=2, discriminator_width=4, stages=2, scales=2)
+    small |= dict(injection=injection, flip=False, cycle_weight=10.0 if injection == "whitening" else 0.0)
+    config = of_settings(tiny("munit_folders"), munit.Settings(), **small)
+    config.init.features = ""
+    batch = {"a_colour": pixels(2, 32, 32, 3), "b_colour": pixels(2, 32, 32, 3)[::-1]}
+    encode = nnx.jit(lambda network, image: network.encode(image, train=True))
+    decode = nnx.jit(lambda network, content, style: network.decode(content, style, train=True))
+    judged = nnx.jit(lambda network, image: network(image))
+
+    def expected(system, out, now):
+        image = {side: plain(batch[f"{side}_colour"]) for side in "ab"}
+        generator, look = ({x: getattr(system, f"{part}_{x}") for x in "ab"} for part in ("generator", "discriminator"))
+        codes = {x: encode(generator[x], image[x]) for x in "ab"}
+        drawn = {x: np.asarray(out[f"wanted_{x}"]) for x in "ab"}
+        assert np.abs(drawn["a"] - drawn["b"]).max() > 0.1 and drawn["a"].shape == codes["a"][1].shape
+        wanted = drawn if injection == "adain" else {x: codes[x][1] for x in "ab"}
+        of_critics, of_painters, regularisers = {}, {}, []
+        made = {x: decode(generator[x], codes[y][0], wanted[x]) for x, y in ("ab", "ba")}
+        found = {x: encode(generator[x], made[x][0]) for x in "ab"}
+        for x, y in ("ab", "ba"):
+            fake = made[x][0]
+            of_critics[f"real_{x}"] = sum(square(logits, True) for logits in judged(look[x], image[x]))
+            of_critics[f"fake_{x}"] = sum(square(logits, False) for logits in judged(look[x], fake))
+            of_painters[f"gan_{x}"] = sum(square(logits, True) for logits in judged(look[x], fake))
+            of_painters[f"image_{x}"] = 10 * absolute(decode(generator[x], *codes[x])[0], image[x])
+            of_painters[f"content_{x}"] = absolute(found[y][0], codes[x][0])
+            of_painters[f"style_{x}"] = absolute(found[x][1], wanted[x])
+            if injection == "whitening":
+                back = decode(generator[x], found[y][0], found[x][1])  # In the style of the translation.
+                of_painters[f"cycle_{x}"] = 10 * absolute(back[0], image[x])
+                regularisers += [made[x][1], back[1]]
+        if injection == "whitening":
+            of_painters["whitening"] = 0.001 * np.mean([one["whitening"] for one in regularisers])
+            of_painters["colouring"] = 10 * np.mean([one["colouring"] for one in regularisers])
+        return {"discriminators": of_critics, "generators": of_painters}
+
+    flows = {
+        "discriminators": {f"real_{x}": {f"real_{x}"} for x in "ab"} | {f"fake_{x}": set() for x in "ab"},
+        "generators": {f"gan_{x}": {f"fake_{x}"} for x in "ab"}
+        | {f"image_{x}": {f"again_{x}", f"real_{x}"} for x in "ab"}
+        | {f"content_{x}": {f"content_fake_{y}", f"content_{x}"} for x, y in ("ab", "ba")}
+        | {f"style_{x}": {f"style_fake_{x}", f"wanted_{x}"} for x in "ab"},
+    }
+    if injection == "whitening":
+        flows["generators"] |= {f"cycle_{x}": {f"back_{x}", f"real_{x}"} for x in "ab"}
+        flows["generators"] |= {name: {name} for name in ("whitening", "colouring")}
+    return Case(config, batch, expected, flows)
+
+
+def of_cocosnet():
+    """By the released code's weights: 10 hinge, 10 features of the image's own, 10 contextual, 10 domain, 1 cycle."""
+    small = dict(width=2, discriminator_width=4, scales=1, flip=False, self_share=0.5, perceptual="vgg19")
+    config = of_settings(tiny("cocosnet_openmoji"), cocosnet.Settings(), **small)
+    batch = {"line": pixels(4, 32, 32, 1), "colour": pixels(4, 32, 32, 3)}
+    layers = [f"relu{block}_2" for block in range(1, 6)]
+
+    def expected(system, out, now):
+        sketch, image, own = plain(batch["line"]), plain(batch["colour"]), np.asarray(out["own"])
+        assert 0 < own.sum() < 4  # Of the others the exemplar is the image before.
+        others = np.roll(image, 1, 0)
+        close = np.abs(np.asarray(out["exemplar"]) - others).max((1, 2, 3)) < 1e-5
+        assert (close == (own == 0)).all()
+        look = nnx.jit(lambda network, image: network(image, intermediates=True)[1])
+        fake, real, style = (look(system.perceptual, out[name]) for name in ("fake", "image", "exemplar"))
+        judged = nnx.jit(lambda network, *given: network(*given, train=True)[0])
+        logits = {name: judged(system.discriminator, sketch, out[name]) for name in ("image", "fake")}
+        shares = [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1]
+        apart = lambda name: np.abs(np.asarray(fake[name]) - real[name]).mean((1, 2, 3)) * own
+        half = lambda x: np.asarray(x).reshape(4, x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).mean((2, 4))
+        context = [(2, half(fake[layers[2]]), half(style[layers[2]]))]
+        context += [(times, fake[name], style[name]) for times, name in ((4, layers[3]), (8, layers[4]))]
+        return {
+            "generator": {
+                "gan": -10 * np.mean(logits["fake"]),
+                "feature": 10 * sum(share * apart(name).mean() for share, name in zip(shares, layers)),
+                "perceptual": 0.1 * np.mean((np.asarray(fake[layers[3]]) - real[layers[3]]) ** 2),
+                "contextual": 10 * sum(times * float(losses.contextual(a, b)) for times, a, b in context),
+                "domain": 10 * absolute(out["adapted"], out["adapted_image"]),
+                "cycle": absolute(out["returned"], half(half(out["exemplar"]))),
+            },
+            "discriminator": {
+                "real": 10 * hinge(logits["image"], True),
+                "fake": 10 * hinge(logits["fake"], False),
+            },
+        }
+
+    flows = {
+        "generator": {
+            "gan": {"sketch", "fake"},
+            "feature": {"fake", "image", "own"},
+            "perceptual": {"fake", "image"},
+            "contextual": {"fake", "exemplar"},
+            "domain": {"adapted", "adapted_image"},
+            "cycle": {"returned", "small"},
+        },
+        "discriminator": {"real": {"sketch", "image"}, "fake": {"sketch", "fake"}},
     }
     return Case(config, batch, expected, flows)
 
@@ -634,6 +739,9 @@ CASES = {
     "cross entropy": (pix2pix.Pix2Pix, lambda: of_pix2pix("cross_entropy", entropy)),
     "least squares": (pix2pix.Pix2Pix, lambda: of_pix2pix("least_squares", square)),
     "unpaired": (cyclegan.CycleGAN, of_cyclegan),
+    "munit": (munit.MUNIT, lambda: of_munit("adain")),
+    "whitening": (munit.MUNIT, lambda: of_munit("whitening")),
+    "exemplars": (cocosnet.CoCosNet, of_cocosnet),
     "attributes": (stargan.StarGAN, of_stargan),
     "styles": (stargan_v2.StarGANv2, of_stargan_v2),
     "scft": (scft.SCFT, of_scft),
@@ -650,7 +758,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+SLOW = ("whitening", "exemplars")  # To compile.
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in CASES])
 def test_losses_are_the_papers_and_gradients_flow_where_they_should(name):
     check(CASES[name][1]())
 

@@ -22,8 +22,9 @@ class Player:
     epsilon: NotNegative = 1e-8  # Of Adam: added to what a step is divided by.
     weight_decay: NotNegative = 0.0  # Each step weights shrink by this times the learning rate (AdamW).
     decay: Literal["weights", "all", "gradient"] = "weights"  # "weights": no biases, norms; "gradient": all, by L2.
-    schedule: Literal["constant", "linear", "cosine", "exponential"] = "constant"  # How the rate falls over the run.
-    decay_start: Share = 0.5  # Of "linear": share of the run before it falls.
+    schedule: Literal["constant", "linear", "halving", "cosine", "exponential"] = "constant"  # How the rate falls.
+    decay_start: Share = 0.5  # Of "linear" and "halving": share of the run before it falls.
+    halvings: Count = 9  # Of "halving": how often the rate is halved, after equal parts of the rest of the run.
     warmup: CountOrNone = 0  # Steps in which the rate rises from 0.
     clip: NotNegative = 0.0  # A gradient that is longer (norm over all parameters) is cut to this; 0: never.
     every: CountOrNone = 1  # The player learns at one in so many steps; 0: never.

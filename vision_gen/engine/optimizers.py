@@ -132,7 +132,8 @@ def rate(settings, step, steps):
     """The learning rate that `config.players.<name>` describes, at a step of the run.
 
     "constant"; "linear": constant for the first `decay_start` of the run, then linearly to zero;
-    "cosine": to zero; "exponential": to a tenth. A linear warm-up of `warmup` steps comes before.
+    "halving": halved `halvings` times, after equal parts of what follows `decay_start`; "cosine": to zero;
+    "exponential": to a tenth. A linear warm-up of `warmup` steps comes before.
 
     Args:
       settings: a `defaults.Player`.
@@ -144,9 +145,12 @@ def rate(settings, step, steps):
     """
     step = jnp.asarray(step, jnp.float32)
     warmup, last = settings.warmup, max(steps, 1)
+    start = int(steps * settings.decay_start)
+    after = jnp.clip((step - start) / max(last - start, 1), 0, 1)
     if settings.schedule == "linear":
-        start = int(steps * settings.decay_start)
-        share = 1 - jnp.clip((step - start) / max(last - start, 1), 0, 1)
+        share = 1 - after
+    elif settings.schedule == "halving":
+        share = 0.5 ** jnp.minimum(jnp.floor(after * (settings.halvings + 1) + 1e-6), settings.halvings)
     elif settings.schedule == "cosine":
         share = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((step - warmup) / max(last - warmup, 1), 0, 1)))
     elif settings.schedule == "exponential":

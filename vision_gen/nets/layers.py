@@ -290,6 +290,22 @@ class TrackedInstanceNorm(InstanceNorm):
         return self._normal(x, mean, var)
 
 
+class GroupNorm(nnx.Module):
+    """Normalisation over height, width and the channels of each of some groups (Wu & He, ECCV 2018), as torch's."""
+
+    def __init__(self, features, *, groups=1, epsilon=1e-5, rngs):
+        del rngs
+        self.scale = nnx.Param(jnp.ones(features))
+        self.bias = nnx.Param(jnp.zeros(features))
+        self.groups, self.epsilon = groups, epsilon
+
+    def __call__(self, x, *, train=False):
+        """`train` makes no difference here."""
+        y = x.astype(jnp.float32).reshape(*x.shape[:3], self.groups, -1)
+        y = (y - y.mean((1, 2, 4), keepdims=True)) * lax.rsqrt(y.var((1, 2, 4), keepdims=True) + self.epsilon)
+        return (y.reshape(x.shape) * self.scale[...] + self.bias[...]).astype(x.dtype)
+
+
 def follow(running, new, momentum):
     """Moves a running statistic towards a new value."""
     old = running[...]

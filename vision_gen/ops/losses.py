@@ -66,3 +66,22 @@ def gram(maps):
     """Gram matrices of maps [batch, height, width, channel]: [batch, channel, channel], by size."""
     maps = maps.astype(jnp.float32)
     return jnp.einsum("bhwc,bhwd->bcd", maps, maps) / maps[0].size
+
+
+def contextual(maps, target, bandwidth=0.1):
+    """How unlike the places of maps are to those of a target that are most like them, wherever these are.
+
+    Mechrez et al., ECCV 2018: -log of the mean over places of `maps` of the largest share.
+
+    Args:
+      maps, target: [batch, *, *, channel], of any sizes.
+      bandwidth: of the shares; less tells places apart more sharply.
+    """
+    flat = lambda x: x.reshape(x.shape[0], -1, x.shape[-1]).astype(jnp.float32)
+    maps, target = flat(maps), flat(target)
+    unit = lambda x: x / jnp.sqrt(jnp.sum(x * x, -1, keepdims=True) + 1e-12)
+    mean = target.mean(1, keepdims=True)
+    far = 1 - jnp.einsum("bid,bjd->bij", unit(maps - mean), unit(target - mean))
+    far = far / (far.min(-1, keepdims=True) + 1e-3)
+    shares = jax.nn.softmax((1 - far) / bandwidth, -1)
+    return -jnp.log(shares.max(-1).mean(-1)).mean()

@@ -71,3 +71,16 @@ def random_spline(keys, *, points=3, scale=0.3):
     control = jnp.broadcast_to(control, (keys.shape[0], *control.shape[1:]))
     target = control + random.uniform(keys, control.shape[1:], -scale, scale)
     return solve(control, target), control
+
+
+def warped(keys, images, *, points=3, scale=0.3):
+    """Images [batch, height, width, channel], each warped by a random spline.
+
+    Args:
+      keys, points, scale: of `random_spline`.
+
+    Returns:
+      (the images, what `random_spline` gave): warped(x) = image(spline(x)).
+    """
+    spline = random_spline(keys, points=points, scale=scale)
+    return resample.grid_sample(images, flow(*spline, *images.shape[1:3]), padding="border"), spline

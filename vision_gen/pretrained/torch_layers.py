@@ -1,6 +1,7 @@
 """State dicts of torch's modules whose layers are ours by other names; one table says both ways which is which.
 
-`names` is a function of a network of ours that gives {our layer: theirs}; the layers' parts are called as torch does.
+`names` is a function of a network of ours that gives {our layer: theirs}; the layers' parts are called as torch does. A
+part that is called otherwise there stands in it by its own name: {"norm/scale": "norm.gamma"}.
 """
 
 from vision_gen.pretrained import named, torch_file
@@ -46,10 +47,15 @@ def writers(names, file, embeddings=(), entry=None, also=lambda network: {}):
     return {"pytorch": named.Writer(file, write)}
 
 
+def state(names, network):
+    """A network's tensors under the names of such a file, {name: array}."""
+    return named.written(network, _layout(names, (), network))
+
+
 def _layout(names, embeddings, network):
     layers, found = names(network), {}
     for ours, value in named.flat(network).items():
         layer, _, part = ours.rpartition("/")
         turn = named.SAME if layer in embeddings else _TURNS.get(value.ndim, named.SAME)
-        found[ours] = f"{layers[layer]}.{_PARTS[part]}", turn
+        found[ours] = layers.get(ours) or f"{layers[layer]}.{_PARTS[part]}", turn
     return found

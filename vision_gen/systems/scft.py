@@ -157,10 +157,7 @@ class SCFT(System):
         Returns:
           (reference [batch, height, width, 3], spline): reference(x) = target(spline(x)).
         """
-        model = self.model
-        spline = tps.random_spline(keys, points=model.tps_points, scale=model.tps_scale)
-        grid = tps.flow(*spline, *target.shape[1:3])
-        return resample.grid_sample(target, grid, padding="border"), spline
+        return tps.warped(keys, target, points=self.model.tps_points, scale=self.model.tps_scale)
 
     def forward(self, batch, now, nudges=None):
         """sketch, target = a(image), reference = s(a(image)), fake, query, key, sampling; `nudges` of the generator."""
