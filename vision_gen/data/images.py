@@ -59,6 +59,17 @@ def read_rgba(path, *, upright=True, max_pixels=MAX_PIXELS):
     return _read(path, lambda image: np.asarray(_eight_bits(image).convert("RGBA")), upright, max_pixels)
 
 
+class Named(io.BytesIO):
+    """Bytes of a file, which messages call by its name."""
+
+    def __init__(self, data, name):
+        super().__init__(data)
+        self._name = name
+
+    def __str__(self):
+        return self._name
+
+
 def _read(path, convert, upright=True, max_pixels=MAX_PIXELS):
     """What `convert` makes of a decoded PIL image."""
     try:
