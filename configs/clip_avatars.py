@@ -12,11 +12,27 @@ def get_config():
         "clip.CLIP",
         data=dict(name="captioned", size=64, parts=dict(pictures=avatars), tokenizer="learned:1024", text_length=36),
         model=dict(
-            embedding=128, image_layers=4, image_width=128, patch=8, text_layers=2, text_width=128, vocabulary=1024, head=32, unroll=4
+            embedding=128,
+            image_layers=4,
+            image_width=128,
+            patch=8,
+            text_layers=2,
+            text_width=128,
+            vocabulary=1024,
+            head=32,
+            unroll=4,
         ),
         players=dict(
             network=defaults.player(
-                1e-3, b1=0.9, b2=0.98, epsilon=1e-6, weight_decay=0.2, schedule="cosine", warmup=100, clip=1.0, ema_half_life=25_600
+                1e-3,
+                b1=0.9,
+                b2=0.98,
+                epsilon=1e-6,
+                weight_decay=0.2,
+                schedule="cosine",
+                warmup=100,
+                clip=1.0,
+                ema_half_life=25_600,
             )
         ),
         evaluations=dict(new=dict(parts=dict(pictures=avatars | dict(only_new=True)), split="test")),

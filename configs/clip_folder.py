@@ -1,8 +1,8 @@
 """CLIP on your own pictures with captions, `name.jpg` beside `name.txt`: --config.data.parts.pictures.dir=FOLDER.
 
---config=clip_folder:PRESET with PRESET "RN50", "ViT-B/32" (the default), "ViT-B/16", "ViT-L/14" or "ViT-L/14@336"; sizes, rates and
-batch as published. --config=clip_folder:ViT-B-32.pt begins with the weights of a file, and has its sizes. For COCO's layout:
---config.data.parts.pictures.name=coco_captions; for tars of WebDataset: webdataset.
+--config=clip_folder:PRESET with PRESET "RN50", "ViT-B/32" (the default), "ViT-B/16", "ViT-L/14" or "ViT-L/14@336";
+sizes, rates and batch as published. --config=clip_folder:ViT-B-32.pt begins with the weights of a file, and has its
+sizes. For COCO's layout: --config.data.parts.pictures.name=coco_captions; for tars of WebDataset: webdataset.
 """
 
 import pathlib
@@ -28,7 +28,9 @@ RATES = {
 def get_config(preset="ViT-B/32"):
     file = preset not in clip.PRESETS and pathlib.Path(preset).expanduser().is_file()
     if preset not in clip.PRESETS and not file:
-        raise InputError(f"--config: {preset!r} must be a preset, one of {', '.join(clip.PRESETS)}, or a file of weights")
+        raise InputError(
+            f"--config: {preset!r} must be a preset, one of {', '.join(clip.PRESETS)}, or a file of weights"
+        )
     model, data = fields_of(pretrained.sizes_of(pathlib.Path(preset).expanduser()) if file else clip.PRESETS[preset])
     rate, b2, epsilon = RATES.get(preset, RATES["ViT-B/32"])
     return defaults.experiment(

@@ -13,7 +13,21 @@ from vision_gen import data
 from vision_gen.data import avatar_captions, avatar_faces, captioned, glyphs
 from vision_gen.errors import InputError
 
-COLOURS = {"black", "brown", "blond", "blonde", "red", "ginger", "grey", "gray", "pink", "blue", "green", "yellow", "purple"}
+COLOURS = {
+    "black",
+    "brown",
+    "blond",
+    "blonde",
+    "red",
+    "ginger",
+    "grey",
+    "gray",
+    "pink",
+    "blue",
+    "green",
+    "yellow",
+    "purple",
+}
 SAME = {"blonde": "blond", "ginger": "red", "gray": "grey"}
 
 
@@ -24,7 +38,9 @@ def faces(split, count):
 def test_captions_of_a_face_follow_from_its_number():
     first = [avatar_captions.captions("train", number, traits) for number, traits in faces("train", 20)]
     assert first == [avatar_captions.captions("train", number, traits) for number, traits in faces("train", 20)]
-    assert all(len(texts) == avatar_captions.COUNT for texts in first) and len({t for texts in first for t in texts}) > 100
+    assert (
+        all(len(texts) == avatar_captions.COUNT for texts in first) and len({t for texts in first for t in texts}) > 100
+    )
 
 
 def test_captions_name_what_is_seen():
@@ -63,7 +79,9 @@ def test_a_new_combination_is_named_and_never_in_training():
     for number, traits in faces("test", 100):
         if "green hoodie, red hair" in avatar_faces.combinations(traits):
             for text in avatar_captions.captions("test", number, traits):
-                assert re.search("green hoodie", text) and re.search("(red|ginger) ", text.replace("green hoodie", "")), text
+                assert re.search("green hoodie", text) and re.search(
+                    "(red|ginger) ", text.replace("green hoodie", "")
+                ), text
             break
 
 
@@ -100,7 +118,18 @@ def folder(tmp_path):
 
 
 def settings(folder, name="caption_folder", **more):
-    return data.Settings(**(dict(name="captioned", size=8, parts={"p": dict(name=name, dir=str(folder))}, tokenizer="learned:300", text_length=24) | more))
+    return data.Settings(
+        **(
+            dict(
+                name="captioned",
+                size=8,
+                parts={"p": dict(name=name, dir=str(folder))},
+                tokenizer="learned:300",
+                text_length=24,
+            )
+            | more
+        )
+    )
 
 
 def test_examples_have_their_captions_as_tokens_one_an_epoch(folder):
@@ -123,7 +152,9 @@ def test_held_out_examples_have_the_first_caption_and_the_vocabulary_of_training
 
 
 def test_long_captions_are_refused_or_cut_and_counted(folder, caplog):
-    with pytest.raises(InputError, match=r"config.data: the caption of train/0.png has .* tokens.*'number one, .*cut_texts=True"):
+    with pytest.raises(
+        InputError, match=r"config.data: the caption of train/0.png has .* tokens.*'number one, .*cut_texts=True"
+    ):
         data.open(settings(folder, text_length=8), "train")
     source = data.open(settings(folder, text_length=8, cut_texts=True), "train")
     assert source.cut == 4 and "4 of 8 captions were cut to 8 tokens" in caplog.text
@@ -132,7 +163,9 @@ def test_long_captions_are_refused_or_cut_and_counted(folder, caplog):
 
 def test_what_has_no_captions_is_refused(tmp_path):
     with pytest.raises(InputError, match="config.data.parts.p.name: digits has no captions"):
-        data.open(data.Settings(name="captioned", parts={"p": dict(name="digits", size=8)}, tokenizer="learned:300"), "train")
+        data.open(
+            data.Settings(name="captioned", parts={"p": dict(name="digits", size=8)}, tokenizer="learned:300"), "train"
+        )
     with pytest.raises(InputError, match="text_length must be at least 3"):
         data.shapes(settings(tmp_path, text_length=2))
 
@@ -157,7 +190,11 @@ def test_what_is_wrong_in_a_folder_is_named(folder, change, message):
 def coco(tmp_path):
     at = tmp_path / "coco"
     images = [{"id": 10 + i, "file_name": f"{i}.jpg"} for i in range(20)]
-    captions = [{"image_id": image["id"], "caption": f" {text} {i}\n"} for i, image in enumerate(images) for text in ("one", "two")]
+    captions = [
+        {"image_id": image["id"], "caption": f" {text} {i}\n"}
+        for i, image in enumerate(images)
+        for text in ("one", "two")
+    ]
     for name, some in (("train2017", images), ("val2017", images[:3])):
         for image in some:
             picture(at / name / image["file_name"])
@@ -169,7 +206,9 @@ def coco(tmp_path):
 
 
 def test_cocos_layout_is_read(coco):
-    sources = {split: data.open(data.Settings(name="coco_captions", dir=str(coco), size=8), split) for split in data.SPLITS}
+    sources = {
+        split: data.open(data.Settings(name="coco_captions", dir=str(coco), size=8), split) for split in data.SPLITS
+    }
     assert [sources["test"].name(i) for i in range(3)] == ["val2017/0.jpg", "val2017/1.jpg", "val2017/2.jpg"]
     assert sources["test"].captions(2) == ("one 2", "two 2") and sources["test"][0]["colour"].shape == (8, 8, 3)
     names = {split: {source.name(i) for i in range(len(source))} for split, source in sources.items()}
@@ -224,7 +263,9 @@ def shard(start, count=10):
 def test_tars_are_read_where_they_lie(tmp_path):
     tar(tmp_path / "00000.tar", shard(0))
     tar(tmp_path / "00001.tar", shard(10))
-    sources = {split: data.open(data.Settings(name="webdataset", dir=str(tmp_path), size=4), split) for split in data.SPLITS}
+    sources = {
+        split: data.open(data.Settings(name="webdataset", dir=str(tmp_path), size=4), split) for split in data.SPLITS
+    }
     assert sum(map(len, sources.values())) == 20
     for source in sources.values():
         for i in range(len(source)):

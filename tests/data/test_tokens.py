@@ -18,7 +18,10 @@ def learned():
     return tokens.learn(TEXTS, 300)
 
 
-@pytest.mark.skipif(not weights.is_here(tokens.CLIP_VOCABULARY), reason="CLIP's vocabulary is not here; pip install --no-deps open_clip_torch")
+@pytest.mark.skipif(
+    not weights.is_here(tokens.CLIP_VOCABULARY),
+    reason="CLIP's vocabulary is not here; pip install --no-deps open_clip_torch",
+)
 def test_clips_ids_are_the_published_ones():
     found = tokens.clip()
     assert found.size == tokens.CLIP_SIZE

@@ -15,7 +15,16 @@ from vision_gen.pretrained import named, torch_file
 from vision_gen.systems import clip as systems
 
 SMALL = clip.Sizes(
-    embedding=24, image=16, image_width=32, image_layers=2, patch=8, length=7, vocabulary=30, text_width=48, text_layers=2, head=16
+    embedding=24,
+    image=16,
+    image_width=32,
+    image_layers=2,
+    patch=8,
+    length=7,
+    vocabulary=30,
+    text_width=48,
+    text_layers=2,
+    head=16,
 )
 RESNET = dataclasses.replace(SMALL, image=64, image_width=16, image_layers=(1, 2, 1, 1), patch=0)
 TOKENS = np.int32([[28, 3, 9, 29, 0, 0, 0], [28, 29, 0, 0, 0, 0, 0], [28, 5, 1, 7, 2, 4, 29]])
@@ -38,7 +47,9 @@ def agrees(sizes, activation, tokens, folder):
     torch, transformers = needed("torch"), needed("transformers")
     network = drawn_clip(sizes, activation=activation)
     of_clip.WRITERS["transformers"].write(folder / "model.safetensors", network, ABOUT)
-    theirs, report = transformers.CLIPModel.from_pretrained(folder, attn_implementation="eager", output_loading_info=True)
+    theirs, report = transformers.CLIPModel.from_pretrained(
+        folder, attn_implementation="eager", output_loading_info=True
+    )
     assert not report["missing_keys"] and not report["unexpected_keys"]
     graphdef, state = nnx.split(network)
     images = pictures(sizes, len(tokens))
@@ -90,7 +101,9 @@ def torch_resnet(state, x, layers):
 
     def conv(x, name, norm, **more):
         x = F.conv2d(x, state[f"{name}.weight"], **more)
-        scale, shift, mean, var = (state[f"{norm}.{part}"] for part in ("weight", "bias", "running_mean", "running_var"))
+        scale, shift, mean, var = (
+            state[f"{norm}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
+        )
         return F.batch_norm(x, mean, var, scale, shift)
 
     for i, stride in ((1, 2), (2, 1), (3, 1)):

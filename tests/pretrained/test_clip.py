@@ -20,7 +20,13 @@ from vision_gen.pretrained import named, torch_file, torchscript
 from vision_gen.systems import clip as systems
 
 # As OpenAI counts them; running statistics are none.
-PARAMETERS = {"RN50": 102_007_137, "ViT-B/32": 151_277_313, "ViT-B/16": 149_620_737, "ViT-L/14": 427_616_513, "ViT-L/14@336": 427_944_193}
+PARAMETERS = {
+    "RN50": 102_007_137,
+    "ViT-B/32": 151_277_313,
+    "ViT-B/16": 149_620_737,
+    "ViT-L/14": 427_616_513,
+    "ViT-L/14@336": 427_944_193,
+}
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -104,9 +110,13 @@ def test_an_archive_that_names_anything_else_is_refused(tmp_path):
 
 
 def test_what_open_clip_saves_in_training_is_read(network, state, tmp_path):
-    torch_file.write({"epoch": 3, "state_dict": {f"module.{name}": x for name, x in state.items()}}, tmp_path / "epoch_3.pt")
+    torch_file.write(
+        {"epoch": 3, "state_dict": {f"module.{name}": x for name, x in state.items()}}, tmp_path / "epoch_3.pt"
+    )
     is_of(read(tmp_path / "epoch_3.pt", network), network)
-    towers = {name if name.startswith("visual.") or name == "logit_scale" else f"text.{name}": x for name, x in state.items()}
+    towers = {
+        name if name.startswith("visual.") or name == "logit_scale" else f"text.{name}": x for name, x in state.items()
+    }
     torch_file.write(towers, tmp_path / "towers.safetensors")
     is_of(read(tmp_path / "towers.safetensors", network), network)
 
@@ -115,7 +125,9 @@ def test_sizes_follow_from_the_tensors_and_others_are_refused_by_name(network, s
     assert of_clip.sizes(state, "x") == dataclasses.replace(network.sizes, head=64)
     torch_file.write(state, tmp_path / "x.pt")
     other = dataclasses.replace(network.sizes, text_layers=3, embedding=16)
-    with pytest.raises(InputError, match="x.pt: its sizes are embedding=24, text_layers=2, the network's embedding=16, text_layers=3"):
+    with pytest.raises(
+        InputError, match="x.pt: its sizes are embedding=24, text_layers=2, the network's embedding=16, text_layers=3"
+    ):
         of_clip.read(tmp_path / "x.pt", nnx.eval_shape(a_clip(other)))
 
 

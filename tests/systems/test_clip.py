@@ -1,4 +1,4 @@
-"""CLIP's figures, tools and refusals; its towers are tested in tests/nets, its loss in tests/engine and test_losses.py."""
+"""CLIP's figures, tools and refusals; tests/nets has its towers, tests/engine and test_losses.py its loss."""
 
 import numpy as np
 from PIL import Image
@@ -14,7 +14,9 @@ from vision_gen.errors import InputError
 from vision_gen.nets.clip import unit
 from vision_gen.systems import clip
 
-SMALL = dict(embedding=8, image_layers=1, image_width=16, text_layers=1, text_width=16, vocabulary=320, head=8, unroll=1)
+SMALL = dict(
+    embedding=8, image_layers=1, image_width=16, text_layers=1, text_width=16, vocabulary=320, head=8, unroll=1
+)
 COLOURS = {"red": (200, 30, 30), "green": (20, 160, 60), "blue": (30, 60, 220)}
 
 
@@ -90,7 +92,11 @@ def test_a_folder_is_indexed_once_by_content(model, folder, tmp_path, monkeypatc
     for number in range(20):
         (there / f"{number}.png").write_bytes((folder / f"test/{number:02d}.png").read_bytes())
     found = model.search(there, str(folder / "test/04.png"), number=3)
-    assert len(found) == 3 and next(iter(found)) == str(there / "4.png") and next(iter(found.values())) == pytest.approx(1, abs=1e-4)
+    assert (
+        len(found) == 3
+        and next(iter(found)) == str(there / "4.png")
+        and next(iter(found.values())) == pytest.approx(1, abs=1e-4)
+    )
     read, files = images.read, []
     monkeypatch.setattr(images, "read", lambda path, *more: files.append(path) or read(path, *more))
     tokens = facts.tokenizer(model.facts, model.experiment.data).encode("a blue picture", 12)
@@ -137,7 +143,9 @@ def test_what_can_be_asked_is_answered_by_the_nearest_class(model, folder):
 def test_settings_that_do_not_go_together_are_refused(folder):
     given = config(folder, vocabulary=200)
     source = data.open(Experiment(given).data, "train")
-    with pytest.raises(InputError, match="config.model.vocabulary is 200, but 300 tokens learned from the captions has"):
+    with pytest.raises(
+        InputError, match="config.model.vocabulary is 200, but 300 tokens learned from the captions has"
+    ):
         clip.CLIP.check(Experiment(given), source)
     given = config(folder)
     given.train.accumulate = 2
@@ -146,7 +154,10 @@ def test_settings_that_do_not_go_together_are_refused(folder):
     given = config(folder)
     with given.unlocked():
         given.evaluations = dict(faces=dict(parts=dict(pictures=dict(name="avatars", size=64))))
-    with pytest.raises(InputError, match=r"config.evaluations.faces: \['hair_colour', .* can be asked of it, but nothing of config.data"):
+    with pytest.raises(
+        InputError,
+        match=r"config.evaluations.faces: \['hair_colour', .* can be asked of it, but nothing of config.data",
+    ):
         clip.CLIP.check(Experiment(given), source)
     given = config(folder, head=5)
     with pytest.raises(InputError, match="config.model: text_width is 16; it must be a multiple of head, 5"):
@@ -161,7 +172,9 @@ def test_a_vocabulary_that_is_not_the_runs_is_refused(folder, model, tmp_path):
         (other / f"{number}.txt").write_text("entirely entirely different words")
     source = data.open(Experiment(config(other.parent)).data, "train")
     facts.check(data.open(model.experiment.data, "test"), model.facts, "config.data")
-    with pytest.raises(InputError, match="config.data: its captions are numbered by 300 tokens learned from the captions, which is not"):
+    with pytest.raises(
+        InputError, match="config.data: its captions are numbered by 300 tokens learned from the captions, which is not"
+    ):
         facts.check(source, model.facts, "config.data")
     facts.write(tmp_path, model.facts)
     assert facts.load(tmp_path, None) == model.facts

@@ -57,7 +57,7 @@ def licence(settings):
 
 
 def asked(settings):
-    """What examples can be asked about in words, {name: {value: texts}}: `ASKED` of the data set, or of its one part."""
+    """What examples can be asked about in words, {name: {value: texts}}: `ASKED` of a data set, or of its one part."""
     if len(settings.parts) == 1:
         (fields,) = settings.parts.values()
         return asked(reader.read(fields, settings.section))

@@ -1,4 +1,5 @@
-"""Captions of the faces in `avatar_faces`, made from their traits: "a smiling person with long blond hair and round glasses".
+"""Captions of the faces in `avatar_faces`, made from their traits: "a smiling person with long blond hair and round
+glasses".
 
 What is said of a face, in which words and in which order follow from its split and number. A face with one of
 `avatar_faces.COMBINATIONS`, which no face of training has, is called by it.
@@ -42,7 +43,13 @@ _FACIAL_HAIR = {
     "full beard": "a full {} beard",
     "long beard": "a long {} beard",
 }
-_HATS = {"hat": "a {} hat", "turban": "a {} turban", "beanie": "a {} beanie", "cat hat": "a {} cat hat", "winter hat": "a {} winter hat"}
+_HATS = {
+    "hat": "a {} hat",
+    "turban": "a {} turban",
+    "beanie": "a {} beanie",
+    "cat hat": "a {} cat hat",
+    "winter hat": "a {} winter hat",
+}
 _CLOTHES = {
     "hoodie": "a {} hoodie",
     "shirt": "a {} shirt|a {} T-shirt",
@@ -104,7 +111,7 @@ ASKED = {
 
 
 def answers(traits):
-    """Which of the values of each of `ASKED` a face with {trait: value} has: {name: its number, -1 for none of them}."""
+    """Which of the values of each of `ASKED` a face with {trait: value} has: {name: its number, or -1}."""
     found = dict(traits, hat=traits["top"] if traits["top"] in _HATS else "none")
     return {name: list(values).index(found[name]) if found[name] in values else -1 for name, values in ASKED.items()}
 
@@ -151,11 +158,17 @@ def _caption(rng, traits, said):
         attributes["facial_hair"] = _placed(pick(beard))
     else:
         coloured = free("facial_hair_colour") and rng.random() < 0.5
-        attributes["facial_hair"] = "with", " ".join(pick(beard).format("" if coloured else colour("facial_hair_colour")).split())
+        attributes["facial_hair"] = (
+            "with",
+            " ".join(pick(beard).format("" if coloured else colour("facial_hair_colour")).split()),
+        )
     if free("clothing") and rng.random() < 0.3:
         attributes["clothing"] = "wearing", f"{colour('clothing_colour')} clothes"
     else:
-        attributes["clothing"] = "wearing", whole(_CLOTHES[traits["clothing"]], "clothing_colour", free("clothing", "clothing_colour"))
+        attributes["clothing"] = (
+            "wearing",
+            whole(_CLOTHES[traits["clothing"]], "clothing_colour", free("clothing", "clothing_colour")),
+        )
     mouth = pick(_MOUTHS[traits["mouth"]])
     attributes["mouth"] = ("last" if mouth.startswith("with ") else "with" if " " in mouth else "before"), mouth
     if traits["eyes"] != "hidden":

@@ -1,7 +1,8 @@
 """Cartoon faces with every trait known, drawn by python-avatars on first use and cached by TFDS; see `avatar_faces`.
 
 `examples` are the faces to train on; there are a twentieth as many in "val", and a tenth in "test". Every second face
-of "test" has one of `avatar_faces.COMBINATIONS`, which no face of the others has; with `only_new` held-out faces are those alone.
+of "test" has one of `avatar_faces.COMBINATIONS`, which no face of the others has; with `only_new` held-out faces are
+those alone.
 """
 
 import logging
@@ -37,7 +38,7 @@ def open(settings, split):
 
 
 class Avatars(faces.Faces):
-    """Example i is face i of the split, of any size and in a set of any length; with `only_new`, of those that are kept."""
+    """Example i is face i of the split, of any size and in a set of any length; with `only_new`, the i-th of those."""
 
     def __init__(self, settings, split):
         shapes(settings)
@@ -82,7 +83,8 @@ class Avatars(faces.Faces):
     def captions(self, index):
         """What is seen, in several sentences; see `avatar_captions`."""
         number = self._numbers[index]
-        return avatar_captions.captions(self._split, number, avatar_faces.face(self._split, number)[0])  # Not read: faster.
+        traits, _ = avatar_faces.face(self._split, number)  # Faster than to read them.
+        return avatar_captions.captions(self._split, number, traits)
 
     def answers(self, index):
         """Which of the values of each of `ASKED` a face has: {name: its number, or -1}."""

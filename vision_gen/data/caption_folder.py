@@ -23,7 +23,9 @@ def open(settings, split):
     folder, field = settings.folder, f"{settings.section}.dir"
     known = {path.with_suffix("") for path in images.find(folder, field)}
     for path in sorted(folder.rglob("*.txt")):
-        if path.with_suffix("") not in known and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+        if path.with_suffix("") not in known and not any(
+            part.startswith(".") for part in path.relative_to(folder).parts
+        ):
             raise InputError(f"{path}: a text without a picture of its name")
     source = image_folder.ImageFolder(settings, split)
     pictures = {source.name(index): path for index, path in enumerate(source.paths)}

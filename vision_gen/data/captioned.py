@@ -1,11 +1,13 @@
 """Pictures with captions: another data set whose captions become `tokens` by a tokenizer.
 
-`parts` is one data set that describes its pictures: `avatars`, `openmoji`, `twemoji`, `caption_folder`, `coco_captions`,
-`webdataset`, or "tfds:NAME" with captions. Where a picture has several captions, training takes one after the other, epoch by
-epoch, and held-out examples have the first. A vocabulary "learned:N" is of the captions of "train".
+`parts` is one data set that describes its pictures: `avatars`, `openmoji`, `twemoji`, `caption_folder`,
+`coco_captions`, `webdataset`, or "tfds:NAME" with captions. Where a picture has several captions, training takes one
+after the other, epoch by epoch, and held-out examples have the first. A vocabulary "learned:N" is of the captions of
+"train".
 
-Held-out examples also have the caption as `text` [bytes] uint8, UTF-8 with zeros behind it, and where the data set says what it
-can be asked about (`ASKED`), for each of that `ask_NAME` [values, texts, tokens] and `is_NAME`, the number of the right value or -1.
+Held-out examples also have the caption as `text` [bytes] uint8, UTF-8 with zeros behind it, and where the data set says
+what it can be asked about (`ASKED`), for each of that `ask_NAME` [values, texts, tokens] and `is_NAME`, the number of
+the right value or -1.
 """
 
 import logging
@@ -30,7 +32,9 @@ def shapes(settings):
     (part,) = parts.read(settings, 1, 1).values()
     tokens.check(settings.tokenizer, f"{settings.section}.tokenizer")
     if settings.text_length < 3:
-        raise InputError(f"{settings.section}.text_length must be at least 3, a start, a word and an end, got {settings.text_length}")
+        raise InputError(
+            f"{settings.section}.text_length must be at least 3, a start, a word and an end, got {settings.text_length}"
+        )
     return data.shapes(part) | {"tokens": source.ShapeDtype((settings.text_length,), np.dtype(np.int32))}
 
 
@@ -102,8 +106,8 @@ class Captioned(source.Source):
                     raise InputError(f"{where}: {error}") from None
                 if len(ids) > length and not settings.cut_texts:
                     raise InputError(
-                        f"{where} has {len(ids)} tokens, start and end included: {text!r}; {settings.section}.text_length is "
-                        f"{length}, and {settings.section}.cut_texts=True cuts what is longer"
+                        f"{where} has {len(ids)} tokens, start and end included: {text!r}; {settings.section}.text_length "
+                        f"is {length}, and {settings.section}.cut_texts=True cuts what is longer"
                     )
                 self.cut += len(ids) > length
                 found.append(tokens.padded(ids, length))

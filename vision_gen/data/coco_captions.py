@@ -1,8 +1,9 @@
 """COCO's captions as they are distributed, or any in their layout.
 
-`dir` has `annotations/captions_NAME.json` and the images in `NAME/`, NAME being `train2017` and `val2017` say, by what it begins
-with. "test" is "val" there, as the test images have no public captions, and 5 percent of "train" are "val"; where there is
-"train" alone, 5 percent of it are "val" and 10 are "test". Which ones follows from a hash of each file's name.
+`dir` has `annotations/captions_NAME.json` and the images in `NAME/`, NAME being `train2017` and `val2017` say, by what
+it begins with. "test" is "val" there, as the test images have no public captions, and 5 percent of "train" are "val";
+where there is "train" alone, 5 percent of it are "val" and 10 are "test". Which ones follows from a hash of each file's
+name.
 """
 
 import json
@@ -23,7 +24,8 @@ def open(settings, split):
     """See `shapes`.
 
     Raises:
-      InputError: a list is not as COCO has it, a caption is of no image or an image without one, or an image is not there;
+      InputError: a list is not as COCO has it, a caption is of no image or an image without one, or an image is not
+        there;
         names it.
     """
     folder, field = settings.folder, f"{settings.section}.dir"
@@ -37,7 +39,11 @@ def open(settings, split):
         raise InputError(f"{field}: no annotations/captions_train*.json in {str(folder)!r}; COCO's layout has it")
     if "test" not in files and "val" in files:
         files["test"] = files.pop("val")
-    chosen, among = (split, None) if split in files and split != "train" else ("train", [s for s in ("test", "val") if s not in files])
+    chosen, among = (
+        (split, None)
+        if split in files and split != "train"
+        else ("train", [s for s in ("test", "val") if s not in files])
+    )
     texts = _read(*files[chosen])
     if among is not None:
         kept = image_folder.divide(texts, among, f"{field}: {str(folder)!r}")[split]

@@ -45,7 +45,9 @@ def text(found, where):
     try:
         found = found.decode("utf-8-sig") if isinstance(found, bytes) else found
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); captions must be") from None
+        raise InputError(
+            f"{where}: not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); captions must be"
+        ) from None
     if not isinstance(found, str) or not found.strip():
         raise InputError(f"{where}: no caption, but {found!r}")
     return found.strip()

@@ -1,9 +1,9 @@
 """Any image dataset of tensorflow-datasets, "tfds:NAME", downloaded on first use.
 
 `test` is its split of that name if that is labelled, otherwise its validation split; where no other split is left for
-`val`, the last 5 percent of `train` are. A data set without `train` can be evaluated on. Captions are its feature `caption`,
-`captions` or `text`, a text or several. Images have one channel, three
-or four, which are put over white, of 8 or 16 bits.
+`val`, the last 5 percent of `train` are. A data set without `train` can be evaluated on. Captions are its feature
+`caption`, `captions` or `text`, a text or several. Images have one channel, three or four, which are put over white, of
+8 or 16 bits.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
-"""Texts as numbers: CLIP's published byte pairs, the JSON files of the `tokenizers` library, and byte pairs learned from captions.
+"""Texts as numbers: CLIP's published byte pairs, the JSON files of the `tokenizers` library, and byte pairs learned
+from captions.
 
-What every tokenizer has in common: a text begins with a start and ends with an end, whose number is the highest of all, as CLIP
-finds it by that; texts are padded with 0.
+What every tokenizer has in common: a text begins with a start and ends with an end, whose number is the highest of all,
+as CLIP finds it by that; texts are padded with 0.
 """
 
 import functools
@@ -27,7 +28,8 @@ class Tokenizer:
     """A tokenizer of any origin.
 
     Args:
-      inner: a `tokenizers.Tokenizer`. Where END is the last of its tokens, that and START are its own; otherwise they are put
+      inner: a `tokenizers.Tokenizer`. Where END is the last of its tokens, that and START are its own; otherwise they
+        are put
         behind all of them.
       origin: for messages.
 
@@ -70,7 +72,9 @@ class Tokenizer:
         ids = self.ids(text)
         if len(ids) > length:
             if not cut:
-                raise InputError(f"the text {_short(text)} has {len(ids)} tokens, start and end included; at most {length} are read")
+                raise InputError(
+                    f"the text {_short(text)} has {len(ids)} tokens, start and end included; at most {length} are read"
+                )
         return padded(ids, length)
 
     def text(self, ids):
@@ -148,13 +152,17 @@ def from_json(text, origin="the run's tokenizer"):
 
 @functools.cache
 def clip():
-    """CLIP's `Tokenizer`, of `bpe_simple_vocab_16e6.txt.gz` (its first line says what it is, and it has more pairs than are used). Raises as `weights.find`."""
+    """CLIP's `Tokenizer`, of `bpe_simple_vocab_16e6.txt.gz` (its first line says what it is, and it has more pairs than
+    are used). Raises as `weights.find`.
+    """
     path = weights.find(CLIP_VOCABULARY)
     lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
     merges = [tuple(line.split()) for line in lines[1 : CLIP_SIZE - 2 * 256 - 2 + 1] if line]
     letters = list(_letters().values())
     names = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges), START, END]
-    return Tokenizer(_byte_pairs({name: number for number, name in enumerate(names)}, merges), "CLIP's vocabulary", published=True)
+    return Tokenizer(
+        _byte_pairs({name: number for number, name in enumerate(names)}, merges), "CLIP's vocabulary", published=True
+    )
 
 
 def _letters():

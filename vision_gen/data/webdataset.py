@@ -1,8 +1,10 @@
-"""Tars of pictures and captions, as WebDataset and img2dataset make them: `000000012.jpg` and `000000012.txt` in `00000.tar`.
+"""Tars of pictures and captions, as WebDataset and img2dataset make them: `000000012.jpg` and `000000012.txt` in
+`00000.tar`.
 
-Members that have one name up to its first dot belong together; what is neither picture nor text is left aside. `dir` is a folder of
-tars; with subfolders `train` and `val` or `test` these are the splits, otherwise, and of a split that has none, 5 percent of the
-training examples are `val` and 10 are `test`, each by a hash of its own name. Tars are read where they lie, none is unpacked.
+Members that have one name up to its first dot belong together; what is neither picture nor text is left aside. `dir` is
+a folder of tars; with subfolders `train` and `val` or `test` these are the splits, otherwise, and of a split that has
+none, 5 percent of the training examples are `val` and 10 are `test`, each by a hash of its own name. Tars are read
+where they lie, none is unpacked.
 """
 
 import functools
@@ -23,7 +25,8 @@ def open(settings, split):
     """See `shapes`.
 
     Raises:
-      InputError: there is no tar, one is damaged, a picture has no text or a text no picture, or a text is empty or not UTF-8;
+      InputError: there is no tar, one is damaged, a picture has no text or a text no picture, or a text is empty or not
+        UTF-8;
         names it.
     """
     field, folder = f"{settings.section}.dir", settings.folder
@@ -56,15 +59,22 @@ def _members(folder, root, field):
                 if name in kind:
                     raise InputError(f"{path}: has {kind[name].name} and {member.name}, two of one name")
                 kind[name] = member
-        for one, other, what in ((of_text, of_picture, "a text without a picture"), (of_picture, of_text, "a picture without a text")):
+        for one, other, what in (
+            (of_text, of_picture, "a text without a picture"),
+            (of_picture, of_text, "a picture without a text"),
+        ):
             alone = [member.name for name, member in one.items() if name not in other]
             if alone:
                 raise InputError(f"{path}: {alone[0]} is {what} of its name")
         shard = path.relative_to(root).as_posix()
         for name, member in of_picture.items():
-            pictures[f"{shard}/{name}"] = functools.partial(_picture, path, member.name, member.offset_data, member.size)
+            pictures[f"{shard}/{name}"] = functools.partial(
+                _picture, path, member.name, member.offset_data, member.size
+            )
             text = of_text[name]
-            texts[f"{shard}/{name}"] = described.lines(_bytes(path, text.offset_data, text.size), f"{path}: {text.name}")
+            texts[f"{shard}/{name}"] = described.lines(
+                _bytes(path, text.offset_data, text.size), f"{path}: {text.name}"
+            )
     return pictures, texts
 
 

@@ -16,7 +16,8 @@ NAME = "facts.json"
 def of_source(source):
     """Facts of a training source: `classes`, names in order, or (); `cameras` of a scene, or None.
 
-    Of captions also `tokenizer`, as `tokens.Tokenizer.json` has it; of CLIP's vocabulary, which is found by its name, None.
+    Of captions also `tokenizer`, as `tokens.Tokenizer.json` has it; of CLIP's vocabulary, which is found by its name,
+    None.
     """
     found = {"classes": tuple(getattr(source, "classes", ())), "cameras": getattr(source, "cameras", None)}
     if hasattr(source, "tokenizer"):
@@ -36,11 +37,12 @@ def check(source, trained, section):
       InputError: names both.
     """
     if tuple(source.classes) != tuple(trained["classes"]):
-        raise InputError(f"{section} has the classes {list(source.classes)}, but the run those of {list(trained['classes'])}")
+        known = list(trained["classes"])
+        raise InputError(f"{section} has the classes {list(source.classes)}, but the run those of {known}")
     if of_source(source).get("tokenizer") != trained.get("tokenizer"):
         raise InputError(
-            f"{section}: its captions are numbered by {source.tokenizer.origin}, which is not the vocabulary that the run has learned; "
-            "its own training examples must be the same, or config.data.tokenizer a file"
+            f"{section}: its captions are numbered by {source.tokenizer.origin}, which is not the vocabulary that the "
+            "run has learned; its own training examples must be the same, or config.data.tokenizer a file"
         )
 
 

@@ -1,9 +1,9 @@
 """CLIP's two towers (Radford et al., ICML 2021): images and texts to one space of features.
 
-The image tower is a ViT with a normalisation before its blocks, or a ResNet with three convolutions as its stem, mean pooling
-before every strided step and attention in the place of the last pooling; the text tower is a causal transformer, which is read at
-the end of the text. `CLIP.encode_image` takes pictures in [-1, 1] and normalises them as published; the towers themselves take
-what is normalised already.
+The image tower is a ViT with a normalisation before its blocks, or a ResNet with three convolutions as its stem, mean
+pooling before every strided step and attention in the place of the last pooling; the text tower is a causal
+transformer, which is read at the end of the text. `CLIP.encode_image` takes pictures in [-1, 1] and normalises them as
+published; the towers themselves take what is normalised already.
 """
 
 import dataclasses
@@ -109,7 +109,8 @@ def unit(features):
 class Temperature(nnx.Module):
     """exp(scale), which cosines are multiplied by, from 1 / 0.07 on and at most 100.
 
-    At its bound no gradient leads further out, so that it can come back: the published code clips the parameter instead.
+    At its bound no gradient leads further out, so that it can come back: the published code clips the parameter
+    instead.
     """
 
     def __init__(self):
@@ -169,9 +170,9 @@ class VisionTransformer(nnx.Module):
           intermediates: also return what happens inside.
 
         Returns:
-          [batch, embedding], and with `intermediates` a dict: `stem` [batch, patches, width]; `attention` [depth, batch,
-          heads, tokens, tokens] and `block` [depth, batch, tokens, width] of the blocks; `pooled` [batch, width], the class
-          token before it is projected.
+          [batch, embedding], and with `intermediates` a dict: `stem` [batch, patches, width]; `attention` [depth,
+          batch, heads, tokens, tokens] and `block` [depth, batch, tokens, width] of the blocks; `pooled` [batch,
+          width], the class token before it is projected.
         """
         out = {}
         x = out["stem"] = self.embed(vit.patches_of(images, self.patch))
@@ -208,8 +209,8 @@ class TextTransformer(nnx.Module):
           intermediates: also return what happens inside.
 
         Returns:
-          [batch, embedding], and with `intermediates` a dict: `stem` [batch, length, width], `attention` and `block` as of
-          `VisionTransformer`, `pooled` [batch, width], the end before it is projected.
+          [batch, embedding], and with `intermediates` a dict: `stem` [batch, length, width], `attention` and `block` as
+          of `VisionTransformer`, `pooled` [batch, width], the end before it is projected.
         """
         out = {}
         x = out["stem"] = layers.spread(jnp.asarray(self.embed[...])[tokens])
@@ -255,8 +256,8 @@ class ResNet(nnx.Module):
           intermediates: also return what happens inside.
 
         Returns:
-          [batch, embedding], and with `intermediates` a dict: `stem` [batch, height / 4, width / 4, width], and `block1`,
-          `block2`, ..., each block's map.
+          [batch, embedding], and with `intermediates` a dict: `stem` [batch, height / 4, width / 4, width], and
+          `block1`, `block2`, ..., each block's map.
         """
         out, x = {}, images.astype(self.stem[0].conv.kernel.dtype)
         for conv in self.stem:

@@ -112,7 +112,7 @@ class Block(nnx.Module):
 
 
 def stacked(size, *, rngs, **settings):
-    """As many `Block`s as `size` says in one, their parameters along a leading axis, for `run`; `settings` of a `Block`."""
+    """As many `Block`s as `size` says in one, parameters along a leading axis, for `run`; `settings`: a `Block`'s."""
     graphdef = nnx.split(nnx.eval_shape(lambda: Block(size, **settings, rngs=nnx.Rngs(0))))[0]
     keys = jax.random.split(rngs.params(), size.depth)
     return nnx.merge(graphdef, jax.vmap(lambda key: nnx.state(Block(size, **settings, rngs=nnx.Rngs(key))))(keys))

@@ -53,10 +53,10 @@ def gram(maps):
 
 
 def contrastive(rows, columns, own, scale, *, chunk=1024):
-    """Cross-entropy of which column belongs to each row, by scaled products: one direction of InfoNCE (van den Oord et al. 2018).
+    """Cross-entropy of which column belongs to each row, by scaled products (InfoNCE, van den Oord et al. 2018).
 
-    Rows are taken in chunks whose logits the backward pass computes again, so that of the matrix of all no more than one
-    chunk exists at a time.
+    Rows are taken in chunks whose logits the backward pass computes again, so that of the matrix of all no more than
+    one chunk exists at a time.
 
     Args:
       rows: [n, d].

@@ -1,7 +1,7 @@
 """Published CLIP weights for `nets.clip.CLIP`: OpenAI's TorchScript archives, open_clip's and transformers' files.
 
-Sizes follow from the tensors (`sizes`); whether a file was trained with `quick_gelu` or with `gelu` does not: OpenAI's were with
-the former, most of open_clip's own with the latter.
+Sizes follow from the tensors (`sizes`); whether a file was trained with `quick_gelu` or with `gelu` does not: OpenAI's
+were with the former, most of open_clip's own with the latter.
 """
 
 import dataclasses
@@ -17,8 +17,8 @@ from vision_gen.nets import clip
 from vision_gen.pretrained import named, torch_file, torchscript, vit
 
 SCALAR = named.Turn(lambda x: x.reshape(()), lambda x: [x])
-# What both releases call the parts of both towers; a name stands for NAME.weight and NAME.bias, a pair for itself. Beside each
-# projection, how it is laid out.
+# What both releases call the parts of both towers; a name stands for NAME.weight and NAME.bias, a pair for itself.
+# Beside each projection, how it is laid out.
 _BLOCK = {
     "openai": dict(
         norm1="ln_1",
@@ -96,10 +96,14 @@ def read(path, network):
     there, here = sizes(state, path), network.sizes
     # Positions of other pictures are interpolated; how wide heads are no tensor says.
     there = dataclasses.replace(there, head=here.head, image=here.image)
-    different = [field.name for field in dataclasses.fields(there) if getattr(there, field.name) != getattr(here, field.name)]
+    different = [
+        field.name for field in dataclasses.fields(there) if getattr(there, field.name) != getattr(here, field.name)
+    ]
     if different:
         what = lambda of: ", ".join(f"{name}={getattr(of, name)}" for name in different)
-        preset = next((f" (those of {name})" for name, known in clip.PRESETS.items() if known == sizes(state, path)), "")
+        preset = next(
+            (f" (those of {name})" for name, known in clip.PRESETS.items() if known == sizes(state, path)), ""
+        )
         raise InputError(f"{path}: its sizes{preset} are {what(there)}, the network's {what(here)}")
     file = named.read(path, state, _layout(_release(state, path), network))
     for pattern, why in _LEFT_ASIDE.items():
@@ -112,7 +116,8 @@ def load(path, *, head=64, activation="quick_gelu"):
 
     Args:
       path: the file.
-      head: width of an attention head, which no tensor says; 64 in all published networks but the largest of open_clip's.
+      head: width of an attention head, which no tensor says; 64 in all published networks but the largest of
+        open_clip's.
       activation: of the transformers; see above.
 
     Raises:
@@ -268,14 +273,19 @@ def _write_transformers(path, network, about):
     )
     end = sizes.vocabulary - 1
     text = dict(
-        vocab_size=sizes.vocabulary, max_position_embeddings=sizes.length, eos_token_id=end, bos_token_id=end - 1, pad_token_id=0
+        vocab_size=sizes.vocabulary,
+        max_position_embeddings=sizes.length,
+        eos_token_id=end,
+        bos_token_id=end - 1,
+        pad_token_id=0,
     )
     config = dict(
         architectures=["CLIPModel"],
         model_type="clip",
         projection_dim=sizes.embedding,
         text_config=tower(sizes.text_width, sizes.text_layers) | text,
-        vision_config=tower(sizes.image_width, sizes.image_layers) | dict(image_size=sizes.image, patch_size=sizes.patch),
+        vision_config=tower(sizes.image_width, sizes.image_layers)
+        | dict(image_size=sizes.image, patch_size=sizes.patch),
     )
     processor = dict(
         image_processor_type="CLIPImageProcessor",

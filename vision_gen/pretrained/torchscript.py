@@ -1,7 +1,7 @@
 """Reads the tensors of TorchScript archives without torch, and without running anything that they contain.
 
-Such an archive holds a module as a pickle, which names classes that are defined by source code beside it. Here a module is a
-dict of what was set on it, and the code is not looked at.
+Such an archive holds a module as a pickle, which names classes that are defined by source code beside it. Here a module
+is a dict of what was set on it, and the code is not looked at.
 """
 
 import pathlib
@@ -55,7 +55,8 @@ class _Unpickler(torch_file.Unpickler):
 
     refusal = "only modules, tensors and plain containers are read"
     allowed = torch_file.Unpickler.allowed | {
-        ("torch.jit._pickle", f"build_{kind}list"): lambda values: values for kind in ("int", "tensor", "double", "bool")
+        ("torch.jit._pickle", f"build_{kind}list"): lambda values: values
+        for kind in ("int", "tensor", "double", "bool")
     }
     makes = (*torch_file.Unpickler.makes, _Module)
     dispatch = dict(torch_file.Unpickler.dispatch)

@@ -189,8 +189,7 @@ def _torch(names, network):
 
 
 def rows(patch):
-    """The `Turn` of a convolution's kernel with the patch as its stride: (width, channel, row, column) to rows in the order
-    row, column, channel."""
+    """The `Turn` of a convolution with the patch as its stride, (width, channel, row, column), to (patch, width)."""
     return named.Turn(
         lambda w: w.transpose(2, 3, 1, 0).reshape(-1, w.shape[0]),
         lambda k: [k.reshape(patch, patch, -1, k.shape[-1]).transpose(3, 2, 0, 1)],

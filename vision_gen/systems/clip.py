@@ -91,8 +91,8 @@ class CLIP(System):
     explained = {
         "recall_at_1": f"share of captions whose picture is the nearest of {GROUP}; of all, where there are fewer",
         "recall_at_5": f"share of captions whose picture is among the five nearest of {GROUP}",
-        "zero_shot": "share of what is asked about a picture in words that is answered rightly, the mean of all questions",
-        "linear_probe": "the same by logistic regression on the features of one half of the pictures, of the other half",
+        "zero_shot": "share of what is asked about a picture in words that is answered rightly, of all questions",
+        "linear_probe": "the same by logistic regression on features of one half of the pictures, of the other half",
     }
     legends = {"samples": "Held-out pictures, and the one of them that is nearest to the caption."}
 
@@ -119,18 +119,21 @@ class CLIP(System):
         """The tokens of the data are in the vocabulary, and the batch is compared as a whole."""
         vocabulary, tokenizer = experiment.model.vocabulary, source.tokenizer
         if tokenizer.size > vocabulary:
-            raise InputError(f"config.model.vocabulary is {vocabulary}, but {tokenizer.origin} has {tokenizer.size} tokens")
+            raise InputError(
+                f"config.model.vocabulary is {vocabulary}, but {tokenizer.origin} has {tokenizer.size} tokens"
+            )
         if experiment.train.accumulate > 1 or experiment.config.players.network.shrink > 1:
             raise InputError(
-                "config.train.accumulate and config.players.network.shrink must be 1: the loss compares all examples of a batch; "
-                'config.model.remat="full" saves memory'
+                "config.train.accumulate and config.players.network.shrink must be 1: the loss compares all examples "
+                'of a batch; config.model.remat="full" saves memory'
             )
         for name, overrides in experiment.evaluations.items():
             other, _ = data.evaluation(experiment.data, overrides, f"config.evaluations.{name}")
-            if _asked(other) != _asked(experiment.data):
+            theirs, ours = (_asked(of) or "nothing" for of in (other, experiment.data))
+            if theirs != ours:
                 raise InputError(
-                    f"config.evaluations.{name}: {_asked(other) or 'nothing'} can be asked of it, but {_asked(experiment.data) or 'nothing'} "
-                    "of config.data; figures must be the same"
+                    f"config.evaluations.{name}: {theirs} can be asked of it, but {ours} of config.data; figures must "
+                    "be the same"
                 )
 
     @classmethod
@@ -138,7 +141,8 @@ class CLIP(System):
         """What the files do not say."""
         if experiment.data.tokenizer == "clip":
             return ()
-        return (f"texts are numbered by {experiment.data.tokenizer}, which is not written; CLIP's own tokenizer has other numbers",)
+        tokenizer = experiment.data.tokenizer
+        return (f"texts are numbered by {tokenizer}, which is not written; CLIP's own has other numbers",)
 
     @classmethod
     def tools(cls, experiment, facts):
@@ -178,7 +182,9 @@ class CLIP(System):
         return jnp.sum(clip.unit(self.network.encode_image(image)) * clip.unit(self.network.encode_text(text)), -1)
 
     def classify(self, *, image, names, templates):
-        """Probabilities [batch, names] of pictures; `names` [1, names, templates, length] are in their templates already."""
+        """Probabilities [batch, names] of pictures; `names` [1, names, templates, length] are in their templates
+        already.
+        """
         classes = lax.map(self._class, names[0])
         cosines = clip.unit(self.network.encode_image(image)) @ classes.T
         return jax.nn.softmax(self.network.temperature() * cosines, -1)
@@ -208,7 +214,7 @@ class CLIP(System):
         return {"contrastive": symmetric(out["image"], out["text"], scale, chunk=self.model.chunk)}
 
     def evaluate(self, batch, keys):
-        """Features, and whether what the data can be asked about is answered rightly: `zero_shot_NAME`, and their mean."""
+        """Features, and whether what is asked is answered rightly: `zero_shot_NAME`, and their mean `zero_shot`."""
         image = clip.unit(self.network.encode_image(colour.from_uint8(batch["colour"])))
         found = {"image": image, "text": clip.unit(self.network.encode_text(batch["tokens"]))}
         right = {}
@@ -232,7 +238,9 @@ class CLIP(System):
         recalls = [retrieval.recall_at_k(values["text"][of], values["image"][of], (1, 5)) for of in groups]
         found = {f"recall_at_{k}": float(np.mean([recall[k] for recall in recalls])) for k in (1, 5)}
         asked = [values[name] for name in values if name.startswith("is_")]
-        return found | ({"linear_probe": float(np.nanmean([_probe(values["image"], of) for of in asked]))} if asked else {})
+        return found | (
+            {"linear_probe": float(np.nanmean([_probe(values["image"], of) for of in asked]))} if asked else {}
+        )
 
     def sample(self, batch, keys):
         """Pictures, and for each caption the nearest of them."""
@@ -247,7 +255,10 @@ class CLIP(System):
         """The caption, and how similar the nearest picture is to it."""
         if "text" not in sample:
             return {}
-        return {"image": captioned.written(sample["text"]), "found": [f"{cosine:.2f}" for cosine in sample["similarity"]]}
+        return {
+            "image": captioned.written(sample["text"]),
+            "found": [f"{cosine:.2f}" for cosine in sample["similarity"]],
+        }
 
 
 def _asked(settings):
@@ -293,13 +304,17 @@ class Prompts(CentralSquare):
 
     def fit(self, kinds, inputs, options, called=None):
         pictures = super().fit({"image": kinds["image"]}, {"image": inputs["image"]}, options, called)
-        prompts = [[self.encode(text.replace("{}", name))[0] for text in _templates(options)] for name in inputs["names"]]
+        prompts = [
+            [self.encode(text.replace("{}", name))[0] for text in _templates(options)] for name in inputs["names"]
+        ]
         return _FittedPrompts([{**pictures.parts[0], "names": np.stack(prompts)[None]}], inputs["names"])
 
 
 def _templates(options):
     found = options["templates"]
-    return values.Texts(commas=False).read(found, "templates") if isinstance(found, str) else found  # The default is a path.
+    return (
+        values.Texts(commas=False).read(found, "templates") if isinstance(found, str) else found
+    )  # The default is a path.
 
 
 class _FittedPrompts(Fitted):
@@ -400,7 +415,9 @@ def _load(path):
         with np.load(path, allow_pickle=False) as found:
             return dict(zip(found["digests"].tolist(), found["features"]))
     except Exception as error:  # As a damaged archive has it.
-        raise InputError(f"{path}: cannot be read ({error}); it is of the cache: delete it, and it is made again") from error
+        raise InputError(
+            f"{path}: cannot be read ({error}); it is of the cache: delete it, and it is made again"
+        ) from error
 
 
 def _save(path, known):

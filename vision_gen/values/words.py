@@ -99,7 +99,8 @@ class Texts(Kind):
 
     def describe(self):
         several = "texts with commas between them" if self.commas else "a text"
-        return f"{several}, or a .txt file with one a line" + (f", each with {self.holds}" if self.holds else "") + said(self.doc)
+        holding = f", each with {self.holds}" if self.holds else ""
+        return f"{several}, or a .txt file with one a line{holding}{said(self.doc)}"
 
 
 @dataclasses.dataclass(frozen=True)
