@@ -7,10 +7,15 @@ from vision_gen.engine import defaults
 
 
 def get_config():
-    avatars = dict(name="avatars", size=64, examples=20_000)
     return defaults.experiment(
         "clip.CLIP",
-        data=dict(name="captioned", size=64, parts=dict(pictures=avatars), tokenizer="learned:1024", text_length=36),
+        data=dict(
+            name="captioned",
+            size=64,
+            parts=dict(pictures=dict(name="avatars", examples=20_000)),
+            tokenizer="learned:1024",
+            text_length=36,
+        ),
         model=dict(
             embedding=128,
             image_layers=4,
@@ -35,7 +40,7 @@ def get_config():
                 ema_half_life=25_600,
             )
         ),
-        evaluations=dict(new=dict(parts=dict(pictures=avatars | dict(only_new=True)), split="test")),
+        evaluations=dict(new=dict(only_new=True)),
         batch_size=256,
         steps=1200,
         best_metric="zero_shot",

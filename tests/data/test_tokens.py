@@ -70,6 +70,8 @@ def test_files_of_the_library_are_read_with_and_without_start_and_end(learned, t
     record["model"]["vocab"] |= {tokens.START: count, tokens.END: count + 1}
     own = tokens.from_json(json.dumps(record))
     assert own.size == learned.size and own.ids("a red dog") == learned.ids("a red dog")
+    record["truncation"] = dict(direction="Right", max_length=2, strategy="LongestFirst", stride=0)
+    assert tokens.from_json(json.dumps(record)).ids("a red dog") == learned.ids("a red dog")
     # An end that is not the highest number is none that CLIP would find.
     record["model"]["vocab"] |= {tokens.END: count, tokens.START: count + 1}
     assert tokens.from_json(json.dumps(record)).size == count + 4

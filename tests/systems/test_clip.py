@@ -1,5 +1,6 @@
 """CLIP's figures, tools and refusals; tests/nets has its towers, tests/engine and test_losses.py its loss."""
 
+import jax
 import numpy as np
 from PIL import Image
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.conftest import tiny
 from vision_gen import data, values
 from vision_gen.data import images
-from vision_gen.engine import facts, use
+from vision_gen.engine import facts, optimizers, use
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
@@ -162,6 +163,18 @@ def test_settings_that_do_not_go_together_are_refused(folder):
     given = config(folder, head=5)
     with pytest.raises(InputError, match="config.model: text_width is 16; it must be a multiple of head, 5"):
         systems.build(Experiment(given))
+
+
+def test_what_is_neither_gain_nor_bias_decays(folder):
+    """As the paper has it; the scale of the cosines is a gain."""
+    experiment = Experiment(config(folder))
+    params = jax.eval_shape(lambda: systems.build(experiment)[1])
+    _, settings = experiment.players["network"]
+    decays = jax.tree_util.tree_leaves_with_path(optimizers._decays(params, settings))
+    names = {yes: {"/".join(key.key for key in path) for path, does in decays if does == yes} for yes in (True, False)}
+    assert settings.weight_decay == 0.2 and "network/temperature/scale" in names[False]
+    assert {name.split("/")[-1] for name in names[False]} == {"scale", "bias"}
+    assert {name.split("/")[-1] for name in names[True]} == {"kernel", "embed", "positions", "token"}
 
 
 def test_a_vocabulary_that_is_not_the_runs_is_refused(folder, model, tmp_path):

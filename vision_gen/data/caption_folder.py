@@ -7,6 +7,7 @@ from vision_gen.data import described, image_folder, images
 from vision_gen.errors import InputError
 
 FIELDS = ("dir", "size", "skip_unreadable", "max_pixels")
+SUFFIXES = (".txt",)
 
 
 def shapes(settings):
@@ -21,19 +22,19 @@ def open(settings, split):
       InputError: a picture has no text, a text no picture, or one is empty or not UTF-8; names it.
     """
     folder, field = settings.folder, f"{settings.section}.dir"
-    known = {path.with_suffix("") for path in images.find(folder, field)}
-    for path in sorted(folder.rglob("*.txt")):
+    known = {path.with_suffix("") for path in images.find(folder, field, SUFFIXES)}
+    for path in sorted(folder.rglob(f"*{SUFFIXES[0]}")):
         if path.with_suffix("") not in known and not any(
             part.startswith(".") for part in path.relative_to(folder).parts
         ):
             raise InputError(f"{path}: a text without a picture of its name")
-    source = image_folder.ImageFolder(settings, split)
+    source = image_folder.ImageFolder(settings, split, SUFFIXES)
     pictures = {source.name(index): path for index, path in enumerate(source.paths)}
     return described.Described(settings, pictures, {n: _read(path) for n, path in pictures.items()}, source.skipped)
 
 
 def _read(picture):
-    path = picture.with_suffix(".txt")
+    path = picture.with_suffix(SUFFIXES[0])
     try:
         return described.lines(path.read_bytes(), path)
     except FileNotFoundError:

@@ -10,16 +10,18 @@ what it can be asked about (`ASKED`), for each of that `ask_NAME` [values, texts
 the right value or -1.
 """
 
+import dataclasses
 import logging
 
 import numpy as np
 
 from vision_gen import data
 from vision_gen.data import parts, source, tokens
+from vision_gen.data import settings as reader
 from vision_gen.errors import InputError
 
 log = logging.getLogger("vision_gen")
-FIELDS = ("size", "parts", "tokenizer", "text_length", "cut_texts")
+FIELDS = ("size", "parts", "tokenizer", "text_length", "cut_texts", "only_new")
 SHOWN = 240  # Bytes of a caption in `text`.
 
 
@@ -46,6 +48,8 @@ def open(settings, split):
     """
     shapes(settings)
     (part,) = parts.read(settings, 1, 1).values()
+    if settings.only_new:
+        part = reader.read(dataclasses.asdict(part) | {"only_new": True}, part.section)
     opened = data.open(part, split)
     if getattr(opened, "captions", None) is None:
         raise InputError(f"{part.section}.name: {part.name} has no captions; docs/data.md says which data sets have")
@@ -61,7 +65,7 @@ def _tokenizer(settings, texts=None):
         return tokens.find(settings.tokenizer)
     (part,) = parts.read(settings, 1, 1).values()
     key = repr(part), settings.tokenizer
-    if key not in _LEARNED:
+    if texts is not None or key not in _LEARNED:
         texts = _texts(data.open(part, "train")) if texts is None else texts
         _LEARNED[key] = tokens.learn((text for of_one in texts for text in of_one), tokens.learned(settings.tokenizer))
     return _LEARNED[key]

@@ -186,7 +186,7 @@ def problem(path, *, decode, max_pixels=MAX_PIXELS):
     return None
 
 
-def find(folder, field="config.data.dir"):
+def find(folder, field="config.data.dir", beside=()):
     """Image files below `folder`, sorted.
 
     Links to folders are followed, but no folder is read twice. Hidden files and folders, whose names begin with a dot,
@@ -195,6 +195,7 @@ def find(folder, field="config.data.dir"):
     Args:
       folder: where to look.
       field: what the folder was given as, for messages.
+      beside: suffixes of files that are read as well, and so not left out.
 
     Raises:
       InputError: the folder is missing or has none.
@@ -202,7 +203,7 @@ def find(folder, field="config.data.dir"):
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise InputError(f"{field}: {str(folder)!r} is not a folder")
-    files = sorted(_files(folder))
+    files = sorted(path for path in _files(folder) if path.suffix.lower() not in beside)
     paths = [path for path in files if path.suffix.lower() in SUFFIXES]
     others = collections.Counter(path.suffix.lower() or path.name for path in files)
     kinds = [f"{count} {suffix}" for suffix, count in others.most_common() if suffix not in SUFFIXES]

@@ -29,8 +29,7 @@ class Tokenizer:
 
     Args:
       inner: a `tokenizers.Tokenizer`. Where END is the last of its tokens, that and START are its own; otherwise they
-        are put
-        behind all of them.
+        are put behind all of them.
       origin: for messages.
 
     Attributes:
@@ -41,6 +40,8 @@ class Tokenizer:
 
     def __init__(self, inner, origin, published=False):
         self._inner, self.origin, self.published = inner, origin, published
+        inner.no_truncation()  # A file may ask for both.
+        inner.no_padding()
         count = inner.get_vocab_size()
         own = inner.token_to_id(END) == count - 1 and inner.token_to_id(START) is not None
         self.size = count if own else count + 2
