@@ -110,8 +110,8 @@ class Captioned(source.Source):
                     raise InputError(f"{where}: {error}") from None
                 if len(ids) > length and not settings.cut_texts:
                     raise InputError(
-                        f"{where} has {len(ids)} tokens, start and end included: {text!r}; {settings.section}.text_length "
-                        f"is {length}, and {settings.section}.cut_texts=True cuts what is longer"
+                        f"{where} has {len(ids)} tokens, start and end included: {text!r}; {settings.section}."
+                        f"text_length is {length}, and {settings.section}.cut_texts=True cuts what is longer"
                     )
                 self.cut += len(ids) > length
                 found.append(tokens.padded(ids, length))
