@@ -59,6 +59,25 @@ CLASSES = "systems/test_classifier.py"
 
 # fmt: off
 FAULTS = [
+    # What pairs pictures with texts.
+    *of("systems/clip.py", "systems/test_clip.py",
+        ("a text need not find its picture", "(image, text), (text, image)", "(image, text), (image, text)",
+         f"{LOSSES}[clip]"),
+        ("names are the first of their templates", "self.network.encode_text(texts)).mean(0)", "self.network.encode_text(texts))[0]",
+         "test_names_are_told_apart_by_the_mean_of_their_templates"),
+        ("an index forgets what it knew", "if digest not in known}", "}", "test_a_folder_is_indexed_once_by_content"),
+        ("all pictures are looked among at once", "GROUP = 100", "GROUP = 1000",
+         "test_recall_is_among_groups_of_a_hundred_and_probes_learn_from_one_half")),
+    *of("nets/clip.py", "nets/test_clip.py",
+        ("texts are read at their padding", "jnp.argmax(tokens, -1)", "jnp.argmin(tokens, -1)",
+         "test_texts_are_read_at_their_first_end_whatever_follows"),
+        ("the scale cannot come back", "& (dy < 0)", "& (dy != 0)", "test_the_scale_is_bounded_and_comes_back")),
+    *of("ops/losses.py", "engine/test_parallel.py",
+        ("a picture's text is the next one", "own[:, None], 1)[:, 0]", "own[:, None] - 1, 1)[:, 0]",
+         "test_a_contrastive_loss_is_that_of_the_global_batch")),
+    *of("data/captioned.py", "data/test_captions.py",
+        ("every epoch has the same captions", "first + epoch % (last - first)", "first",
+         "test_examples_have_their_captions_as_tokens_one_an_epoch")),
     # What trains each system.
     *of("systems/pix2pix.py", "systems/test_pix2pix.py",
         ("pix2pix: the discriminator takes real for fake and fake for real",

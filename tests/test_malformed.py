@@ -118,6 +118,16 @@ def make_images():
     picture("small/1.png", 8, 8)
     for number in range(2):
         picture(f"renamed/{number}x.png")
+    for name in ("captions", "no_text", "no_picture", "no_caption", "latin_text"):
+        for number in range(3):
+            picture(f"{name}/{number}.png")
+            text(f"{name}/{number}.txt", "a picture of noise, of three that are alike, and of nothing in the world")
+    os.remove("no_text/1.txt")
+    os.remove("no_picture/1.png")
+    text("no_caption/1.txt", "\n")
+    text("latin_text/1.txt", "caf\xe9".encode("latin-1"))
+    text("tars/0.tar", "no tar at all" * 99)
+    text("templates.txt", "a photo\n")
 
 
 def make_scenes():

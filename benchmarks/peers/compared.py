@@ -237,6 +237,23 @@ def vit_small(size, batch):
     return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
 
 
+def clip(batch):
+    from benchmarks.peers.clip import Trainer
+    from vision_gen.configs import clip_folder
+
+    config = clip_folder.get_config("ViT-B/32")
+    config.train.batch_size = batch
+    config.model.update(crop_area=1.0, unroll=12)  # The peer is given its pictures.
+    images, tokens = torch.rand(batch, 3, 224, 224) * 2 - 1, torch.randint(1, 49_406, (batch, 77))
+    tokens[:, 20] = 49_407
+
+    def make(last, compiled):
+        trainer = Trainer(config, channels_last=last, compiled=compiled)
+        return lambda: trainer.step(images, tokens)
+
+    return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "pairs", batch)
+
+
 def nerf(rays):
     """The batch whole in torch, as everybody runs it, and in the parts that ours is computed in."""
     from benchmarks.peers.nerf import Trainer
@@ -343,6 +360,7 @@ COMPARISONS = {
     "stargan_v2": ("StarGAN v2 train step, 64 px, batch 8", lambda: stargan_v2(64, 8)),
     "acgan": ("ACGAN train step, 32 px, batch 100", lambda: acgan(32, 100)),
     "vit": ("ViT-S/16 train step, 224 px, batch 8", lambda: vit_small(224, 8)),
+    "clip": ("CLIP ViT-B/32 train step, 224 px, 77 tokens, batch 16", lambda: clip(16)),
     "nerf": (f"NeRF train step, 8 x 256, 64 + 128 samples, {RAYS} rays", lambda: nerf(RAYS)),
     "eccv16": ("colorization train step, 176 px, batch 4", lambda: colorization("eccv16", 4)),
     "siggraph17": ("colorization by hints train step, 176 px, batch 4", lambda: colorization("siggraph17", 4)),

@@ -16,6 +16,7 @@ from vision_gen.engine import step as step_lib
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets import layers
+from vision_gen.systems import clip
 
 STEPS = 5
 
@@ -192,3 +193,43 @@ def test_processes_that_cannot_be_joined_are_one_error(monkeypatch):
     monkeypatch.setattr(jax.distributed, "initialize", initialize)
     monkeypatch.setattr(jax.config, "update", lambda *_: None)
     refused(r"config.parallel.processes is 2, but they cannot be joined \(coordinator_address should be defined.\)")
+
+
+@pytest.mark.parametrize("style", parallel_lib.STYLES)
+@pytest.mark.parametrize("chunk", [2, 64])
+def test_a_contrastive_loss_is_that_of_the_global_batch(style, chunk):
+    """CLIP's, of linear towers: loss and gradients of the towers and the scale, as the step takes them."""
+    rng = np.random.default_rng(0)
+    batch = {name: jnp.asarray(rng.normal(size=(32, 6)), jnp.float32) for name in ("image", "text")}
+    params = {name: jnp.asarray(rng.normal(size=(6, 5)), jnp.float32) for name in ("image", "text")}
+    params["scale"] = jnp.float32(3.0)
+
+    def step(axis):
+        def step(params, batch):
+            def loss(params):
+                return clip.symmetric(*(batch[n] @ params[n] for n in ("image", "text")), params["scale"], chunk=chunk)
+
+            found = jax.value_and_grad(loss)(params)
+            return jax.lax.pmean(found, axis) if axis else found
+
+        return step
+
+    def expected(params):
+        unit = lambda x: x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+        logits = params["scale"] * unit(batch["image"] @ params["image"]) @ unit(batch["text"] @ params["text"]).T
+        both = jax.nn.log_softmax(logits, 0), jax.nn.log_softmax(logits, 1)
+        return -sum(jnp.diagonal(log).mean() for log in both) / 2
+
+    axis = layers.BATCH_AXIS
+    if style == "pmap":
+        parts = jax.tree.map(lambda x: x.reshape(8, 4, 6), batch)
+        found = jax.tree.map(lambda x: x[3], jax.pmap(step(axis), axis, in_axes=(None, 0))(params, parts))
+    else:
+        mesh, spec = jax.sharding.Mesh(np.array(jax.devices()), (axis,)), jax.sharding.PartitionSpec
+        split = jax.device_put(batch, jax.sharding.NamedSharding(mesh, spec(axis)))
+        run = step(None)
+        if style == "shard_map":
+            run = jax.shard_map(step(axis), mesh=mesh, in_specs=(spec(), spec(axis)), out_specs=spec(), check_vma=False)
+        found = jax.jit(run)(params, split)
+    same = lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+    jax.tree.map(same, found, jax.value_and_grad(expected)(params))

@@ -31,6 +31,18 @@ def test_a_generator_that_fools_costs_nothing_or_less():
         assert losses.fooled(LOGITS, kind) == losses.gan(LOGITS, True, kind)
 
 
+def test_a_contrastive_loss_holds_no_more_than_a_chunk_of_the_matrix():
+    rows = jax.ShapeDtypeStruct((2048, 8), jnp.float32)
+
+    def temporary(chunk):
+        loss = lambda a, b: losses.contrastive(a, b, jnp.arange(2048), 9.0, chunk=chunk)
+        compiled = jax.jit(jax.grad(loss, (0, 1))).lower(rows, rows).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporary(2048) >= 4 * 2048**2
+    assert temporary(128) < 4 * 2048**2 / 4
+
+
 def test_differences_and_gram_matrices():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 2, 3, 4, 5))

@@ -11,7 +11,8 @@ import safetensors
 
 from vision_gen.data import images as data_images
 from vision_gen.errors import InputError
-from vision_gen.nets import nerf, patchgan, unet, vit
+from vision_gen.nets import clip, nerf, patchgan, unet, vit
+from vision_gen.pretrained import clip as of_clip
 from vision_gen.pretrained import named
 from vision_gen.pretrained import nerf as of_nerf
 from vision_gen.pretrained import pix2pix as of_pix2pix
@@ -38,6 +39,12 @@ def a_field():
     return nnx.Dict(coarse=one(), fine=one())
 
 
+def a_clip(layers):
+    patch = 0 if isinstance(layers, tuple) else 8
+    sizes = clip.Sizes(24, 32, 32, layers, patch, length=7, vocabulary=30, text_width=48, text_layers=2, head=16)
+    return lambda: clip.CLIP(sizes, rngs=nnx.Rngs(0))
+
+
 a_unet = lambda: unet.UNet(size=32, width=4, rngs=nnx.Rngs(0))
 a_discriminator = lambda: patchgan.PatchDiscriminator(channel=6, width=4, rngs=nnx.Rngs(0))
 averaging = a_vit(pool="gap", positions="sincos")
@@ -53,6 +60,9 @@ averaging = a_vit(pool="gap", positions="sincos")
         (a_vit(), of_vit.read, of_vit.WRITERS["original"], "vit.npz"),
         (averaging, of_vit.read, of_vit.WRITERS["timm"], "vit.safetensors"),
         (averaging, of_vit.read, of_vit.WRITERS["original"], "vit.npz"),
+        (a_clip(2), of_clip.read, of_clip.WRITERS["transformers"], "model.safetensors"),
+        (a_clip(2), of_clip.read, of_clip.WRITERS["open_clip"], "clip.bin"),
+        (a_clip((1, 1, 1, 2)), of_clip.read, of_clip.WRITERS["open_clip"], "clip.safetensors"),
         (a_unet, of_pix2pix.read_generator, of_pix2pix.GENERATOR_WRITERS["pytorch"], "G.pth"),
         (a_discriminator, of_pix2pix.read_discriminator, of_pix2pix.DISCRIMINATOR_WRITERS["pytorch"], "D.pth"),
         (a_field, of_nerf.read, of_nerf.WRITERS["pytorch"], "000070.tar"),

@@ -30,6 +30,7 @@ from vision_gen.systems import (
     adain,
     cgan,
     classifier,
+    clip,
     cocosnet,
     colorization,
     cyclegan,
@@ -651,6 +652,25 @@ def of_lines():
     return Case(config, batch, expected, {"network": {"entropy": both, "overlap": both}})
 
 
+def of_clip():
+    """Figure 3 of the paper: cross-entropy of which text is a picture's and which picture a text's, by cosines."""
+    widths = dict(embedding=8, image_width=8, text_width=8, head=4, vocabulary=300)
+    config = tiny("clip_avatars", image_layers=1, text_layers=1, unroll=1, crop_area=1.0, **widths)
+    config.data.size = 16
+    ids = np.random.default_rng(3).integers(1, 298, (4, 36))
+    ids[:, 7] = 299
+    batch = {"colour": pixels(4, 16, 16, 3), "tokens": np.int32(ids)}
+
+    def expected(system, out, now):
+        unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
+        image, text = (unit(np.asarray(out[name], np.float64)) for name in ("image", "text"))
+        logits = image @ text.T * np.clip(np.exp(np.float64(system.network.temperature.scale[...])), 1, 100)
+        log = lambda x: np.diagonal(x - np.log(np.exp(x).sum(1, keepdims=True))).mean()
+        return {"network": {"contrastive": -(log(logits) + log(logits.T)) / 2}}
+
+    return Case(config, batch, expected, {"network": {"contrastive": {"image", "text"}}})
+
+
 def class_gan(system, **small):
     """An experiment of a GAN conditioned on digits, tiny."""
     player = defaults.player(1e-3)
@@ -754,6 +774,7 @@ CASES = {
     "lines": (lines.Lines, of_lines),
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "tracking": (tracking.Tracking, of_tracking),
+    "clip": (clip.CLIP, of_clip),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),
 }
 

@@ -56,6 +56,14 @@ def licence(settings):
     return "; ".join(dict.fromkeys(found)) if all(found) else ""
 
 
+def asked(settings):
+    """What examples can be asked about in words, {name: {value: texts}}: `ASKED` of a data set, or of its one part."""
+    if len(settings.parts) == 1:
+        (fields,) = settings.parts.values()
+        return asked(reader.read(fields, settings.section))
+    return getattr(_find(settings), "ASKED", {})
+
+
 def example(settings, rng=None, classes=1):
     """An example to train on as `settings` describes it, without reading any.
 

@@ -62,6 +62,14 @@ class Emoji(source.Source):
         """What the drawing shows, in English."""
         return self._texts[index]["name"].decode()
 
+    def captions(self, index):
+        """Its name, as it is and in a sentence, its other names and what it is one of."""
+        name, example = self.caption(index), self._texts[index]
+        article = "an" if name[:1].lower() in "aeiou" else "a"
+        names = [other for other in glyphs.aliases().get(self.name(index), ()) if other != name]
+        of = example["subgroup"].decode().replace("-", " ")
+        return tuple(dict.fromkeys([name, f"{article} {name}", f"a drawing of {name}", *names, f"{name}, {of}"]))
+
     def column(self, name):
         if name == "label" and self.classes:
             return np.stack([self._label(example) for example in self._texts])

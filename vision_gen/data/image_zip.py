@@ -4,7 +4,6 @@ It is read without being unpacked, compressed or not. Images are squares of one 
 `val` and 10 are `test`, each by a hash of its own name alone.
 """
 
-import io
 import json
 import os
 import pathlib
@@ -95,7 +94,7 @@ class ImageZip(source.Source):
             data = self._zip().read(name)
         except (OSError, zipfile.BadZipFile) as error:
             raise InputError(f"{self._where(name)}: cannot be read ({error})") from error
-        found = images.read(_Named(data, self._where(name)), self._settings.max_pixels)
+        found = images.read(images.Named(data, self._where(name)), self._settings.max_pixels)
         if found.shape[0] != found.shape[1]:
             raise InputError(f"{self._where(name)} is {found.shape[1]} x {found.shape[0]} px; images must be squares")
         return found
@@ -120,14 +119,3 @@ class ImageZip(source.Source):
         if name == "label" and self.classes:
             return np.array([self._labels[name] for name in self._names], np.int32)
         return super().column(name)
-
-
-class _Named(io.BytesIO):
-    """Bytes of a file, which messages call by its name."""
-
-    def __init__(self, data, name):
-        super().__init__(data)
-        self._name = name
-
-    def __str__(self):
-        return self._name

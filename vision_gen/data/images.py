@@ -59,6 +59,17 @@ def read_rgba(path, *, upright=True, max_pixels=MAX_PIXELS):
     return _read(path, lambda image: np.asarray(_eight_bits(image).convert("RGBA")), upright, max_pixels)
 
 
+class Named(io.BytesIO):
+    """Bytes of a file, which messages call by its name."""
+
+    def __init__(self, data, name):
+        super().__init__(data)
+        self._name = name
+
+    def __str__(self):
+        return self._name
+
+
 def _read(path, convert, upright=True, max_pixels=MAX_PIXELS):
     """What `convert` makes of a decoded PIL image."""
     try:
@@ -175,7 +186,7 @@ def problem(path, *, decode, max_pixels=MAX_PIXELS):
     return None
 
 
-def find(folder, field="config.data.dir"):
+def find(folder, field="config.data.dir", beside=()):
     """Image files below `folder`, sorted.
 
     Links to folders are followed, but no folder is read twice. Hidden files and folders, whose names begin with a dot,
@@ -184,6 +195,7 @@ def find(folder, field="config.data.dir"):
     Args:
       folder: where to look.
       field: what the folder was given as, for messages.
+      beside: suffixes of files that are read as well, and so not left out.
 
     Raises:
       InputError: the folder is missing or has none.
@@ -191,7 +203,7 @@ def find(folder, field="config.data.dir"):
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise InputError(f"{field}: {str(folder)!r} is not a folder")
-    files = sorted(_files(folder))
+    files = sorted(path for path in _files(folder) if path.suffix.lower() not in beside)
     paths = [path for path in files if path.suffix.lower() in SUFFIXES]
     others = collections.Counter(path.suffix.lower() or path.name for path in files)
     kinds = [f"{count} {suffix}" for suffix, count in others.most_common() if suffix not in SUFFIXES]

@@ -27,6 +27,9 @@ class Source(typing.Protocol):
     [height, width, 1] as well, pairs `source` [height, width, 3], and labelled ones `label`, int32. A data set inherits
     from it and gives what has no default.
 
+    A source of pictures that are described has `captions(index)`, one text or more; `data.captioned` makes numbers of
+    them.
+
     Attributes:
       shapes: {name: ShapeDtype} of every example.
       classes: names of what `label` counts, () if unlabelled.

@@ -1,8 +1,9 @@
 """Any image dataset of tensorflow-datasets, "tfds:NAME", downloaded on first use.
 
 `test` is its split of that name if that is labelled, otherwise its validation split; where no other split is left for
-`val`, the last 5 percent of `train` are. A data set without `train` can be evaluated on. Images have one channel, three
-or four, which are put over white, of 8 or 16 bits.
+`val`, the last 5 percent of `train` are. A data set without `train` can be evaluated on. Captions are its feature
+`caption`, `captions` or `text`, a text or several. Images have one channel, three or four, which are put over white, of
+8 or 16 bits.
 """
 
 import contextlib
@@ -13,11 +14,12 @@ import os
 import numpy as np
 from PIL import Image
 
-from vision_gen.data import images, source
+from vision_gen.data import described, images, source
 from vision_gen.data import settings as reader
 from vision_gen.errors import InputError
 
 FIELDS = ("name", "dir", "size", "labels")
+DESCRIBED = ("caption", "captions", "text")
 
 
 def shapes(settings):
@@ -36,7 +38,9 @@ def open(settings, split):
 
 
 class TFDS(source.Source):
-    """Decoded when asked for."""
+    """Decoded when asked for; `captions` where the data set has some."""
+
+    captions = None
 
     def __init__(self, settings, split):
         import tensorflow_datasets as tfds  # Takes most of a second.
@@ -52,7 +56,9 @@ class TFDS(source.Source):
             builder.download_and_prepare()
         self.shapes = shapes(settings)
         self.classes = tuple(features["label"].names) if settings.labels else ()
-        self._size = settings.size
+        self._size, self._described = settings.size, next((n for n in DESCRIBED if n in features), None)
+        if self._described:
+            self.captions = self._captions
         with _explained(name, where, field):
             splits = _splits(builder, settings.labels)
             if split not in splits:
@@ -73,6 +79,11 @@ class TFDS(source.Source):
         if self.classes:
             found["label"] = np.int32(example["label"])
         return found
+
+    def _captions(self, index):
+        found = self._source[index][self._described]
+        found = found["text"] if isinstance(found, dict) else found  # As COCO's have numbers beside the texts.
+        return tuple(described.text(one, f"caption of example {index}") for one in np.ravel(np.array(found, object)))
 
     def name(self, index):
         """The example's number."""

@@ -152,7 +152,7 @@ def _held_out(workdir, experiment, split):
     section = f"config.evaluations.{split}"
     settings, split = data.evaluation(experiment.data, experiment.evaluations[split], section)
     source = data.open(settings, split)
-    facts.check_classes(source, facts.load(workdir, experiment)["classes"], section)
+    facts.check(source, facts.load(workdir, experiment), section)
     return settings, source
 
 

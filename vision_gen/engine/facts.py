@@ -6,6 +6,7 @@ import pathlib
 import jax
 
 from vision_gen import data
+from vision_gen.data import tokens
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.errors import InputError
 
@@ -13,23 +14,41 @@ NAME = "facts.json"
 
 
 def of_source(source):
-    """Facts of a training source: `classes`, names in order, or (); `cameras` of a scene, or None."""
-    return {"classes": tuple(getattr(source, "classes", ())), "cameras": getattr(source, "cameras", None)}
+    """Facts of a training source: `classes`, names in order, or (); `cameras` of a scene, or None.
+
+    Of captions also `tokenizer`, as `tokens.Tokenizer.json` has it; of CLIP's vocabulary, which is found by its name,
+    None.
+    """
+    found = {"classes": tuple(getattr(source, "classes", ())), "cameras": getattr(source, "cameras", None)}
+    if hasattr(source, "tokenizer"):
+        found["tokenizer"] = None if source.tokenizer.published else source.tokenizer.json()
+    return found
 
 
-def check_classes(source, trained, section):
-    """Refuses a source whose classes are not those that a run was trained on.
+def check(source, trained, section):
+    """Refuses a source whose classes or tokens are not those that a run was trained on.
 
     Args:
       source: a `data.Source`.
-      trained: names of classes, in order.
+      trained: facts of what the run was trained on.
       section: where the source is described, such as "config.evaluations.other".
 
     Raises:
       InputError: names both.
     """
-    if tuple(source.classes) != tuple(trained):
-        raise InputError(f"{section} has the classes {list(source.classes)}, but the run those of {list(trained)}")
+    if tuple(source.classes) != tuple(trained["classes"]):
+        known = list(trained["classes"])
+        raise InputError(f"{section} has the classes {list(source.classes)}, but the run those of {known}")
+    if of_source(source).get("tokenizer") != trained.get("tokenizer"):
+        raise InputError(
+            f"{section}: its captions are numbered by {source.tokenizer.origin}, which is not the vocabulary that the "
+            "run has learned; its own training examples must be the same, or config.data.tokenizer a file"
+        )
+
+
+def tokenizer(found, settings):
+    """The `tokens.Tokenizer` of facts, or where they have none of `data.Settings`."""
+    return tokens.from_json(found["tokenizer"]) if found.get("tokenizer") else tokens.find(settings.tokenizer)
 
 
 def check_number_of_classes(classes, experiment):
@@ -78,7 +97,7 @@ def load(workdir, experiment):
     path = ckpt.folder(workdir) / NAME
     try:
         found = json.loads(path.read_text())
-        return {"classes": tuple(found["classes"]), "cameras": found["cameras"]}
+        return {**found, "classes": tuple(found["classes"]), "cameras": found["cameras"]}
     except FileNotFoundError:
         return of_data(experiment)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -88,7 +107,8 @@ def load(workdir, experiment):
 def of_data(experiment):
     """The facts of the data set of `experiment.data`, where it has some and can be opened; otherwise none."""
     try:
-        if {"label", "pose"} & set(data.shapes(experiment.data)):
+        shapes = data.shapes(experiment.data)
+        if {"label", "pose"} & set(shapes) or "tokens" in shapes and tokens.learned(experiment.data.tokenizer):
             return of_source(data.open(experiment.data, "train"))
     except InputError:
         pass

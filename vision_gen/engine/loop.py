@@ -77,7 +77,7 @@ def train(config, workdir):
         begun, damaged = ckpt.whole(workdir)
         source, held_out = _opened(experiment)
         if begun:
-            facts.check_classes(source, facts.load(workdir, experiment)["classes"], "config.data")
+            facts.check(source, facts.load(workdir, experiment), "config.data")
         weights, notes = ({}, ()) if begun else weights_lib.load(experiment)
         graphdef, shapes = states.place_state(experiment, parallel, abstract=True)
         inference = inference_lib.Inference(experiment, graphdef, parallel)
@@ -132,7 +132,7 @@ def _opened(experiment):
         )
     held_out = {name: data.open(*chosen) for name, chosen in sets.items()}
     for name in experiment.evaluations:
-        facts.check_classes(held_out[name], source.classes, f"config.evaluations.{name}")
+        facts.check(held_out[name], facts.of_source(source), f"config.evaluations.{name}")
     return source, held_out
 
 

@@ -55,6 +55,21 @@ def _gelu_backward(x, dy):
 gelu.defvjp(lambda x: (gelu(x), x), _gelu_backward)
 
 
+@jax.custom_vjp
+def quick_gelu(x):
+    """x sigmoid(1.702 x), the approximation of `gelu` that CLIP was trained with; its backward pass keeps x alone."""
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
+def _quick_gelu_backward(x, dy):
+    share = jax.nn.sigmoid(1.702 * x)
+    return (dy * share * (1 + 1.702 * x * (1 - share)),)
+
+
+quick_gelu.defvjp(lambda x: (quick_gelu(x), x), _quick_gelu_backward)
+GELUS = {"gelu": gelu, "quick_gelu": quick_gelu}
+
+
 def across_devices(x):
     """Mean of `x` over the devices that share the batch; `x` itself where there is one view."""
     try:

@@ -42,20 +42,21 @@ REMAT = {
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
 POOLS = ("token", "gap", "map")
+INITS = dict.fromkeys(("qkv", "out", "expand", "contract"), nnx.initializers.xavier_uniform())
 
 
 class Attention(nnx.Module):
-    """Multi-head self-attention; `qkv` holds the three projections side by side."""
+    """Multi-head self-attention; `qkv` holds the three projections side by side. `causal`: of no later tokens."""
 
-    def __init__(self, width, heads, *, rngs):
-        init = nnx.initializers.xavier_uniform()
+    def __init__(self, width, heads, *, causal=False, inits=INITS, rngs):
+        init = inits["qkv"]
         # Each projection drawn for itself: as one matrix they would come out smaller.
         joint = lambda key, shape: jnp.concatenate(
             [init(k, (shape[0], width)) for k in jax.random.split(key, shape[1] // width)], 1
         )
         self.qkv = layers.Linear(width, 3 * width, init=joint, rngs=rngs)
-        self.out = layers.Linear(width, width, init=init, rngs=rngs)
-        self.heads = heads
+        self.out = layers.Linear(width, width, init=inits["out"], rngs=rngs)
+        self.heads, self.causal = heads, causal
 
     def __call__(self, x, *, maps=False):
         """-> (result [batch, tokens, width], attention [batch, heads, tokens, tokens] or None)."""
@@ -65,21 +66,31 @@ class Attention(nnx.Module):
         attention = None
         if maps:
             scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+            if self.causal:
+                scores = jnp.where(jnp.tri(tokens, dtype=bool), scores, -jnp.inf)
             attention = jax.nn.softmax(scores / query.shape[-1] ** 0.5, -1)
-        out = attention_ops.multi_head(query, key, value)
+        out = attention_ops.multi_head(query, key, value, causal=self.causal)
         return self.out(out.reshape(batch, tokens, width)), attention
 
 
 class Block(nnx.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x)) (equations 2 and 3)."""
+    """x + attention(norm(x)), then x + mlp(norm(x)) (equations 2 and 3).
 
-    def __init__(self, size, *, rngs):
-        init = dict(init=nnx.initializers.xavier_uniform(), rngs=rngs)
-        self.norm1 = layers.LayerNorm(size.width, epsilon=EPSILON, rngs=rngs)
-        self.attention = Attention(size.width, size.heads, rngs=rngs)
-        self.norm2 = layers.LayerNorm(size.width, epsilon=EPSILON, rngs=rngs)
-        self.expand = layers.Linear(size.width, size.mlp, **init)
-        self.contract = layers.Linear(size.mlp, size.width, **init)
+    Args:
+      size: a `Size`.
+      activation: one of `layers.GELUS`.
+      causal: tokens look at no later ones.
+      epsilon: of the normalisations.
+      inits: initializers of the linear maps, as `INITS`.
+    """
+
+    def __init__(self, size, *, activation="gelu", causal=False, epsilon=EPSILON, inits=INITS, rngs):
+        self.norm1 = layers.LayerNorm(size.width, epsilon=epsilon, rngs=rngs)
+        self.attention = Attention(size.width, size.heads, causal=causal, inits=inits, rngs=rngs)
+        self.norm2 = layers.LayerNorm(size.width, epsilon=epsilon, rngs=rngs)
+        self.expand = layers.Linear(size.width, size.mlp, init=inits["expand"], rngs=rngs)
+        self.contract = layers.Linear(size.mlp, size.width, init=inits["contract"], rngs=rngs)
+        self.activation = activation
 
     def __call__(self, x, keys=None, dropout=0.0, drop_path=0.0, maps=False):
         def drop(x, i):
@@ -96,8 +107,60 @@ class Block(nnx.Module):
 
         out, attention = self.attention(self.norm1(x), maps=maps)
         x = x + path(drop(out, 0), 1)
-        hidden = drop(layers.gelu(self.expand(self.norm2(x))), 2)
+        hidden = drop(layers.GELUS[self.activation](self.expand(self.norm2(x))), 2)
         return x + path(drop(self.contract(hidden), 3), 4), attention
+
+
+def stacked(size, *, rngs, **settings):
+    """As many `Block`s as `size` says in one, parameters along a leading axis, for `run`; `settings`: a `Block`'s."""
+    graphdef = nnx.split(nnx.eval_shape(lambda: Block(size, **settings, rngs=nnx.Rngs(0))))[0]
+    keys = jax.random.split(rngs.params(), size.depth)
+    return nnx.merge(graphdef, jax.vmap(lambda key: nnx.state(Block(size, **settings, rngs=nnx.Rngs(key))))(keys))
+
+
+def run(blocks, x, keys=None, *, rates=(0.0, 0.0), remat="none", unroll=1, intermediates=False):
+    """Tokens [batch, tokens, width] through all of the blocks that `stacked` made.
+
+    Args:
+      blocks, x: see above.
+      keys: [batch], for dropout and stochastic depth; without, there is none.
+      rates, remat, unroll: of a `ViT`; `rates` are (dropout, drop_path).
+      intermediates: also keep what happens inside.
+
+    Returns:
+      (tokens, attention [depth, batch, heads, tokens, tokens], blocks' outputs [depth, batch, tokens, width]); the last
+      two None without `intermediates`.
+    """
+    graphdef, state = nnx.split(blocks)
+    depth = jax.tree.leaves(state)[0].shape[0]
+    dropout, drop_path = rates
+
+    def block(x, inputs):
+        state, index = inputs
+        layer_keys = None if keys is None else random.fold(keys, index)
+        rate = drop_path * index / max(depth - 1, 1)
+        x, attention = nnx.merge(graphdef, state)(x, layer_keys, dropout, rate, intermediates)
+        return x, (attention, x if intermediates else None)
+
+    if remat != "none":
+        block = jax.checkpoint(block, policy=REMAT[remat])
+    x, (attention, outputs) = lax.scan(block, x, (state, jnp.arange(depth)), unroll=unroll)
+    return x, attention, outputs
+
+
+def patches_of(images, patch):
+    """Squares of images [batch, height, width, channel] as rows: [batch, patches, patch * patch * channel].
+
+    Raises:
+      ValueError: the sides are no multiples of `patch`.
+    """
+    batch, height, width, channel = images.shape
+    if height % patch or width % patch:
+        raise ValueError(f"images of {height} x {width} are not whole patches of {patch}")
+    rows, columns = height // patch, width // patch
+    # A convolution with the patch as its stride is a product.
+    parts = images.reshape(batch, rows, patch, columns, patch, channel)
+    return parts.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, -1)
 
 
 def size_of(size):
@@ -183,10 +246,7 @@ class ViT(nnx.Module):
             self.positions = nnx.Param(0.02 * jax.random.normal(rngs.params(), (count, width)))
         else:
             self.positions = None
-        keys = jax.random.split(rngs.params(), size.depth)
-        graphdef = nnx.split(nnx.eval_shape(lambda: Block(size, rngs=nnx.Rngs(0))))[0]
-        stacked = jax.vmap(lambda key: nnx.state(Block(size, rngs=nnx.Rngs(key))))(keys)
-        self.blocks = nnx.merge(graphdef, stacked)
+        self.blocks = stacked(size, rngs=rngs)
         self.norm = layers.LayerNorm(width, epsilon=EPSILON, rngs=rngs)
         self.pooling = AttentionPool(size, rngs=rngs) if pool == "map" else None
         zeros = nnx.initializers.zeros
@@ -215,36 +275,18 @@ class ViT(nnx.Module):
           patches' embeddings; `attention` [depth, batch, heads, tokens, tokens] and `block`
           [depth, batch, tokens, width], the blocks' outputs; `pooled` [batch, width]; `logits`.
         """
-        dropout, drop_path = self.rates
-        batch, height, width, channel = images.shape
-        if height % self.patch or width % self.patch:
-            raise ValueError(f"images of {height} x {width} are not whole patches of {self.patch}")
-        rows, columns = height // self.patch, width // self.patch
-        # A convolution with the patch as its stride is a product.
-        patches = images.reshape(batch, rows, self.patch, columns, self.patch, channel)
         out = {}
-        x = self.embed(patches.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, -1))
-        out["stem"] = x
+        x = out["stem"] = self.embed(patches_of(images, self.patch))
         if self.token is not None:
-            token = jnp.broadcast_to(self.token[...], (batch, 1, x.shape[-1]))
+            token = jnp.broadcast_to(self.token[...], (len(x), 1, x.shape[-1]))
             x = jnp.concatenate([token, x], 1)
+        rows, columns = (side // self.patch for side in images.shape[1:3])
         x = add_table(x, self.position_table(rows, columns).astype(x.dtype))
-        if keys is not None and dropout:
-            x = layers.dropout(x, random.fold(keys, self.size.depth), dropout)
-
-        graphdef, state = nnx.split(self.blocks)
-        depth = self.size.depth
-
-        def block(x, inputs):
-            state, index = inputs
-            layer_keys = None if keys is None else random.fold(keys, index)
-            rate = drop_path * index / max(depth - 1, 1)
-            x, attention = nnx.merge(graphdef, state)(x, layer_keys, dropout, rate, intermediates)
-            return x, (attention, x if intermediates else None)
-
-        if self.remat != "none":
-            block = jax.checkpoint(block, policy=REMAT[self.remat])
-        x, (out["attention"], out["block"]) = lax.scan(block, x, (state, jnp.arange(depth)), unroll=self.unroll)
+        if keys is not None and self.rates[0]:
+            x = layers.dropout(x, random.fold(keys, self.size.depth), self.rates[0])
+        x, out["attention"], out["block"] = run(
+            self.blocks, x, keys, rates=self.rates, remat=self.remat, unroll=self.unroll, intermediates=intermediates
+        )
         if self.pool == "token":
             x = self.norm(x[:, 0])
         elif self.pool == "gap":

@@ -19,7 +19,7 @@ def attention_map(query, key):
     return jax.nn.softmax(scores / query.shape[-1] ** 0.5, -1)
 
 
-def multi_head(query, key, value):
+def multi_head(query, key, value, *, causal=False):
     """softmax(q k^T / sqrt(d)) v of every head.
 
     The backward pass keeps the weights, in the values' dtype.
@@ -28,6 +28,7 @@ def multi_head(query, key, value):
       query: [batch, queries, heads, d]; of one head [batch, queries, d], for which XLA:CPU copies less.
       key: [batch, keys, heads, d], or without heads.
       value: [batch, keys, heads, d], or without heads.
+      causal: query i looks at the keys 0 to i.
 
     Returns:
       [batch, queries, heads, d], or without heads, of the values' dtype; scores and sums are float32.
@@ -35,27 +36,29 @@ def multi_head(query, key, value):
     # A GPU's matrix units take 16 bits in eights; XLA would pad, and so copy, every array of [queries, keys].
     multiple = 8 if value.dtype.itemsize == 2 else 1
     whole = lambda x: jnp.pad(x, ((0, 0), (0, -x.shape[1] % multiple), *((0, 0),) * (x.ndim - 2)))
-    return _multi_head(whole(query), whole(key), whole(value), key.shape[1])[:, : query.shape[1]]
+    return _multi_head(whole(query), whole(key), whole(value), key.shape[1], causal)[:, : query.shape[1]]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _multi_head(query, key, value, keys):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _multi_head(query, key, value, keys, causal):
     """`multi_head` over the first `keys` keys."""
-    return _multi_head_forward(query, key, value, keys)[0]
+    return _multi_head_forward(query, key, value, keys, causal)[0]
 
 
-def _multi_head_forward(query, key, value, keys):
+def _multi_head_forward(query, key, value, keys, causal):
     h = "h" * (query.ndim - 3)
     query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
     scores = jnp.einsum(f"bq{h}d,bk{h}d->b{h}qk", query, key, preferred_element_type=jnp.float32)
     if keys < key.shape[1]:
         scores = jnp.where(jnp.arange(key.shape[1]) < keys, scores, -jnp.inf)
+    if causal:
+        scores = jnp.where(jnp.tri(query.shape[1], key.shape[1], dtype=bool), scores, -jnp.inf)
     (weights,) = fusion.apart(jax.nn.softmax(scores, -1).astype(value.dtype))
     out = jnp.einsum(f"b{h}qk,bk{h}d->bq{h}d", weights, value)
     return out, (query, key, value, weights, out)
 
 
-def _multi_head_backward(keys, residuals, dout):
+def _multi_head_backward(keys, causal, residuals, dout):
     query, key, value, weights, out = residuals
     h = "h" * (query.ndim - 3)
     (dout,) = fusion.apart(dout)

@@ -85,3 +85,35 @@ def contextual(maps, target, bandwidth=0.1):
     far = far / (far.min(-1, keepdims=True) + 1e-3)
     shares = jax.nn.softmax((1 - far) / bandwidth, -1)
     return -jnp.log(shares.max(-1).mean(-1)).mean()
+
+
+def contrastive(rows, columns, own, scale, *, chunk=1024):
+    """Cross-entropy of which column belongs to each row, by scaled products (InfoNCE, van den Oord et al. 2018).
+
+    Rows are taken in chunks whose logits the backward pass computes again, so that of the matrix of all no more than
+    one chunk exists at a time.
+
+    Args:
+      rows: [n, d].
+      columns: [m, d].
+      own: the column of each row, [n] int32.
+      scale: of the products, a scalar.
+      chunk: rows that are compared at a time, at most.
+
+    Returns:
+      Mean over the rows, float32.
+    """
+    count = next(count for count in range(1, len(rows) + 1) if len(rows) % count == 0 and len(rows) // count <= chunk)
+
+    @jax.checkpoint
+    def part(rows, own):
+        logits = scale * jnp.einsum("nd,md->nm", rows, columns, preferred_element_type=jnp.float32)
+        right = jnp.take_along_axis(logits, own[:, None], 1)[:, 0]
+        return jnp.sum(jax.nn.logsumexp(logits, -1) - right)
+
+    if count == 1:
+        return part(rows, own) / len(rows)
+    # Strided, so that each device's rows stay where they are.
+    split = lambda x: x.reshape(len(x) // count, count, *x.shape[1:]).swapaxes(0, 1)
+    total, _ = jax.lax.scan(lambda total, given: (total + part(*given), None), 0.0, (split(rows), split(own)))
+    return total / len(rows)

@@ -46,8 +46,12 @@ _SAFETENSORS = {
 }
 
 
-def read(path):
+def read(path, unpickler=None):
     """What `torch.save(value, path)` wrote: plain containers, tensors as numpy arrays.
+
+    Args:
+      path: the file.
+      unpickler: of a zip archive, a subclass of `Unpickler` in its place.
 
     Raises:
       InputError: the file is missing, damaged, or names something that is neither a tensor nor a
@@ -63,7 +67,7 @@ def read(path):
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(data)
-        return _read_zip(data) if data[:2] == b"PK" else read_legacy(io.BytesIO(data))
+        return _read_zip(data, unpickler) if data[:2] == b"PK" else read_legacy(io.BytesIO(data))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
@@ -274,7 +278,7 @@ def arrays(value, done=None):
     return done[id(value)]
 
 
-def _read_zip(data):
+def _read_zip(data, unpickler):
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         (index,) = (n for n in archive.namelist() if n.endswith("/data.pkl"))
         folder = index.removesuffix("data.pkl")
@@ -287,7 +291,7 @@ def _read_zip(data):
                 storages[key].values = np.frombuffer(archive.read(f"{folder}data/{key}"), storages[key].dtype)
             return storages[key]
 
-        return arrays(Unpickler(io.BytesIO(archive.read(index)), storage).load())
+        return arrays((unpickler or Unpickler)(io.BytesIO(archive.read(index)), storage).load())
 
 
 def _read_safetensors(data):

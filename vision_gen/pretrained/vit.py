@@ -177,26 +177,48 @@ def _torch(names, network):
       names: of `TORCH`.
       network: the `ViT`.
     """
-    pair = lambda name: name if isinstance(name, tuple) else (f"{name}.weight", f"{name}.bias")
-    patch, width = network.patch, network.size.width
-    # (width, channel, row, column) to rows in the order row, column, channel.
-    rows = named.Turn(
+    found = {
+        "token": (names["token"], named.FIRST),
+        "positions": (names["positions"], named.FIRST),
+        "embed/kernel": (f"{names['embed']}.weight", rows(network.patch)),
+        "embed/bias": (f"{names['embed']}.bias", named.SAME),
+    }
+    for ours, turn in {"head": named.LINEAR, "norm": named.SAME}.items():
+        found |= torch_layer(ours, names[ours], turn)
+    return found | torch_blocks(names, network.size.depth)
+
+
+def rows(patch):
+    """The `Turn` of a convolution with the patch as its stride, (width, channel, row, column), to (patch, width)."""
+    return named.Turn(
         lambda w: w.transpose(2, 3, 1, 0).reshape(-1, w.shape[0]),
-        lambda k: [k.reshape(patch, patch, -1, width).transpose(3, 2, 0, 1)],
+        lambda k: [k.reshape(patch, patch, -1, k.shape[-1]).transpose(3, 2, 0, 1)],
     )
+
+
+def torch_layer(ours, theirs, turn):
+    """The layout of one layer of torch's; `theirs` is the name of its weight and bias, or a pair of names."""
+    weight, bias = theirs if isinstance(theirs, tuple) else (f"{theirs}.weight", f"{theirs}.bias")
+    return {f"{ours}/{'scale' if turn is named.SAME else 'kernel'}": (weight, turn), f"{ours}/bias": (bias, named.SAME)}
+
+
+def torch_blocks(names, depth):
+    """The layout of the stacked tensors of all blocks in a state dict of torch's.
+
+    Args:
+      names: `block`, `norm1`, `qkv`, `out`, `norm2`, `expand` and `contract`; see `TORCH`.
+      depth: blocks of the network.
+    """
     parts = lambda x: np.split(x, len(names["qkv"]), -1)
     joined = named.Turn(lambda *p: np.concatenate([x.T for x in p], -1), lambda x: [part.T for part in parts(x)])
-    found = {"token": (names["token"], named.FIRST), "positions": (names["positions"], named.FIRST)}
-    weights, biases = zip(*map(pair, names["qkv"]))
+    pairs = [name if isinstance(name, tuple) else (f"{name}.weight", f"{name}.bias") for name in names["qkv"]]
+    weights, biases = zip(*pairs)
     block = {"attention/qkv/kernel": (weights, joined), "attention/qkv/bias": (biases, joined)}
-    turns = {"embed": rows, "head": named.LINEAR, "norm": named.SAME, "norm1": named.SAME, "norm2": named.SAME}
-    turns |= dict.fromkeys(("attention/out", "expand", "contract"), named.LINEAR)
-    for ours, turn in turns.items():
-        weight, bias = pair(names[ours.removeprefix("attention/")])
-        place = found if ours in ("embed", "head", "norm") else block
-        place[f"{ours}/{'scale' if turn is named.SAME else 'kernel'}"] = [weight], turn
-        place[f"{ours}/bias"] = [bias], named.SAME
-    return found | _blocks(network.size.depth, names["block"], block)
+    turns = {"norm1": named.SAME, "norm2": named.SAME, "attention/out": named.LINEAR}
+    for ours, turn in (turns | dict.fromkeys(("expand", "contract"), named.LINEAR)).items():
+        layer = torch_layer(ours, names[ours.removeprefix("attention/")], turn)
+        block |= {part: ([theirs], turn) for part, (theirs, turn) in layer.items()}
+    return _blocks(depth, names["block"], block)
 
 
 def _original(names, network):
@@ -212,19 +234,19 @@ def _original(names, network):
         lambda *p: np.concatenate([x.reshape(*x.shape[:-2], -1) for x in p], -1),
         lambda x: [part.reshape(*part.shape[:-1], size.heads, -1) for part in np.split(x, 3, -1)],
     )
-    rows = lambda *axes: named.Turn(
+    flat = lambda *axes: named.Turn(
         lambda x: x.reshape(-1, x.shape[-1]), lambda x: [x.reshape(*axes, -1, x.shape[-1])]
     )
     found = {
         "token": ("cls", named.FIRST),
         "positions": (names["positions"], named.FIRST),
-        "embed/kernel": ("embedding/kernel", rows(patch, patch)),
+        "embed/kernel": ("embedding/kernel", flat(patch, patch)),
         "embed/bias": ("embedding/bias", named.SAME),
     }
     attention, block = names["attention"], {}
     for part in ("kernel", "bias"):
         block[f"attention/qkv/{part}"] = [f"{attention}/{n}/{part}" for n in ("query", "key", "value")], heads
-        turn = rows(size.heads) if part == "kernel" else named.SAME
+        turn = flat(size.heads) if part == "kernel" else named.SAME
         block[f"attention/out/{part}"] = [f"{attention}/out/{part}"], turn
         for ours, their in (("expand", "Dense_0"), ("contract", "Dense_1")):
             block[f"{ours}/{part}"] = [f"{names['mlp']}/{their}/{part}"], named.SAME

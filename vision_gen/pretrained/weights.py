@@ -19,7 +19,7 @@ class Published:
 
     Attributes:
       file: its name.
-      url: where it is downloaded from; empty where a Python package carries it.
+      url: where it is downloaded from; empty where only a Python package carries it.
       sha256: its checksum, or the beginning of it that its publishers give.
       package: path inside an installed package, "package/folder/file".
     """
@@ -57,6 +57,12 @@ FILES = {
         "colorization_release_v2-9b330a0b.pth", _COLORIZERS + "colorization_release_v2-9b330a0b.pth", "9b330a0b"
     ),
     "siggraph17": Published("siggraph17-df00044c.pth", _COLORIZERS + "siggraph17-df00044c.pth", "df00044c"),
+    "clip-vocabulary": Published(
+        "bpe_simple_vocab_16e6.txt.gz",
+        "https://github.com/openai/CLIP/raw/main/clip/bpe_simple_vocab_16e6.txt.gz",
+        "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a",
+        "open_clip/bpe_simple_vocab_16e6.txt.gz",
+    ),
     "lpips-alexnet": Published(
         "lpips-v0.1-alex.pth",
         _LPIPS + "alex.pth",
@@ -79,8 +85,14 @@ def folder():
 def is_here(name):
     """Whether a file of `FILES` need not be downloaded; its checksum is not looked at."""
     published = FILES[name]
-    package = published.package.partition("/")[0]
-    return bool(importlib.util.find_spec(package)) if package else (folder() / published.file).exists()
+    return _installed(published) is not None or (folder() / published.file).exists()
+
+
+def _installed(published):
+    """The path of a file in an installed package that carries it, or None."""
+    package, _, inner = published.package.partition("/")
+    spec = importlib.util.find_spec(package) if package else None
+    return spec and pathlib.Path(spec.submodule_search_locations[0]) / inner
 
 
 def checksum(path):
@@ -100,15 +112,11 @@ def find(name):
         its checksum and where to put it.
     """
     published = FILES[name]
-    if published.package:
-        package, _, inner = published.package.partition("/")
-        spec = importlib.util.find_spec(package)
-        if spec is None:
-            raise InputError(
-                f"{name}: the package {package.replace('_', '-')} is not installed; pip install it"
-            )
-        path = pathlib.Path(spec.submodule_search_locations[0]) / inner
-    else:
+    path = _installed(published)
+    if path is None and not published.url:
+        package = published.package.partition("/")[0].replace("_", "-")
+        raise InputError(f"{name}: the package {package} is not installed; pip install it")
+    if path is None:
         path = folder() / published.file
         if not path.exists():
             _download(name, published, path)

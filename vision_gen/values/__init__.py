@@ -4,8 +4,8 @@ from vision_gen.values.cameras import Camera, Cameras
 from vision_gen.values.clips import Clip, LabelClip
 from vision_gen.values.kind import Kind
 from vision_gen.values.numbers import Choice, Latent, Number, Points, Pose, Seed, Shares, Ties
-from vision_gen.values.pictures import Image, Images, Labels, Mask, Scribble
-from vision_gen.values.words import Attributes, Label, Scores, Table, Text, Traits
+from vision_gen.values.pictures import Folder, Image, Images, Labels, Mask, Query, Scribble
+from vision_gen.values.words import Attributes, Label, Ranking, Scores, Table, Text, Texts, Traits
 
 __all__ = [
     "Attributes",
@@ -13,6 +13,7 @@ __all__ = [
     "Cameras",
     "Choice",
     "Clip",
+    "Folder",
     "Image",
     "Images",
     "Kind",
@@ -24,12 +25,15 @@ __all__ = [
     "Number",
     "Points",
     "Pose",
+    "Query",
+    "Ranking",
     "Scores",
     "Scribble",
     "Seed",
     "Shares",
     "Table",
     "Text",
+    "Texts",
     "Ties",
     "Traits",
 ]

@@ -107,6 +107,11 @@ def check_folder(folder, name):
         raise InputError(f"{name}: the folder {str(folder)!r} cannot be written ({error.strerror})") from error
 
 
+def said(doc):
+    """What a kind is for, behind what it is."""
+    return f": {doc}" if doc else ""
+
+
 def made(path):
     """A path as a `pathlib.Path` whose folder exists."""
     path = pathlib.Path(path)

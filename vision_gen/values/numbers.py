@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from vision_gen.errors import InputError
-from vision_gen.values.kind import Kind, array_of, finite, is_path, made, write_numbers
+from vision_gen.values.kind import Kind, array_of, finite, is_path, made, said, write_numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Number(Kind):
         write_numbers(value, path)
 
     def describe(self):
-        return f"{'an integer' if self.whole else 'a number'} from {self.low:g} to {self.high:g}" + _said(self.doc)
+        return f"{'an integer' if self.whole else 'a number'} from {self.low:g} to {self.high:g}" + said(self.doc)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +74,7 @@ class Choice(Kind):
         return value
 
     def describe(self):
-        return " | ".join(self.options) + _said(self.doc)
-
-
-def _said(doc):
-    return f": {doc}" if doc else ""
+        return " | ".join(self.options) + said(self.doc)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +100,7 @@ class Shares(Kind):
         return found / max(found.sum(), 1e-30)
 
     def describe(self):
-        return 'numbers "3,1" from 0 on, not all 0' + _said(self.doc)
+        return 'numbers "3,1" from 0 on, not all 0' + said(self.doc)
 
 
 @dataclasses.dataclass(frozen=True)

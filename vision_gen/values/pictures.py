@@ -106,6 +106,37 @@ class Images(Image):
 
 
 @dataclasses.dataclass(frozen=True)
+class Folder(Kind):
+    """All pictures below a folder: a tuple of paths, sorted. What is made of them is the affair of the tool's fitting."""
+
+    def read(self, value, name):
+        if not is_path(value):
+            raise InputError(f"{name} must be {self.describe()}, got {value!r}")
+        return tuple(images.checked(pathlib.Path(value).expanduser(), name))
+
+    def describe(self):
+        return "a folder of pictures"
+
+
+@dataclasses.dataclass(frozen=True)
+class Query(Image):
+    """A picture, or a text: [height, width, 3] uint8 or str.
+
+    Text that ends like a picture's file is the path of one. What is made of it is the affair of the tool's fitting.
+    """
+
+    def read(self, value, name):
+        if isinstance(value, str) and not value.lower().endswith(images.SUFFIXES):
+            if not value.strip():
+                raise InputError(f"{name} must be {self.describe()}, got {value!r}")
+            return value
+        return super().read(value, name)
+
+    def describe(self):
+        return "a text, or a picture (png, jpg, webp)"
+
+
+@dataclasses.dataclass(frozen=True)
 class Mask(Kind):
     """A region: bool [height, width], true inside.
 

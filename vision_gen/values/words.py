@@ -3,12 +3,13 @@
 import csv
 import dataclasses
 import json
+import pathlib
 import typing
 
 import numpy as np
 
 from vision_gen.errors import InputError
-from vision_gen.values.kind import Kind, made
+from vision_gen.values.kind import Kind, is_path, made, said
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Text(Kind):
     def read(self, value, name):
         if not isinstance(value, str) or not value.strip():
             raise InputError(f"{name} must be a text, got {value!r}")
+        if self.encode:
+            try:
+                self.encode(value)
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from error
         return value
 
     def array(self, value):
@@ -46,6 +52,55 @@ class Text(Kind):
 
     def describe(self):
         return "a text"
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts(Kind):
+    """Several texts: a tuple of them. What is made of them is the affair of the tool's fitting.
+
+    Read from a .txt file with one a line, a list, or a text.
+
+    Attributes:
+      commas: a text is several with commas between them.
+      holds: what each of them must contain.
+      doc: what they are for.
+    """
+
+    default: str | None = None
+    commas: bool = True
+    holds: str = ""
+    doc: str = ""
+    reads = ()
+
+    def read(self, value, name):
+        if is_path(value) and str(value).lower().endswith(".txt"):
+            try:
+                found = pathlib.Path(value).expanduser().read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise InputError(f"{name}: {value}: cannot be read ({error}); {self.describe()}") from error
+        elif isinstance(value, str):
+            found = value.split(",") if self.commas else [value]
+        else:
+            found = value
+        if not isinstance(found, (list, tuple)) or not all(isinstance(text, str) for text in found):
+            raise InputError(f"{name} must be {self.describe()}, got {value!r}")
+        found = tuple(text.strip() for text in found if text.strip())
+        if not found:
+            raise InputError(f"{name} must be {self.describe()}, got none")
+        for number, text in enumerate(found):
+            if self.holds not in text:
+                raise InputError(f"{name}: {text!r} has no {self.holds}")
+            if text in found[:number]:
+                raise InputError(f"{name}: {text!r} is there twice")
+        return found
+
+    def text(self, value):
+        return value if isinstance(value, str) else ",".join(value)
+
+    def describe(self):
+        several = "texts with commas between them" if self.commas else "a text"
+        holding = f", each with {self.holds}" if self.holds else ""
+        return f"{several}, or a .txt file with one a line{holding}{said(self.doc)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,6 +299,41 @@ class Table(Kind):
 
     def describe(self):
         return "a table of figures (json, csv)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking(Kind):
+    """What was found and how well it fits, {name: number}, the best first. A result only.
+
+    Attributes:
+      names: of all that was looked at.
+      most: how many are given.
+    """
+
+    names: tuple[str, ...] = ()
+    most: int = 10
+    suffixes = (".json", ".csv")
+    prints = True
+
+    def value(self, array):
+        array = np.asarray(array[0], float)
+        return {self.names[i]: float(array[i]) for i in np.flip(np.argsort(array, kind="stable"))[: self.most]}
+
+    def text(self, value):
+        return "\n".join(f"{number:7.4f}  {name}" for name, number in value.items())
+
+    def cells(self, value):
+        return {"best": next(iter(value)), "similarity": next(iter(value.values()))}
+
+    def write(self, value, path):
+        self.check_path(path)
+        if str(path).lower().endswith(".csv"):
+            write_rows(path, [("found", "similarity"), *value.items()])
+        else:
+            made(path).write_text(json.dumps(value, indent=2) + "\n")
+
+    def describe(self):
+        return "what was found, the best first (json, csv)"
 
 
 def write_rows(path, rows):
