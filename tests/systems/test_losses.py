@@ -104,12 +104,15 @@ def check(case):
             movers = [player, *(other for other, _ in experiment.players.values() if other.turn == name)]
             own = {module: params[module] for mover in movers for module in mover.modules}
             terms, back = jax.vjp(loss, own, out)
-            # Of each term alone, by one pass for all: compiling is most of what this costs.
-            moved, into = jax.vmap(lambda one: back(dict(zip(terms, one))))(jnp.eye(len(terms)))
-            (through,) = pull(jax.tree.map(lambda x: x.sum(0), into))
-            moved = jax.tree.map(lambda x, y: x.sum(0) + y, moved, {module: through[module] for module in own})
-            of = lambda number: whether(jax.tree.map(lambda x: x[number], into))
-            found[name] = terms, {term: of(number) for number, term in enumerate(terms)}, whether(moved)
+            if player.forward == "none":  # It reads nothing of what `forward` returns.
+                moved, _ = back(jax.tree.map(jnp.ones_like, terms))
+                found[name] = terms, dict.fromkeys(terms, {}), whether(moved)
+                continue
+            alone = {term: back({other: jnp.float32(other == term) for other in terms}) for term in terms}
+            moved, into = (jax.tree.map(lambda *each: sum(each), *parts) for parts in zip(*alone.values()))
+            (through,) = pull(into)
+            moved = jax.tree.map(jnp.add, moved, {module: through[module] for module in own})
+            found[name] = terms, {term: whether(into) for term, (_, into) in alone.items()}, whether(moved)
         return out, found
 
     out, found = look(params)

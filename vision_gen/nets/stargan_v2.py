@@ -18,7 +18,7 @@ from vision_gen.ops import resample
 
 INIT = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
 LAST = 4  # Side of the map that the discriminator and the style encoder end with.
-MASKED = (32, 64, 128)  # Sides of the generator's maps that get details of the source, where it has such skips.
+MASKED = (32, 64, 128)  # Sides of the generator's maps that get details of the source, of images of its size.
 DETAILS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
 
 
@@ -118,7 +118,7 @@ class Generator(nnx.Module):
 
     def __init__(self, *, size=256, style_dim=64, channel_base=2**14, channel_max=512, high_pass=0.0, rngs):
         _check(size)
-        channels = _channels(channel_base // size, channel_max, int(math.log2(size)) - 4 + (high_pass > 0))
+        channels = _channels(channel_base // size, channel_max, int(math.log2(stride(size, high_pass))))
         steps = list(zip(channels, channels[1:]))
         inner = channels[-1]
         self.from_rgb = _conv(3, channels[0], rngs=rngs)
@@ -133,13 +133,13 @@ class Generator(nnx.Module):
         ])
         self.norm = layers.InstanceNorm(channels[0], rngs=rngs)
         self.to_rgb = _conv(channels[0], 3, 1, rngs=rngs)
-        self.high_pass = high_pass
+        self.size, self.high_pass = size, high_pass
 
     def __call__(self, image, style, masks=None):
         """Images in styles.
 
         Args:
-          image: [batch, height, width, 3] in [-1, 1], sides multiples of what its blocks halve.
+          image: [batch, height, width, 3] in [-1, 1], sides multiples of what `stride` gives.
           style: [batch, style_dim].
           masks: with `high_pass`, where details of the source are added: [batch, height, width, 2] from 0 to 1, for maps
             of side 32 and for larger ones.
@@ -147,17 +147,16 @@ class Generator(nnx.Module):
         Returns:
           [batch, height, width, 3], in [-1, 1] but for what training has not reached.
         """
-        x, kept = self.from_rgb(image), {}
+        x, kept = self.from_rgb(image), []
         for block in self.encode:
-            if self.high_pass and x.shape[1] in MASKED:
-                kept[x.shape[1]] = x
+            kept.append(x)
             x = block(x)
-        for block in self.decode:
+        for halvings, block in reversed(list(enumerate(reversed(self.decode)))):
             x = block(x, style)
-            side = x.shape[1]
-            if side in kept:
+            side = self.size >> halvings
+            if self.high_pass and side in MASKED:
                 mask = resample.resize(masks[..., :1] if side == 32 else masks[..., 1:], x.shape[1:3], antialias=False)
-                details = kept[side] * mask.astype(x.dtype)
+                details = kept[halvings] * mask.astype(x.dtype)
                 x = x + resample.filtered(details, DETAILS / self.high_pass, padding=((1, 1), (1, 1)))
         return self.to_rgb(layers.leaky_relu(self.norm(x)))
 
@@ -239,6 +238,11 @@ class Discriminator(nnx.Module):
     def __call__(self, image, label):
         """Logits [batch] of images [batch, size, size, 3] for domains, by labels [batch]."""
         return _chosen(self.heads(self.trunk(image))[:, 0, 0], label)
+
+
+def stride(size, high_pass):
+    """Pixels along a place of the generator's smallest map, of arguments as of `Generator`."""
+    return size // (8 if high_pass else 16)
 
 
 def _check(size):

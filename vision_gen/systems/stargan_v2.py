@@ -22,13 +22,14 @@ from vision_gen.figures import sheets
 from vision_gen.metrics import patches
 from vision_gen.nets import landmarks
 from vision_gen.nets import stargan_v2 as nets
-from vision_gen.ops import augment, colour, losses, random
+from vision_gen.ops import augment, colour, losses, random, resample
 from vision_gen.pretrained import stargan_v2 as pretrained
 from vision_gen.settings import Count, NotNegative, Share
 from vision_gen.systems import domain_pairs, film
 
 COLUMNS, ROWS = 4, 6  # Latents beside each other on sheets; pictures of the sheet of references.
 GUIDES = ("latent", "reference")
+BY_LATENTS = ("by a latent", "by another", "by a third")  # Columns of the sample sheet.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ class StarGANv2(System):
         "colour": (None, None, 3), "label": (),
         "reference": (None, None, 3), "other_reference": (None, None, 3), "reference_label": (),
     }  # fmt: skip
-    columns = ("source", "by latents", "reference", "by the reference")
+    columns = ("source", *BY_LATENTS, "reference", "by the reference")
     set_figures = ("patches_latent", "patches_reference")
     protocol_figures = domain_pairs.FIGURES
     explained = domain_pairs.EXPLAINED | {
@@ -81,7 +82,7 @@ class StarGANv2(System):
         "patches_reference": "the same of translations by references",
     }
     legends = {
-        "samples": "Held-out images, translated into the domain of the reference: by four latents, and in its style.",
+        "samples": "Held-out images, translated into the domain of the reference: by three latents, and in its style.",
         "latents": f"Held-out images, and each domain by {COLUMNS} latents.",
         "references": "Held-out images at the left, in the styles of the held-out images above.",
     }
@@ -113,7 +114,8 @@ class StarGANv2(System):
     def tools(cls, experiment, facts):
         image = values.Image()
         label = {"label": values.Label(tuple(facts["classes"]) or tuple(map(str, range(experiment.model.classes))))}
-        fitting = dict(fitting=CentralSquare(experiment.data.resolution[0]))
+        size, high_pass = experiment.data.resolution[0], experiment.model.high_pass
+        fitting = dict(fitting=CentralSquare(size, multiple=nets.stride(size, high_pass)))
         frames = {"frames": values.Number(2, 1000, 30, whole=True, doc="of the film", static=True)}
         seed, made, clip = {"seed": values.Seed()}, {"translation": image}, {"film": values.Clip()}
         between = dict(options=frames, turns="frames", **fitting)
@@ -236,13 +238,17 @@ class StarGANv2(System):
         seeds = (seed[:, None] + jnp.arange(count, dtype=seed.dtype)).reshape(-1)
         return self._style(jax.vmap(jax.random.key)(seeds), jnp.broadcast_to(label, len(seeds)))
 
+    def _like(self, reference, label):
+        """Styles [batch, style_dim] of references [batch, height, width, 3]."""
+        return self.style_encoder(resample.resize(reference, 2 * (self.generator.size,)), label)
+
     def translate(self, *, image, label, seed):
         """Images [batch, size, size, 3] in [-1, 1] in domains `label` [batch], in styles of seeds [batch]."""
         return self._painter(image)(self._seeded(seed, label))
 
     def translate_like(self, *, image, reference, label):
         """Images [batch, size, size, 3] in [-1, 1] in the styles of references of domains `label` [batch]."""
-        return self._painter(image)(self.style_encoder(reference, label))
+        return self._painter(image)(self._like(reference, label))
 
     def sheet(self, *, image, seed):
         """[1, domains * size, (1 + latents) * size, 3]: an image [1, size, size, 3] at the left, its translations beside."""
@@ -262,7 +268,7 @@ class StarGANv2(System):
 
     def interpolate_like_begin(self, *, image, first, second, label, frames):
         """The same from the style of one reference to that of another."""
-        return self._between(image, *(self.style_encoder(x, label) for x in (first, second)), frames)
+        return self._between(image, *(self._like(x, label) for x in (first, second)), frames)
 
     def _between(self, image, first, second, frames):
         share = jnp.linspace(0, 1, frames)[:, None]
@@ -291,11 +297,12 @@ class StarGANv2(System):
     def sample(self, batch, keys):
         image, target = colour.from_uint8(batch["colour"]), batch["reference_label"]
         reference = colour.from_uint8(batch["reference"])
+        styles = [*self._latents(keys, target, len(BY_LATENTS)), self.style_encoder(reference, target)]
+        made = lax.map(self._painter(image), jnp.stack(styles))
         return {
             "source": image,
-            "by latents": self._strip(image, self._latents(keys, target, COLUMNS)),
             "reference": reference,
-            "by the reference": self._painter(image)(self.style_encoder(reference, target)),
+            **dict(zip((*BY_LATENTS, "by the reference"), made)),
             "label": batch["label"],
             "reference_label": target,
         }
