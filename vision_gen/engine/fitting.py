@@ -170,7 +170,6 @@ class CentralSquare(Fitting):
         if size % self.multiple:
             raise InputError(f"size must be a multiple of {self.multiple}, got {size}")
         sides = tuple(n * size // int(np.min(self.size)) for n in np.broadcast_to(self.size, 2))
-
         one = lambda kind, value: images.fit(value, sides) if isinstance(kind, values.Image) else value
         cut = lambda kind, value: tuple(one(kind, x) for x in value) if isinstance(value, tuple) else one(kind, value)
         return super().fit(kinds, {name: cut(kind, inputs[name]) for name, kind in kinds.items()}, options, called)

@@ -205,9 +205,12 @@ def from_config(config):
     experiment = weights_lib.with_origins(_alone(config))
     weights, notes = weights_lib.load(experiment)
     known = systems.networks(experiment.system)
-    if known and not weights:
+    # Of a system that learns, frozen networks alone are nothing.
+    moved = {module for player in systems.players_of(experiment.system) for module in player.modules}
+    if known and not (moved or set(known)) & set(weights):
+        lacking = [name for name in known if name not in weights]
         raise InputError(
-            f"without a run, {config.system} needs weights: set config.init.{known[-1]} to a file, a run or published "
+            f"without a run, {config.system} needs weights: set config.init.{lacking[-1]} to a file, a run or published "
             "weights"
         )
     for note in [*notes, *(f"{name}: no weights given, so drawn at random" for name in known if name not in weights)]:
