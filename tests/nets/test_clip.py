@@ -147,8 +147,7 @@ def test_the_resnet_is_that_of_the_released_code(tmp_path):
 
 
 def test_texts_are_read_at_their_first_end_whatever_follows():
-    network = drawn(a_clip())
-    encode = jax.jit(network.encode_text)
+    encode = jax.jit(drawn(a_clip()).encode_text)
     padded = np.where(np.cumsum(TOKENS == 29, 1) > 0, 29, TOKENS)  # As transformers pads.
     np.testing.assert_allclose(encode(padded), encode(TOKENS), atol=1e-5)
     earlier = TOKENS.copy()
@@ -172,6 +171,6 @@ def test_the_scale_is_bounded_and_comes_back():
 
 
 def test_the_blocks_of_both_towers_are_vits():
-    network = a_clip()()
+    network = nnx.eval_shape(a_clip())
     assert isinstance(network.image.blocks, vit.Block) and not network.image.blocks.attention.causal
     assert isinstance(network.text.blocks, vit.Block) and network.text.blocks.attention.causal

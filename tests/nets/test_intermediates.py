@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import blank
-from vision_gen.nets import clip, colorization, features, layers, nerf, patchgan, scft, unet, vit
+from vision_gen.nets import colorization, features, layers, nerf, patchgan, scft, unet, vit
 from vision_gen.ops import attention
 
 draw = lambda i, *shape: jax.random.uniform(jax.random.key(i), shape, minval=-1)
@@ -32,12 +32,6 @@ NETWORKS = {
         [(2, 16, 16, 1), (2, 16, 16, 2), (2, 16, 16, 1)], {"train": False},
     ),
     "vit": (lambda rngs: vit.ViT(size=(8, 16, 2, 2), patch=8, image=32, classes=5, rngs=rngs), [PHOTO], {}),
-    "clip": (
-        lambda rngs: clip.VisionTransformer(
-            clip.Sizes(8, 32, 16, 2, 8, head=8), activation="quick_gelu", remat="none", unroll=1, rngs=rngs
-        ),
-        [PHOTO], {},
-    ),
     "nerf": (lambda rngs: nerf.RadianceMLP(width=8, rngs=rngs), [(4, 6, 3), (4, 1, 3)], {}),
     "hash": (
         lambda rngs: nerf.HashField(bound=1.0, levels=2, entries=64, finest=32, width=8, rngs=rngs),
@@ -56,7 +50,6 @@ OUTPUTS = {
     "eccv16": lambda net, out: net.head(out["block8"]),
     "siggraph17": lambda net, out: (jnp.tanh(net.out(out["conv10"])), net.classes(out["block8"])),
     "vit": lambda net, out: net.head(out["pooled"]),
-    "clip": lambda net, out: net.projection(out["pooled"]),
     "nerf": lambda net, out: (net.density(out["trunk8"])[..., 0], jax.nn.sigmoid(net.colour(out["view"]))),
     "hash": lambda net, out: (jnp.exp(out["geometry"][..., 0]), jax.nn.sigmoid(net.colour_out(out["colour_hidden2"]))),
     "vgg16": lambda net, out: out["pool5"],
@@ -73,7 +66,6 @@ NAMES = {
     "eccv16": [*(f"block{i}" for i in range(1, 9)), "up"],
     "siggraph17": [*(f"block{i}" for i in range(1, 10)), "conv10"],
     "vit": ["stem", "attention", "block", "pooled", "logits"],
-    "clip": ["stem", "attention", "block", "pooled"],
     "nerf": ["encoding", *(f"trunk{i}" for i in range(1, 9)), "view"],
     "hash": ["encoding", "density_hidden", "geometry", "colour_hidden1", "colour_hidden2"],
     "vgg16": [f"relu{block}_{i}" for block in range(1, 6) for i in range(1, 3 + (block > 2))]

@@ -24,7 +24,7 @@ ABOUT = {"step": 70, "classes": ("ant", "bee", "cat", "dog", "eel"), "cameras": 
 
 def drawn(build):
     """A network with numbers in every tensor, running statistics too."""
-    network, rng = build(), np.random.default_rng(0)
+    network, rng = nnx.eval_shape(build), np.random.default_rng(0)
     spread = lambda name, shape: (1 + 0.2 * rng.random(shape)) if name.endswith("var") else 0.2 * rng.normal(size=shape)
     return named.put(network, {k: np.float32(spread(k, x.shape)) for k, x in named.flat(network).items()})
 

@@ -7,12 +7,13 @@ import pytest
 
 from tests.conftest import tiny
 from vision_gen import data, values
-from vision_gen.data import images
+from vision_gen.data import captioned, images
 from vision_gen.engine import facts, optimizers, use
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets.clip import unit
+from vision_gen.ops import colour
 from vision_gen.systems import clip
 
 SMALL = dict(
@@ -48,33 +49,41 @@ def model(folder):
     return use.untrained(config(folder))
 
 
-def encoded(model, name, *given):
+@pytest.fixture(scope="module")
+def encoded(model):
+    """Function ("image" or "text", pictures or tokens, at most eight) that gives their features of length 1."""
     network = model.system().network
-    return np.asarray(unit(getattr(network, f"encode_{name}")(*given)))
+    both = {name: jax.jit(getattr(network, f"encode_{name}")) for name in ("image", "text")}
+
+    def encoded(name, given):
+        whole = np.resize(given, (8, *given.shape[1:]))  # One program for all.
+        return np.asarray(unit(both[name](whole)))[: len(given)]
+
+    return encoded
 
 
 def picture(path, size=16):
     return np.float32(images.fit(images.read(path), size))[None] / np.float32(127.5) - 1
 
 
-def test_texts_and_pictures_are_compared_as_cosines(model, folder):
+def test_texts_and_pictures_are_compared_as_cosines(model, encoded, folder):
     found = model.similarity(folder / "test/00.png", "a red picture")
     tokens = facts.tokenizer(model.facts, model.experiment.data).encode("a red picture", 12)
-    expected = encoded(model, "image", picture(folder / "test/00.png")) @ encoded(model, "text", tokens[None]).T
+    expected = encoded("image", picture(folder / "test/00.png")) @ encoded("text", tokens[None]).T
     assert found == pytest.approx(float(expected[0, 0]), abs=1e-5)
     with pytest.raises(InputError, match="text: the text 'a a a a.* has 22 tokens, .* at most 12"):
         model.similarity(folder / "test/00.png", "a " * 20)
 
 
-def test_names_are_told_apart_by_the_mean_of_their_templates(model, folder, tmp_path):
+def test_names_are_told_apart_by_the_mean_of_their_templates(model, encoded, folder, tmp_path):
     (tmp_path / "templates.txt").write_text("a {}\n\nthe {} picture\n")
     scores = model.classify(folder / "test/01.png", "red, green,blue", templates=str(tmp_path / "templates.txt"))
     assert set(scores) == set(COLOURS) and sum(scores.values()) == pytest.approx(1, abs=1e-5)
     tokenizer = facts.tokenizer(model.facts, model.experiment.data)
     texts = [[tokenizer.encode(t.format(name), 12) for t in ("a {}", "the {} picture")] for name in COLOURS]
-    of_texts = encoded(model, "text", np.concatenate(texts)).reshape(3, 2, -1)
+    of_texts = encoded("text", np.concatenate(texts)).reshape(3, 2, -1)
     classes = np.asarray(unit(of_texts.mean(1)))
-    logits = (encoded(model, "image", picture(folder / "test/01.png")) @ classes.T)[0] / 0.07
+    logits = (encoded("image", picture(folder / "test/01.png")) @ classes.T)[0] / 0.07
     shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     for name, share in zip(COLOURS, shares):
         assert scores[name] == pytest.approx(float(share), rel=1e-3)
@@ -86,7 +95,7 @@ def test_names_are_told_apart_by_the_mean_of_their_templates(model, folder, tmp_
         model.classify(folder / "test/01.png", "red,red")
 
 
-def test_a_folder_is_indexed_once_by_content(model, folder, tmp_path, monkeypatch):
+def test_a_folder_is_indexed_once_by_content(model, encoded, folder, tmp_path, monkeypatch):
     monkeypatch.setenv("VISION_GEN_CACHE", str(tmp_path / "cache"))
     there = tmp_path / "there"
     there.mkdir()
@@ -103,7 +112,7 @@ def test_a_folder_is_indexed_once_by_content(model, folder, tmp_path, monkeypatc
     tokens = facts.tokenizer(model.facts, model.experiment.data).encode("a blue picture", 12)
     by_text = model.search(there, "a blue picture", number=100)
     assert not files and len(by_text) == 20 and list(by_text.values()) == sorted(by_text.values(), reverse=True)
-    expected = encoded(model, "image", picture(there / "7.png")) @ encoded(model, "text", tokens[None])[0]
+    expected = encoded("image", picture(there / "7.png")) @ encoded("text", tokens[None])[0]
     assert by_text[str(there / "7.png")] == pytest.approx(float(expected[0]), abs=1e-5)
     files.clear()
     (there / "copy.png").write_bytes((there / "0.png").read_bytes())  # Known by its content.
@@ -126,19 +135,27 @@ def test_recall_is_among_groups_of_a_hundred_and_probes_learn_from_one_half():
     assert 0.9 < probed <= 1
 
 
-def test_what_can_be_asked_is_answered_by_the_nearest_class(model, folder):
+def test_what_can_be_asked_is_answered_by_the_nearest_class(model, encoded, folder):
     tokenizer = facts.tokenizer(model.facts, model.experiment.data)
     ask = np.stack([[tokenizer.encode(t, 12) for t in (f"a {name}", f"{name} picture")] for name in COLOURS])
     pictures = np.stack([images.fit(images.read(folder / f"test/{n:02d}.png"), 16) for n in range(4)])
     tokens = np.stack([tokenizer.encode("a red picture", 12)] * 4)
-    features = encoded(model, "image", np.float32(pictures) / np.float32(127.5) - 1)
-    classes = np.asarray(unit(encoded(model, "text", ask.reshape(6, 12)).reshape(3, 2, -1).mean(1)))
+    features = encoded("image", np.float32(pictures) / np.float32(127.5) - 1)
+    classes = np.asarray(unit(encoded("text", ask.reshape(6, 12)).reshape(3, 2, -1).mean(1)))
     answer = (features @ classes.T).argmax(1)
     truth = np.int32([answer[0], (answer[1] + 1) % 3, answer[2], -1])
     batch = {"colour": pictures, "tokens": tokens, "ask_tint": np.stack([ask] * 4), "is_tint": truth}
-    found = model.system().evaluate(batch, None)
+    text = np.zeros((4, captioned.SHOWN), np.uint8)
+    text[:, :4] = np.frombuffer(b"a ha", np.uint8)
+    found, sample = jax.jit(lambda batch: (model.system().evaluate(batch, None), model.system().sample(batch, None)))(
+        batch | {"text": text}
+    )
     np.testing.assert_array_equal(found["zero_shot_tint"], [1, 0, 1, np.nan])
     np.testing.assert_array_equal(found["zero_shot"], [1, 0, 1, np.nan])
+    nearest = (encoded("text", tokens) @ features.T).argmax(1)
+    np.testing.assert_array_equal(colour.to_uint8(sample["found"]), pictures[nearest])
+    captions = clip.CLIP.captions({name: np.asarray(x) for name, x in sample.items()}, ())
+    assert captions["image"] == ["a ha"] * 4 and all(float(text) <= 1 for text in captions["found"])
 
 
 def test_settings_that_do_not_go_together_are_refused(folder):
@@ -191,10 +208,3 @@ def test_a_vocabulary_that_is_not_the_runs_is_refused(folder, model, tmp_path):
         facts.check(source, model.facts, "config.data")
     facts.write(tmp_path, model.facts)
     assert facts.load(tmp_path, None) == model.facts
-
-
-def test_samples_have_their_captions(model, folder):
-    source = data.open(model.experiment.data, "test")
-    columns, captions = model.samples(source, 3)
-    assert columns.keys() == {"image", "found"} and len(captions["found"]) == 3
-    assert captions["image"] == [source.caption(index) for index in (0, 11, 23)]

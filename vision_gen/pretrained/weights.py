@@ -141,9 +141,11 @@ def _download(name, published, path):
                     bar.update(len(block))
     except (OSError, urllib.error.URLError) as error:
         part.unlink(missing_ok=True)
+        package = published.package.partition("/")[0]
+        other = f", install what brings {package}" if package else ""
         raise InputError(
             f"{name}: {path} is not there and {published.url} cannot be downloaded "
-            f"({getattr(error, 'reason', error)}). Put the file there, or set VISION_GEN_WEIGHTS to the folder "
+            f"({getattr(error, 'reason', error)}). Put the file there{other}, or set VISION_GEN_WEIGHTS to the folder "
             f"that has it; its SHA-256 begins with {published.sha256[:8]}"
         ) from error
     part.rename(path)

@@ -117,11 +117,7 @@ class CLIP(System):
     @classmethod
     def check(cls, experiment, source):
         """The tokens of the data are in the vocabulary, and the batch is compared as a whole."""
-        vocabulary, tokenizer = experiment.model.vocabulary, source.tokenizer
-        if tokenizer.size > vocabulary:
-            raise InputError(
-                f"config.model.vocabulary is {vocabulary}, but {tokenizer.origin} has {tokenizer.size} tokens"
-            )
+        _check_vocabulary(experiment, source.tokenizer)
         if experiment.train.accumulate > 1 or experiment.config.players.network.shrink > 1:
             raise InputError(
                 "config.train.accumulate and config.players.network.shrink must be 1: the loss compares all examples "
@@ -146,7 +142,7 @@ class CLIP(System):
 
     @classmethod
     def tools(cls, experiment, facts):
-        encode = functools.partial(_encoded, _Tokenizer(facts, experiment.data), experiment.data)
+        encode = functools.partial(_encoded, _Tokenizer(facts, experiment), experiment.data)
         fit = dict(size=experiment.data.resolution[0], multiple=experiment.model.patch or 32)
         image, text = values.Image(), values.Text(encode=encode)
         templates = values.Texts(TEMPLATES, commas=False, holds="{}", doc="sentences in which {} is the name")
@@ -279,12 +275,21 @@ def _probe(features, truth):
 class _Tokenizer:
     """The tokenizer of a run, read when it is needed first."""
 
-    def __init__(self, facts, settings):
-        self._facts, self._settings = facts, settings
+    def __init__(self, facts, experiment):
+        self._facts, self._experiment = facts, experiment
 
     @functools.cached_property
     def found(self):
-        return facts_lib.tokenizer(self._facts, self._settings)
+        tokenizer = facts_lib.tokenizer(self._facts, self._experiment.data)
+        _check_vocabulary(self._experiment, tokenizer)
+        return tokenizer
+
+
+def _check_vocabulary(experiment, tokenizer):
+    """Refuses a tokenizer with more tokens than there is room for."""
+    vocabulary = experiment.model.vocabulary
+    if tokenizer.size > vocabulary:
+        raise InputError(f"config.model.vocabulary is {vocabulary}, but {tokenizer.origin} has {tokenizer.size} tokens")
 
 
 def _encoded(tokenizer, settings, text):
@@ -311,10 +316,8 @@ class Prompts(CentralSquare):
 
 
 def _templates(options):
-    found = options["templates"]
-    return (
-        values.Texts(commas=False).read(found, "templates") if isinstance(found, str) else found
-    )  # The default is a path.
+    found = options["templates"]  # By default a path.
+    return values.Texts(commas=False).read(found, "templates") if isinstance(found, str) else found
 
 
 class _FittedPrompts(Fitted):
