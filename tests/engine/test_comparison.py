@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from tests.conftest import AS_USERS
 from vision_gen.data import images as image_files
 from vision_gen.engine import comparison, distances
 from vision_gen.errors import InputError
@@ -24,7 +25,8 @@ from vision_gen.ops import conv
 def cache(tmp_path_factory):
     """A cache of its own; and each network is compiled once, for few images at a time, to be fast."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(conv.CPU_COMPILER_OPTIONS, "xla_backend_optimization_level", 3)  # XLA's own.
+        for name, value in AS_USERS.items():
+            patch.setitem(conv.CPU_COMPILER_OPTIONS, name, value)
         patch.setenv("VISION_GEN_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(extract, "Extractor", functools.cache(functools.partial(extract.Extractor, batch_size=8)))
         yield

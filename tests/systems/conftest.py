@@ -3,6 +3,7 @@
 import jax
 import pytest
 
+from tests.conftest import AS_USERS
 from vision_gen.ops import conv
 
 
@@ -12,5 +13,6 @@ def one_device():
     with pytest.MonkeyPatch.context() as patch:
         for name in ("devices", "local_devices"):
             patch.setattr(jax, name, lambda *_: first)
-        patch.setitem(conv.CPU_COMPILER_OPTIONS, "xla_backend_optimization_level", 3)  # XLA's own.
+        for name, value in AS_USERS.items():
+            patch.setitem(conv.CPU_COMPILER_OPTIONS, name, value)
         yield

@@ -10,7 +10,6 @@ import dataclasses
 from typing import Annotated, Literal
 
 from flax import nnx
-import jax
 import jax.numpy as jnp
 
 from vision_gen import values
