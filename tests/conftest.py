@@ -49,6 +49,17 @@ def compilation_cache():
     loop.use_compilation_cache()
 
 
+@pytest.fixture(scope="module")
+def as_users():
+    """What the engine compiles is compiled as users' programs."""
+    from vision_gen.ops import conv
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in AS_USERS.items():
+            patch.setitem(conv.CPU_COMPILER_OPTIONS, name, value)
+        yield
+
+
 @pytest.fixture
 def image_folder(tmp_path):
     """Twelve flat-coloured pictures with a dark shape each, as files of several formats."""

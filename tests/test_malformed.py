@@ -121,7 +121,7 @@ def make_images():
     for name in ("captions", "no_text", "no_picture", "no_caption", "latin_text"):
         for number in range(3):
             picture(f"{name}/{number}.png")
-            text(f"{name}/{number}.txt", "a picture of noise, of three that are alike, and of nothing in the world")
+            text(f"{name}/{number}.txt", "a picture of noise, of three that are alike, and of nothing else in the wide world")
     os.remove("no_text/1.txt")
     os.remove("no_picture/1.png")
     text("no_caption/1.txt", "\n")

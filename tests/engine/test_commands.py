@@ -36,8 +36,8 @@ def test_help_lists_the_configs_and_the_fields_of_one():
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert "config.train.steps=7 Of the whole run." in lines
     assert "config.model.mixup=0.1 Blend pairs of images: alpha, larger is more; 0 is off." in lines
-    choices = "('constant', 'linear', 'cosine', 'exponential')"
-    assert f"config.players.network.schedule=cosine How the rate falls over the run. {choices}" in lines
+    choices = "('constant', 'linear', 'halving', 'cosine', 'exponential')"
+    assert f"config.players.network.schedule=cosine How the rate falls. {choices}" in lines
     assert "config.init.network= Weights to start from: a file, a run, zoo/NAME." in lines
     # In the order in which they are declared, and of the data what is read.
     names = [line.partition("=")[0] for line in lines if line.startswith("config.")]

@@ -12,21 +12,17 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from tests.conftest import AS_USERS
 from vision_gen.data import images as image_files
 from vision_gen.engine import comparison, distances
 from vision_gen.errors import InputError
 from vision_gen.metrics import extract, resizing
 from vision_gen.metrics import image as image_metrics
-from vision_gen.ops import conv
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
+def cache(as_users, tmp_path_factory):
     """A cache of its own; and each network is compiled once, for few images at a time, to be fast."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in AS_USERS.items():
-            patch.setitem(conv.CPU_COMPILER_OPTIONS, name, value)
         patch.setenv("VISION_GEN_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(extract, "Extractor", functools.cache(functools.partial(extract.Extractor, batch_size=8)))
         yield

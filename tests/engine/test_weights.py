@@ -191,7 +191,7 @@ def test_a_system_that_needs_a_run_says_so(folder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_of_version_0_1_is_used_and_goes_on_as_it_would_have(tmp_path):
+def test_a_run_of_version_0_1_is_used_and_goes_on_as_it_would_have(as_users, tmp_path):
     """Made by version 0.1: NeRF with a hash grid, three steps; the checkpoint of step 2, and small arrays after step 3."""
     from tests.conftest import ROOT
 

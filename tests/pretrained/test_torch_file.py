@@ -142,7 +142,7 @@ SMALL = st.integers(-3, 7)
 def test_a_tensor_is_what_lies_in_its_storage_or_refused(offset, dimensions):
     shape, stride = tuple(n for n, _ in dimensions), tuple(s for _, s in dimensions)
     values = np.arange(6, dtype=np.float32)
-    view = lambda: torch_file._read_zip(zipped(tensor(FLOATS, offset, shape, stride), values))
+    view = lambda: torch_file._read_zip(zipped(tensor(FLOATS, offset, shape, stride), values), torch_file.Unpickler)
     if min((offset, *shape, *stride)) < 0:
         with pytest.raises(InputError, match="no number from 0 on"):
             view()
@@ -190,7 +190,7 @@ def test_what_repeats_takes_no_memory(tmp_path):
     opcodes = b"(" + tensor(FLOATS, 5, (2**20, 2**20), (0, 0)) + b"K\x01t"
     for _ in range(60):  # 2 ** 60 of them, if they were not shared.
         opcodes += b"2\x86"
-    found = torch_file._read_zip(zipped(opcodes, np.arange(6, dtype=np.float32)))
+    found = torch_file._read_zip(zipped(opcodes, np.arange(6, dtype=np.float32)), torch_file.Unpickler)
     while isinstance(found[0], tuple):
         found = found[0]
     assert found[0].shape == (2**20, 2**20) and found[0][-1, -1] == 5 and found[1] == 1
