@@ -267,6 +267,8 @@ def of_munit(injection):
         codes = {x: encode(generator[x], image[x]) for x in "ab"}
         drawn = {x: np.asarray(out[f"wanted_{x}"]) for x in "ab"}
         assert np.abs(drawn["a"] - drawn["b"]).max() > 0.1 and drawn["a"].shape == codes["a"][1].shape
+        # Drawn, and not the images' own.
+        assert all((np.abs(drawn[x] - codes[x][1]).max() > 0.1) == (injection == "adain") for x in "ab")
         wanted = drawn if injection == "adain" else {x: codes[x][1] for x in "ab"}
         of_critics, of_painters, regularisers = {}, {}, []
         made = {x: decode(generator[x], codes[y][0], wanted[x]) for x, y in ("ab", "ba")}
