@@ -1,6 +1,7 @@
 """Every network gives its intermediates by name the same way, and they are what its output is made of."""
 
 import functools
+import math
 
 from flax import nnx
 import jax
@@ -83,7 +84,10 @@ def run(name):
     net = blank(lambda: make(nnx.Rngs(0)))
     inputs = [draw(i, *shape) for i, shape in enumerate(shapes)]
     graphdef, state = nnx.split(net)
-    state = jax.tree.map(lambda x: 0.05 * draw(9, *x.shape), state)
+    around = {"scale": 1.0, "var": 1.0}
+    size = lambda x: (6 / math.prod(x.shape[:-1])) ** 0.5 if x.ndim > 1 else 0.05  # That keeps the size of maps.
+    drawn = lambda path, x: around.get(path[-2].key, 0.0) + size(x) * draw(9, *x.shape)
+    state = jax.tree_util.tree_map_with_path(drawn, state)
     net = nnx.merge(graphdef, state)
     call = lambda state, inputs, **more: nnx.merge(graphdef, state)(*inputs, **settings, **more)
     both = lambda *args: (call(*args), call(*args, intermediates=True))
@@ -97,6 +101,7 @@ def close(a, b):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_output_is_made_of_the_intermediates_and_does_not_depend_on_asking(name):
     net, plain, (output, out) = run(name)
+    assert all(jnp.abs(x).mean() > 0.01 for x in jax.tree.leaves(plain))
     jax.tree.map(close, output, plain)
     jax.tree.map(close, output, OUTPUTS[name](net, out))
     assert sorted(out) == sorted(NAMES[name])
