@@ -239,9 +239,9 @@ def vit_small(size, batch):
 
 def clip(batch):
     from benchmarks.peers.clip import Trainer
-    from vision_gen.configs import clip_folder
+    from vision_gen.configs import clip_captions
 
-    config = clip_folder.get_config("ViT-B/32")
+    config = clip_captions.get_config("ViT-B/32")
     config.train.batch_size = batch
     config.model.update(crop_area=1.0, unroll=12)  # The peer is given its pictures.
     images, tokens = torch.rand(batch, 3, 224, 224) * 2 - 1, torch.randint(1, 49_406, (batch, 77))

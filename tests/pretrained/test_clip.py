@@ -11,7 +11,7 @@ import pytest
 
 from tests.nets.test_clip import RESNET, SMALL, a_clip
 from tests.pretrained.test_writers import ABOUT, drawn, needed
-from vision_gen.configs import clip_folder
+from vision_gen.configs import clip_captions
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets import clip
@@ -133,7 +133,7 @@ def test_sizes_follow_from_the_tensors_and_others_are_refused_by_name(network, s
 
 def test_a_config_of_a_file_has_its_sizes(network, state, tmp_path):
     torch_file.write(state, tmp_path / "x.pt")
-    config = clip_folder.get_config(str(tmp_path / "x.pt"))
+    config = clip_captions.get_config(str(tmp_path / "x.pt"))
     config.model.head = network.sizes.head
     assert config.init.network == str(tmp_path / "x.pt")
     built = nnx.eval_shape(lambda: systems.CLIP(Experiment(config), rngs=nnx.Rngs(0))).network

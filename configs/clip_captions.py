@@ -1,7 +1,7 @@
 """CLIP on your own pictures with captions, `name.jpg` beside `name.txt`: --config.data.parts.pictures.dir=FOLDER.
 
---config=clip_folder:PRESET with PRESET "RN50", "ViT-B/32" (the default), "ViT-B/16", "ViT-L/14" or "ViT-L/14@336";
-sizes, rates and batch as published. --config=clip_folder:ViT-B-32.pt begins with the weights of a file, and has its
+--config=clip_captions:PRESET with PRESET "RN50", "ViT-B/32" (the default), "ViT-B/16", "ViT-L/14" or "ViT-L/14@336";
+sizes, rates and batch as published. --config=clip_captions:ViT-B-32.pt begins with the weights of a file, and has its
 sizes. For COCO's layout: --config.data.parts.pictures.name=coco_captions; for tars of WebDataset: webdataset.
 """
 
