@@ -52,7 +52,7 @@ class Garment:
         self.waist = self.chest * (1 - (0.10 - 0.09 * loose) * u(0.6, 1))
         self.hem = self.chest * (1.0 + u(-0.02, 0.05) + 0.03 * loose)
         self.under = 150 + 18 * loose
-        self.shoulder = u(128, 134) + 9 * loose if kind != "none" else u(88, 112)
+        self.shoulder = u(128, 134) + 9 * loose if kind != "none" else u(98, 116)
         self.neck_width, self.neck_depth = {
             "crew": (u(56, 62), u(34, 44)), "scoop": (u(64, 76), u(66, 96)), "v": (u(54, 62), u(88, 128)),
             "boat": (u(80, 92), u(16, 24)), "square": (u(66, 76), u(58, 78)), "high": (u(50, 54), 0), "shirt": (u(52, 56), u(58, 74)),

@@ -139,7 +139,7 @@ class Person:
                 "front": lambda: at(u(25, 75), u(290, 370)),
                 "across": lambda: at(-u(20, 80), u(215, 285)),
                 "behind": lambda: at(u(20, 70), u(335, 385)),
-                "up": lambda: at(u(92, 125), u(-150, -70)),
+                "up": lambda: at(u(118, 150), u(-150, -85)),
             }[pose]()
             shorter = u(0.86, 0.97) if pose in ("front", "across", "behind") else 1.0
             elbow, wrist = _bent(shoulder, target, upper, lower * shorter, side)
@@ -151,7 +151,7 @@ class Person:
         line = np.concatenate([[shoulder], (1 - t) ** 2 * a + 2 * t * (1 - t) * elbow + t**2 * b, [wrist]])
         reach = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
         forearm = (wrist - elbow) / np.hypot(*(wrist - elbow))
-        turn = {"hip": 38, "front": 5, "across": -4, "up": -25}.get(pose, 2) * side
+        turn = {"hip": 38, "front": 5, "across": -4, "up": 42}.get(pose, 2) * side
         return Arm(joints, line, reach * (435 / reach[-1]), forearm @ _turned(np.deg2rad(turn)).T, pose)
 
     @property
@@ -208,7 +208,7 @@ class Person:
                 d.line(smooth(bone - (0, 6), closed=False), shaded(self.skin, 0.35), 5, 0.35)
                 side = self.place([(s * (n - 8), -50), (s * (n - 16), -10), (s * 16, 12)])
                 d.line(smooth(side, closed=False), dark, 6, 0.28)
-        left, right = self.place([(-self.shoulder, 200), (self.shoulder, 200)])
+        left, right = self.place([(-self.shoulder - 26, 200), (self.shoulder + 26, 200)])
         d.add(path, d.gradient(left, right, (0, deep, 0.5), (0.2, dark, 0.12), (0.45, "#ffffff", 0.08), (0.8, dark, 0.2), (1, deep, 0.6)))
 
     def _legs(self, d, rng):
@@ -229,10 +229,10 @@ class Person:
             d.add(path, colour, SKIRT)
             self._cloth_shade(d, path, colour, top, length)
             with d.within(path):
-                for _ in range(7 if flare > 1.12 else 3):
-                    x = rng.uniform(-0.85, 0.85)
+                count = 7 if flare > 1.12 else 3
+                for x in np.linspace(-0.78, 0.78, count) + rng.uniform(-0.05, 0.05):
                     line = place([(x * w(HIP) * 0.7, HIP - 60), (x * w(HIP) * flare * 0.95, length)])
-                    d.line(polygon(line, False), shaded(colour, -0.45), 9, 0.30)
+                    d.line(polygon(line, False), shaded(colour, -0.45), 7, 0.26)
                     d.line(polygon(line + (7, 0), False), shaded(colour, 0.4), 5, 0.16)
         else:
             end = 760 if self.lower != "shorts" else rng.uniform(590, 680)

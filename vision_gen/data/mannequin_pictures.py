@@ -198,9 +198,11 @@ class _Torso:
         self.alpha = alpha * np.clip((1 - np.abs(across)) * half / canvas.unit + 0.5, 0, 1)
         round_ = 1.03 - 0.30 * np.abs(across - (-0.18)) ** 2.4 - 0.06 * across
         self.colours = _lit(colours, round_ + folds)
-        # The sleeve's side of its seam.
-        seam = garment.armhole(self.y)
-        edge = np.clip((seam - np.abs(self.x)) / canvas.unit + 0.5, 0, 1) * np.clip((garment.under - 6 - self.y) / 14, 0, 1)
+        # Before this line no sleeve is seen: its seam, and from the armpit on a crease inward.
+        shoulder, under = garment.shoulder, garment.under
+        knots = (garments.SLOPE - 40, garments.SLOPE, 70, 105, under - 45, under + 15)
+        seam = np.interp(self.y, knots, shoulder + np.array([2, 0, -11, -13, -16, -80]))
+        edge = np.clip((seam - 5 - np.abs(self.x)) / canvas.unit + 0.5, 0, 1) * np.clip((under + 12 - self.y) / 10, 0, 1)
         self.inner = edge * np.clip((self.y + 70) / 20, 0, 1)
 
     def _cloth(self):
@@ -240,7 +242,7 @@ def _arm(canvas, person, garment, side, torso):
     labels = made.labels(canvas.size)
     t, d = _along(canvas, arm, side)
     near = np.clip((150 - t) / 20, 0, 1) if not arm.behind else 0.0
-    hidden = inner * torso.alpha[at] * near
+    hidden = inner * near
     alpha = skin[..., 3] * (1 - hidden)
     cloth = np.zeros_like(alpha)
     if garment.sleeve:

@@ -47,7 +47,9 @@ def picture(keypoints, size):
         x = np.arange(left, left + part.shape[1]) - centre[0]
         y = np.arange(top, top + part.shape[0])[:, None] - centre[1]
         u, v = x * along[0] + y * along[1], y * along[0] - x * along[1]
-        inside = np.clip((1 - np.hypot(u / half[0], v / half[1])) * min(half) + 0.5, 0, 1)
+        place = np.hypot(u / half[0], v / half[1])
+        slope = np.hypot(u / half[0] ** 2, v / half[1] ** 2)
+        inside = np.clip((1 - place) * place / np.maximum(slope, 1e-9) + 0.5, place < 0.5, 1)  # Of a pixel's width.
         part += (colour - part) * (0.6 * inside[..., None])
 
     for one, other in LIMBS:
