@@ -211,7 +211,7 @@ def build(config):
     "change,message",
     [
         (lambda c: c.data.update(views=()), "config.data.views must number the views"),
-        (lambda c: c.data.update(views=(3, 99)), "config.data.views: no one view to train on ends in 99; there are 0, 1"),
+        (lambda c: c.data.update(views=(3, 99)), "config.data.views: no one view to train on ends in 99; there"),
         (lambda c: c.data.update(views=(3, 3)), r"config.data.views numbers a view twice: \[3, 3\]"),
         (lambda c: c.model.update(render=30), "config.model.render is 30; it must be at most the views' side, 24"),
         (lambda c: c.model.update(phi=(0.0, -90.0)), "config.model.phi is 0 to -90; it must rise"),
