@@ -49,7 +49,7 @@ def configs(field, render, size):
     nerf = {"hash": nerf_scene.get_config(), "mlp": mlp}[field]
     diet = defaults.experiment(
         {"hash": "dietnerf.DietHashNeRF", "mlp": "dietnerf.DietNeRF"}[field],
-        data=dict(nerf.data, views=dietnerf_blender.EIGHT),
+        data=dict(nerf.data, views=dietnerf_blender.VIEWS["eight"]),
         model=dict(nerf.model, render=render, encoder_size=size),
         players=dict(field=nerf.players.field, consistency=dict(every=10)),
         **nerf.train,
@@ -106,7 +106,7 @@ def define():
     """The flags of this program."""
     flags.DEFINE_string("scene", None, "Folder of a scene in nerf_synthetic's layout.", required=True)
     flags.DEFINE_float("minutes", 1.0, "Wall time of each.", lower_bound=0.01)
-    flags.DEFINE_list("views", [str(n) for n in dietnerf_blender.EIGHT], "Numbers of the views to train on.")
+    flags.DEFINE_list("views", [str(n) for n in dietnerf_blender.VIEWS["eight"]], "Numbers of the views to train on.")
     flags.DEFINE_integer("downscale", 2, "Views are made smaller by this factor.", lower_bound=1)
     flags.DEFINE_enum("field", "hash", ("hash", "mlp"), "Of NeRF and DietNeRF.")
     flags.DEFINE_integer("render", 28, "DietNeRF: rays along a side of a view that is compared.", lower_bound=2)
@@ -125,10 +125,10 @@ def main(argv):
         config.data.update(
             name="nerf_synthetic", dir=given.scene, downscale=given.downscale, views=tuple(map(int, given.views))
         )
-        run, made = workdir / name.replace(" ", "-"), workdir / f"{name.replace(' ', '-')}-test"
+        run, made, figures = (workdir / f"{name.replace(' ', '-')}{part}" for part in ("", "-test", "-figures"))
         steps, seconds = train(config, run, 60 * given.minutes)
         render(run, truth, made)
-        found = comparison.compare_folders(truth, made, made / "figures", metrics=("psnr", "ssim", "fd"))
+        found = comparison.compare_folders(truth, made, figures, metrics=("psnr", "ssim", "fd"))
         psnr, ssim, frechet = (_titled(found, what) for what in ("psnr", "ssim", "Frechet"))
         distance = feature_distance(truth, made)
         lines.append(f"| {name} | {steps} | {seconds:.0f} | {psnr:.2f} | {ssim:.3f} | {distance:.3f} | {frechet:.1f} |")

@@ -32,7 +32,7 @@ def tiny(encoding="positional", **model):
     samples = dict(coarse_samples=6, fine_samples=6, width=8) if encoding == "positional" else {}
     config = defaults.experiment(
         system,
-        data=nerf.data | {"views": (3, 26, 48)},
+        data=dict(nerf.data, views=(3, 26, 48)),
         model=dict(nerf.model) | samples | dict(encoder="run", encoder_size=16, render=8) | model,
         players=dict(field=nerf.players.field, consistency=dict(every=10)),
         **nerf.train,
@@ -187,14 +187,14 @@ def test_targets_are_the_features_of_the_training_views(network):
 
 def test_the_eight_views_are_what_the_released_code_draws():
     """It seeds, reads the scene without a draw, and then chooses."""
-    assert dietnerf_blender.EIGHT == tuple(np.random.RandomState(0).choice(100, 8, replace=False))
+    assert dietnerf_blender.VIEWS["eight"] == tuple(np.random.RandomState(0).choice(100, 8, replace=False))
 
 
 def test_published_configs_are_the_released_ones():
     diet, fine, simple = (c.get_config() for c in (dietnerf_blender, dietnerf_finetune, nerf_simplified))
     for config, first, last in ((diet, 5e-4, 200_000), (fine, 5e-4 * 0.1**0.4, 400_000), (simple, 5e-5, 200_000)):
         experiment, rate = Experiment(config), config.players.field.learning_rate
-        assert experiment.data.views == dietnerf_blender.EIGHT and experiment.train.steps == 200_000
+        assert experiment.data.views == dietnerf_blender.VIEWS["eight"] and experiment.train.steps == 200_000
         assert rate == pytest.approx(first)
         # 0.1 ** (step / 500,000) of the whole way.
         whole = 5e-5 if config is simple else 5e-4
@@ -214,6 +214,7 @@ def build(config):
         (lambda c: c.data.update(views=(3, 99)), "config.data.views: no one view to train on ends in 99; there"),
         (lambda c: c.data.update(views=(3, 3)), r"config.data.views numbers a view twice: \[3, 3\]"),
         (lambda c: c.model.update(render=30), "config.model.render is 30; it must be at most the views' side, 24"),
+        (lambda c: c.model.update(radius=(0.5, 1.0)), "config.model.radius is 0.5 to 1, but the training"),
         (lambda c: c.model.update(phi=(0.0, -90.0)), "config.model.phi is 0 to -90; it must rise"),
         (lambda c: c.model.update(encoder="ViT-B/32"), "config.init.encoder must be a file of ViT-B/32"),
         (lambda c: c.players.consistency.update(every=-1), "config.players.consistency.every must be at least 0"),

@@ -145,7 +145,9 @@ def _differences(experiment, changed, step):
         return found
     steps = experiment.train.steps
     old_steps, _ = changed.get("train.steps", (steps, steps))
-    for name, (_, settings) in experiment.players.items():
+    for name, (player, settings) in experiment.players.items():
+        if player.joins:  # It has no rate of its own.
+            continue
         prefix = f"players.{name}."
         old = {n.removeprefix(prefix): was for n, (was, _) in changed.items() if n.startswith(prefix)}
         was = optimizers.rate(dataclasses.replace(settings, **old), step, old_steps)

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from flax import nnx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vision_gen.engine.system import Player
 from vision_gen.errors import InputError
@@ -141,12 +142,12 @@ class Consistent(nerf.RadianceField):
             raise InputError("config.data.views must number the views to train on, such as 26,86,2,55,75,93,16,73")
         if model.encoder == RUN:
             self.encoder = experiment.network("encoder", rngs=rngs)
+            if not isinstance(self.encoder, clip.CLIP):
+                raise InputError("config.init.encoder must be the network of a clip.CLIP, as runs/x:network")
         elif model.encoder in clip.PRESETS:
             self.encoder = clip.CLIP(clip.PRESETS[model.encoder], rngs=rngs)
         else:
             self.encoder = features.EfficientNetLite0(rngs=rngs)
-        if not hasattr(self.encoder, "fc") and not isinstance(self.encoder, clip.CLIP):
-            raise InputError("config.init.encoder must be a run of clip.CLIP, or its network (runs/x:network)")
         # Of the training views, which `prepare` looks at: their features, and the camera of the first. Until then any.
         count, side = dimension(self.encoder, token=model.token), float(model.render)
         self.targets = nnx.Dict(
@@ -174,6 +175,11 @@ class Consistent(nerf.RadianceField):
         side = min(pictures.sizes[0])
         if model.jitter and model.render > side:
             raise InputError(f"config.model.render is {model.render}; it must be at most the views' side, {side}")
+        (low, high), place = model.radius, source.scene.pose[:, :, 3]
+        distance = float(np.linalg.norm(place, axis=1).mean())
+        if not low / 2 <= distance <= 2 * high:
+            found = f"the training cameras stand {distance:.3g} from the origin"
+            raise InputError(f"config.model.radius is {low:g} to {high:g}, but {found}")
 
     @classmethod
     def prepare(cls, experiment, source, weights):
@@ -207,8 +213,8 @@ class Consistent(nerf.RadianceField):
     def _whole(self, pose, corner, keys):
         """A whole view by the fine field and by the coarse one, where there is one: [1 or 2, render, render, 3].
 
-        The batch's devices share its rays. At most `config.model.chunk` of them are rendered at a time, and again for
-        the gradient, so that memory does not grow with the view.
+        The batch's devices share its rays. At most `config.model.chunk` of them, on all devices together, are rendered
+        at a time, and again for the gradient, so that memory does not grow with the view.
         """
         count, size, intrinsics = self.model.render, self.targets["size"][...], self.targets["intrinsics"][...]
         batch = layers.across_devices_count(len(keys))
@@ -221,7 +227,7 @@ class Consistent(nerf.RadianceField):
             found = self.render_rays(place(number), pose[None, None], intrinsics[None, None], drawn)
             return jnp.stack([found[name] for name in ("colour", "coarse") if name in found], -2)
 
-        found = chunks.in_chunks(some, number, max(1, self.model.chunk // len(keys)))
+        found = chunks.in_chunks(some, number, max(1, self.model.chunk // batch))
         found = layers.all_devices(found).reshape(batch * each, -1, 3)[: count**2]
         return found.swapaxes(0, 1).reshape(-1, count, count, 3)
 
