@@ -34,6 +34,7 @@ class Settings:
     max_pixels: Count = images.MAX_PIXELS  # Files: an image of more is refused.
     downscale: Count = 1  # Scenes: views are made smaller by this factor.
     rays: Count = 64  # Scenes: rays in an example to train on.
+    views: tuple[int, ...] = ()  # Scenes: those to train on, by the numbers at the end of their names; (): all.
     frames: Count = 4  # Clips: frames of an example to train on.
     frame_step: Count = 1  # Clips: from one frame of an example to train on to the next.
     held_out_frames: Count = 16  # Clips: frames of a held-out example, from its clip's first.

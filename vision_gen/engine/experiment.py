@@ -64,10 +64,13 @@ class Experiment:
         named = [player.name for player in declared]
         if sorted(section) != sorted(named):
             raise InputError(f"config.players must be {named}, got {sorted(section)}")
-        found = {
-            player.name: (player, settings.read(defaults.Player, section[player.name], f"config.players.{player.name}"))
-            for player in declared
-        }
+        found = {}
+        for player in declared:
+            kind = defaults.sections(self.system)[player.name]
+            given = settings.read(kind, section[player.name], f"config.players.{player.name}")
+            if player.joins:  # All else is the other's.
+                given = dataclasses.replace(found[player.joins][1], **dataclasses.asdict(given))
+            found[player.name] = player, given
         optimizers.check(found, self.train)
         return found
 
@@ -132,9 +135,10 @@ class Experiment:
             )
         origin = self.origin[attribute]
         cls = systems.load_class(origin.system)
-        config = defaults.experiment(origin.system, data=origin.data.to_dict(), model=origin.model.to_dict())
-        with config.unlocked():
-            config.players = {p.name: defaults.player(0.0) for p in systems.players_of(cls)}
+        kinds = defaults.sections(cls).items()
+        players = {name: dict(learning_rate=0.0) if kind is defaults.Player else {} for name, kind in kinds}
+        sections = dict(data=origin.data.to_dict(), model=origin.model.to_dict(), players=players)
+        config = defaults.experiment(origin.system, **sections)
         system = cls(Experiment(config), rngs=rngs)
         if not hasattr(system, origin.attribute):
             raise InputError(

@@ -133,7 +133,7 @@ def rate(settings, step, steps):
 
     "constant"; "linear": constant for the first `decay_start` of the run, then linearly to zero;
     "halving": halved `halvings` times, after equal parts of what follows `decay_start`; "cosine": to zero;
-    "exponential": to a tenth. A linear warm-up of `warmup` steps comes before.
+    "exponential": to `falls_to` of it. A linear warm-up of `warmup` steps comes before.
 
     Args:
       settings: a `defaults.Player`.
@@ -154,7 +154,7 @@ def rate(settings, step, steps):
     elif settings.schedule == "cosine":
         share = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((step - warmup) / max(last - warmup, 1), 0, 1)))
     elif settings.schedule == "exponential":
-        share = 0.1 ** (step / last)
+        share = settings.falls_to ** (step / last)
     else:
         share = jnp.ones(())
     if warmup:
