@@ -130,6 +130,16 @@ def make_images():
     text("templates.txt", "a photo\n")
 
 
+def make_people():
+    os.mkdir("people")
+    for name, label, size in (("zeros", 0, (20, 24)), ("many", 99, (20, 24)), ("small", 5, (10, 12))):
+        Image.fromarray(np.full(size, label, np.uint8)).save(f"people/{name}.png")
+    points = [[12, 10, 0.9]] * 25
+    text("people/nobody.json", '{"people": []}')
+    for name, found in (("whole", points), ("neckless", [points[0], [0, 0, 0], *points[2:]])):
+        text(f"people/{name}.json", json.dumps({"people": [{"pose_keypoints_2d": sum(found, [])}]}))
+
+
 def make_scenes():
     frames = []
     for number in range(10):
@@ -279,7 +289,7 @@ def folder(tmp_path_factory):
     where = tmp_path_factory.mktemp("malformed")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(where)
-        for part in (make_configs, make_images, make_scenes, make_weights, make_runs):
+        for part in (make_configs, make_images, make_people, make_scenes, make_weights, make_runs):
             part()
     return where
 
