@@ -161,3 +161,63 @@ def test_files_are_written_as_they_were_read():
         expected = golden.state({key: value.shape for key, value in theirs.items()})
         for key, value in theirs.items():
             np.testing.assert_array_equal(value, expected[key], err_msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["segmentation", "warp", "synthesis"])
+def test_gradients_are_torchs(name):
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    from benchmarks.peers import tryon as peers
+
+    narrow = dict(widths=(8, 8, 8, 4), masked=3, hidden=5, added=2)
+    ours, theirs, channels = {
+        "segmentation": (lambda: nets.Segmenter(width=2, levels=3, rngs=rngs()), peers.Segmenter(2, 3), (21,)),
+        "warp": (
+            lambda: nets.Matcher(width=2, levels=3, size=(64, 32), rngs=rngs()),
+            peers.Matcher(2, 3, (64, 32)),
+            (7, 3),
+        ),
+        "synthesis": (lambda: nets.AliasGenerator(**narrow, rngs=rngs()), peers.Painter(**narrow), (9, 7, 8, 1)),
+    }[name]
+    network = filled(pretrained.NAMES[name], ours)
+    state = golden.state({key: tuple(value.shape) for key, value in theirs.state_dict().items()})
+    theirs.load_state_dict({key: torch.tensor(value) for key, value in state.items()}, strict=False)
+    rng = np.random.default_rng(0)
+    given = [np.float32(rng.uniform(-1, 1, (2, n, 64, 32))) for n in channels]
+    if name == "synthesis":
+        given[-1] = np.float32(given[-1] > 0.4)
+    graph, params, rest = nnx.split(network, nnx.Param, ...)
+    goal = None
+
+    @jax.jit
+    def run(params):
+        def loss(params):
+            network = nnx.merge(graph, params, rest, copy=True)
+            found = network(*(jnp.asarray(x.transpose(0, 2, 3, 1)) for x in given))
+            if name == "segmentation":
+                found = jax.nn.sigmoid(found)
+            # As torch has it.
+            found = found.swapaxes(1, 2).reshape(2, -1) if name == "warp" else found.transpose(0, 3, 1, 2)
+            return (found * goal).sum(), found
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    theirs.eval()
+    expected = theirs(*map(torch.tensor, given))
+    goal = np.float32(rng.normal(size=expected.shape))
+    (expected * torch.tensor(goal)).sum().backward()
+    gradients, found = run(params)
+    assert np.abs(found).max() > 0.1
+    np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-4)
+    slopes = named.put(nnx.clone(network), {
+        "/".join(str(k.key) for k in path): value
+        for path, value in jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(gradients))[0]
+    })  # fmt: skip
+    written = torch_layers.state(pretrained.NAMES[name], slopes)
+    compared = 0
+    for key, parameter in theirs.named_parameters():
+        if parameter.grad is not None:  # All but the factors of noise.
+            wanted, compared = parameter.grad.numpy(), compared + 1
+            scale = max(np.abs(wanted).max(), 1e-2)  # A bias before a normalisation moves nothing but for rounding.
+            np.testing.assert_allclose(written[key] / scale, wanted / scale, atol=2e-3, err_msg=key)
+    assert compared > 15

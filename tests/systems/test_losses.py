@@ -746,7 +746,7 @@ def hinge(logits, real):
 
 def of_tryon(stage, size, **model):
     """(config, batch) of a stage of try-on, its model but for widths as published."""
-    config = tiny(f"tryon_{stage}_mannequins")
+    config = tiny(f"tryon_{stage}_mannequins", small=(size, size))
     config.data.size = size
     module = dict(segmentation=segmentation, warp=warp, synthesis=synthesis)[stage]
     of_settings(config, module.Settings(), small=(size, size), **model)
@@ -888,7 +888,7 @@ CASES = {
 }
 
 
-SLOW = ("whitening", "exemplars", "painted garments")  # To compile.
+SLOW = ("whitening", "exemplars", "regions of garments", "painted garments")  # To compile.
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in CASES])

@@ -43,13 +43,15 @@ def files(tmp_path_factory):
     return root, layout(root, size=(128, 128))
 
 
+@pytest.mark.slow
 def test_a_person_is_dressed_from_files(model, files):
     root, example = files
     call = lambda **more: model.dress(str(root / "image" / "a.png"), str(root / "cloth" / "b.png"), **more)
     found = call(seed=1)
-    assert set(found) == {"image", "agnostic", "regions", "warped", "missed"}
-    assert all(value.shape == (*SIZE, 3) for name, value in found.items() if name != "missed")
+    assert set(found) == {"image", "agnostic", "regions", "warped", "missed", "mask"}
+    assert all(value.shape == (*SIZE, 3) for name, value in found.items() if name[:2] not in ("mi", "ma"))
     assert found["missed"].shape == SIZE and found["missed"].dtype == bool
+    np.testing.assert_array_equal(found["mask"], example["cloth_mask"][::2, ::2, 0] > 0)
     value = model.tools["dress"].inputs["person"].read(str(root / "image" / "a.png"), "person")
     small = model.tools["dress"].inputs["person"].resized(value, SIZE, "person")
     hidden = agnostic.hidden(small["image"], small["parse"], small["keypoints"])["agnostic"]
@@ -113,7 +115,7 @@ def test_sizes_that_do_not_go_are_refused():
     config.model.update(NARROW)
     config.data.size = (64, 80)
     with pytest.raises(InputError) as error:
-        use.untrained(config)
+        dress.TryOn.tools(Experiment(config), {})
     right = "config.data.size must be a multiple of (64, 64) for the network segmentation, got (64, 80)"
     assert str(error.value) == right
 

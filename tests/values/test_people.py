@@ -7,12 +7,15 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from tests.conftest import ROOT
 from tests.data import people
 from vision_gen import values
-from vision_gen.data import agnostic, labels
+from vision_gen.data import agnostic, images, labels
 from vision_gen.errors import InputError
+from vision_gen.ops import regions
 
 SIZE = (64, 48)
+SAMPLE = ROOT.parent / "shared" / "data" / "viton_hd_sample" / "test"
 
 
 def save(path, array, palette=False):
@@ -122,6 +125,26 @@ def test_parts_that_do_not_go_together_are_refused(root):
     save(root / "black.png", np.zeros((64, 48, 1), np.uint8))
     with pytest.raises(InputError, match="cloth: mask is black everywhere"):
         values.Garment().read(f"{root}/cloth/b.png,mask={root}/black.png", "cloth")
+
+
+def test_a_garment_without_a_mask_is_cut_out_of_its_ground(root, caplog):
+    (root / "cloth-mask" / "b.png").unlink()
+    found = values.Garment().read(root / "cloth" / "b.png", "cloth")
+    right = people.person(0, SIZE)["cloth_mask"]
+    assert ((found["mask"] > 0) == (right > 0)).mean() > 0.98 and (right > 0).mean() > 0.2
+    assert "cut out of its ground" in caplog.text
+    noise = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+    for picture, why in ((noise, "of its edge 0% are of one colour"), (0 * noise, "it is of the ground's colour")):
+        with pytest.raises(InputError, match=f"mask is missing, and it cannot be cut out of its ground: {why}"):
+            values.Garment().read({"cloth": picture}, "cloth")
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="no sample of VITON-HD's data set")
+def test_masks_of_real_garments():
+    for path in sorted((SAMPLE / "cloth").iterdir()):
+        mask, plain = regions.on_plain_ground(images.read(path))
+        right = images.read(SAMPLE / "cloth-mask" / path.name)[..., 0] > 127
+        assert (mask & right).sum() / (mask | right).sum() > 0.97 and plain == 1
 
 
 def test_joints_that_were_not_found_are_said(root, caplog):

@@ -15,10 +15,12 @@ import PIL.Image
 
 from vision_gen.data import agnostic, images, labels
 from vision_gen.errors import InputError
+from vision_gen.ops import regions
 from vision_gen.values.kind import Kind, finite, is_path
 from vision_gen.values.pictures import Image, Mask, pixels
 
 log = logging.getLogger("vision_gen")
+PLAIN = 0.95  # Share of a picture's edge that is of one colour, of a ground that a garment can be cut out of.
 RATIO = 0.01  # Sizes whose ratios of height and width differ by less are alike.
 
 
@@ -38,8 +40,14 @@ class Prepared(Kind):
         picture = given[self.main]
         found = {self.main: Image().read(picture, name)}
         for part, places in self.beside.items():
-            file = given[part] if part in given else self._beside(picture, part, places, name)
-            found[part] = self.part(part, file, f"{name}: {part}")
+            paths = self._beside(picture, places)
+            file = given.get(part, next(filter(pathlib.Path.is_file, paths), None))
+            if file is None:
+                there = f"no {part} of {picture}: {paths[0]} is not there" if paths else f"{part} is missing"
+                cure = f"give it as {picture},{part}=FILE" if paths else f"give it as {part!r} too"
+                found[part] = self.lacking(part, found[self.main], f"{name}: {there}", cure)
+            else:
+                found[part] = self.part(part, file, f"{name}: {part}")
         sizes = {part: found[part].shape[:2] for part in self.resampling}
         for part, size in sizes.items():
             if size != sizes[self.main]:
@@ -59,20 +67,19 @@ class Prepared(Kind):
                 raise InputError(f"{name}: unknown part {part!r}; there are {', '.join((self.main, *self.beside))}")
         return value
 
-    def _beside(self, picture, part, places, name):
-        """The path of a part that was not given."""
+    def _beside(self, picture, places):
+        """Where a part may lie."""
         if not is_path(picture):
-            raise InputError(f"{name}: {part} is missing")
-        picture = pathlib.Path(picture)
-        paths = [picture.parent.parent / place.format(picture.stem) for place in places]
-        for path in paths:
-            if path.is_file():
-                return path
-        raise InputError(f"{name}: no {part} of {picture}: {paths[0]} is not there; give it as {picture},{part}=FILE")
+            return []
+        return [pathlib.Path(picture).parent.parent / place.format(pathlib.Path(picture).stem) for place in places]
 
     def part(self, part, value, name):
         """A checked part."""
         raise NotImplementedError
+
+    def lacking(self, part, picture, what, cure):
+        """What stands for a part that is nowhere; by default an error that says `what` is missing and the `cure`."""
+        raise InputError(f"{what}; {cure}")
 
     def resized(self, value, size, name):
         """A value at `size` = (height, width). Raises InputError where that has another ratio."""
@@ -151,6 +158,8 @@ class Person(Prepared):
 class Garment(Prepared):
     """A garment that lies flat: cloth [height, width, 3] and mask [height, width, 1] uint8, 255 inside.
 
+    Without a mask it is cut out of its ground, if that is of one colour.
+
     The system is given {"cloth", "cloth_mask"}, [1, ...].
     """
 
@@ -162,6 +171,14 @@ class Garment(Prepared):
         mask = Mask().read(value, name)
         if not mask.any():
             raise InputError(f"{name} is black everywhere; the garment must be white")
+        return np.uint8(255 * mask)[..., None]
+
+    def lacking(self, part, picture, what, cure):
+        mask, plain = regions.on_plain_ground(picture)
+        if plain < PLAIN or not mask.any():
+            found = f"of its edge {plain:.0%} are of one colour" if plain < PLAIN else "it is of the ground's colour"
+            raise InputError(f"{what}, and it cannot be cut out of its ground: {found}; {cure}")
+        log.warning("%s; cut out of its ground, which is of one colour. See that it is right; or %s", what, cure)
         return np.uint8(255 * mask)[..., None]
 
     def array(self, value):

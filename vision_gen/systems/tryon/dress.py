@@ -92,6 +92,7 @@ class TryOn(System):
                     "regions": values.Image(),
                     "warped": values.Image(),
                     "missed": values.Mask(),
+                    "mask": values.Mask(),
                 },
                 options={"seed": values.Seed()},
                 fitting=AtSize(experiment.data.resolution),
@@ -108,7 +109,7 @@ class TryOn(System):
 
         Returns:
           image; agnostic, what was kept of the person; regions, found; warped, the garment on white; missed, where it
-          does not reach.
+          does not reach; mask, the garment's as it was read or made.
         """
         given = stages.read({**person, **cloth})
         found = self._dressed(given, jax.vmap(jax.random.key)(seed))
@@ -118,6 +119,7 @@ class TryOn(System):
             "regions": stages.drawn(found["classes"]),
             "warped": found["warped"] * found["mask"] + (1 - found["mask"]),
             "missed": found["missed"],
+            "mask": given["mask"],
         }
 
     def _dressed(self, given, keys):
