@@ -376,6 +376,46 @@ def inception(batch):
     return Comparison(here, layouts(make), "images", batch)
 
 
+def tryon(size):
+    """VITON-HD's three networks of the published widths, the painter without its last block, which wants 128 px."""
+    from benchmarks.peers.tryon import Pipeline
+    from vision_gen.nets import tryon as nets
+
+    widths = (1024, 1024, 1024, 512, 256, 128, 64)
+    rng = np.random.default_rng(0)
+    maps = lambda n: rng.uniform(-1, 1, (1, *size, n)).astype(np.float32)
+    painted = (maps(9), maps(7), maps(8), np.float32(maps(1) > 0.5))
+    given = (maps(21), maps(7), maps(3), painted)
+
+    def here():
+        rngs = nnx.Rngs(0)
+        painter = nets.AliasGenerator(widths=widths, rngs=rngs)
+        networks = nnx.List([nets.Segmenter(rngs=rngs), nets.Matcher(rngs=rngs), painter])
+        graph, state = nnx.split(networks)
+
+        def apply(state, seen, person, cloth, painted):
+            segmenter, matcher, painter = nnx.merge(graph, state, copy=True)
+            return jax.nn.sigmoid(segmenter(seen)), matcher(person, cloth), painter(*painted)
+
+        function = jax.jit(apply, compiler_options=conv.compiler_options())
+        x = jax.device_put(given)
+        return lambda: jax.block_until_ready(function(state, *x))
+
+    def make(last, compiled):
+        layout = torch.channels_last if last else torch.contiguous_format
+        model = Pipeline(widths).eval().to(memory_format=layout)
+        x = jax.tree.map(lambda x: torch.tensor(x.transpose(0, 3, 1, 2)).contiguous(memory_format=layout), given)
+        run = torch.compile(model) if compiled else model
+
+        def step():
+            with torch.inference_mode():
+                run(*x)
+
+        return step
+
+    return Comparison(here, layouts(make), "images", 1)
+
+
 COMPARISONS = {
     "pix2pix-256": ("pix2pix train step, 256 px, batch 1", lambda: pix2pix(256, 1)),
     "pix2pix-64": ("pix2pix train step, 64 px, batch 16", lambda: pix2pix(64, 16)),
@@ -393,6 +433,7 @@ COMPARISONS = {
     "eccv16": ("colorization train step, 176 px, batch 4", lambda: colorization("eccv16", 4)),
     "siggraph17": ("colorization by hints train step, 176 px, batch 4", lambda: colorization("siggraph17", 4)),
     "adain": ("AdaIN train step, 128 px, batch 4", lambda: adain(128, 4)),
+    "tryon": ("VITON-HD's networks, 192 x 256 px, batch 1", lambda: tryon((256, 192))),
     "inception": ("Inception features, 299 px, batch 32", lambda: inception(32)),
 }
 

@@ -47,6 +47,7 @@ from vision_gen.systems import (
     stylegan2,
     tracking,
 )
+from vision_gen.systems.tryon import segmentation, stages, synthesis, warp
 
 
 class Case(NamedTuple):
@@ -765,6 +766,106 @@ def hinge(logits, real):
     return np.maximum(0, 1 - np.asarray(logits) if real else 1 + np.asarray(logits)).mean()
 
 
+def of_tryon(stage, size, **model):
+    """(config, batch) of a stage of try-on, its model but for widths as published."""
+    config = tiny(f"tryon_{stage}_mannequins", small=(size, size))
+    config.data.size = size
+    module = dict(segmentation=segmentation, warp=warp, synthesis=synthesis)[stage]
+    of_settings(config, module.Settings(), small=(size, size), **model)
+    channels = dict(image=3, cloth=3, cloth_mask=1, pose=3, agnostic=3, parse=1, parse_agnostic=1)
+    batch = {name: pixels(2, size, size, count) for name, count in channels.items()}
+    return config, batch | {name: batch[name] % 20 for name in ("parse", "parse_agnostic")}
+
+
+UPPER = (5, 6, 7)  # Of LIP's labels.
+
+
+def of_tryon_segmentation():
+    """Equations 1 and 2: least squares, and cross-entropy of weight 10."""
+    config, batch = of_tryon("segmentation", 32, width=4, levels=3, discriminator_width=4, scales=1)
+    truth = np.eye(13)[np.array(stages.CLASS_OF)[batch["parse"][..., 0]]]
+
+    def expected(system, out, now):
+        logits = np.asarray(out["logits"], np.float64)
+        shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        look = lambda regions: called(system.discriminator, out["given"][..., :20], np.float32(regions))[0]
+        fake = look(1 / (1 + np.exp(-logits)))
+        return {
+            "discriminator": {"real": 0.5 * square(look(truth), True), "fake": 0.5 * square(fake, False)},
+            "segmentation": {"gan": square(fake, True), "entropy": -10 * np.mean(np.log((shares * truth).sum(-1)))},
+        }
+
+    flows = {
+        "discriminator": {"real": {"given"}, "fake": {"given", "logits"}},
+        "segmentation": {"gan": {"given", "logits"}, "entropy": {"logits"}},
+    }
+    return Case(config, batch, expected, flows)
+
+
+def of_tryon_warp():
+    """Equation 3: L1, and how unlike control points lie to both sides, of weight 0.04; here the mask's L1 too."""
+    config, batch = of_tryon("warp", 64, width=2, levels=3, mask_weight=2.0)
+
+    def expected(system, out, now):
+        upper = np.isin(batch["parse"], UPPER)
+        worn = np.where(upper, plain(batch["image"]), 1)
+        assert np.asarray(out["bent"]).std() > 0.1
+        line = np.linspace(-0.9, 0.9, 5)
+        moved = np.asarray(out["moved"]).reshape(2, 5, 5, 2)
+        points = np.stack(np.meshgrid(line, line, indexing="ij"), -1) + moved
+        constraint = 0
+        for points in (points, points.swapaxes(1, 2)):
+            before, here, after = points[:, :-2], points[:, 1:-1], points[:, 2:]
+            (x, y), (u, v) = (np.moveaxis(part, -1, 0) for part in (here - before, after - here))
+            constraint += np.abs(x**2 + y**2 - u**2 - v**2).mean() + np.abs(y * u - x * v).mean()
+        terms = {"l1": absolute(out["bent"], worn), "mask": 2 * absolute(out["bent_mask"], upper)}
+        return {"warp": {**terms, "constraint": 0.04 * constraint}}
+
+    flows = {"warp": {"l1": {"bent", "worn"}, "mask": {"bent_mask", "upper"}, "constraint": {"moved"}}}
+    return Case(config, batch, expected, flows)
+
+
+def of_tryon_synthesis():
+    """Hinge, and by 10 each what the discriminator and VGG-19 see."""
+    narrow = dict(widths=(8, 8, 4), masked=2, hidden=4, added=2, segmentation_width=1, warp_width=1)
+    config, batch = of_tryon("synthesis", 64, **narrow, discriminator_width=4, scales=1, perceptual="vgg19")
+    layers = [f"relu{block}_1" for block in range(1, 6)]
+
+    def expected(system, out, now):
+        look = nnx.jit(lambda network, *given: network(*given, train=True, intermediates=True)[0])
+        seen = nnx.jit(lambda network, image: network(image, intermediates=True)[1])
+        regions = np.eye(7)[np.array(stages.REGION_OF)[np.array(stages.CLASS_OF)[batch["parse"][..., 0]]]]
+        assert (regions[..., 2:3] == np.isin(batch["parse"], UPPER)).all()
+        judged = {}
+        for player, order in (("synthesis", ("fake", "image")), ("discriminator", ("image", "fake"))):
+            network = nnx.clone(system.discriminator)  # Its singular values are followed from one look to the next.
+            judged[player] = {name: look(network, np.float32(regions), out[name]) for name in order}
+        (fake, fake_maps), (_, maps) = (judged["synthesis"][name] for name in ("fake", "image"))
+        looks = [seen(system.perceptual, out[name]) for name in ("fake", "image")]
+        apart = [absolute(*(x[name] for x in looks)) for name in layers]
+        return {
+            "synthesis": {
+                "gan": -np.mean(fake),
+                "feature": 10 * sum(absolute(fake_maps[name], maps[name]) for name in maps),
+                "perceptual": 10 * np.dot([1 / 32, 1 / 16, 1 / 8, 1 / 4, 1], apart),
+            },
+            "discriminator": {
+                "real": hinge(judged["discriminator"]["image"][0], True),
+                "fake": hinge(judged["discriminator"]["fake"][0], False),
+            },
+        }
+
+    flows = {
+        "synthesis": {
+            "gan": {"regions", "fake"},
+            "feature": {"regions", "fake", "image"},
+            "perceptual": {"fake", "image"},
+        },
+        "discriminator": {"real": {"regions", "image"}, "fake": {"regions", "fake"}},
+    }
+    return Case(config, batch, expected, flows)
+
+
 MAXOUT = dict(hidden=(8, 8, 8), image_maxout=(4, 2), class_maxout=(4, 2), joint_maxout=(4, 2))
 SMALL = dict(channels=1, widths=(8,), discriminator_widths=(4, 8))
 
@@ -802,13 +903,16 @@ CASES = {
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "tracking": (tracking.Tracking, of_tracking),
     "clip": (clip.CLIP, of_clip),
+    "regions of garments": (segmentation.Segmentation, of_tryon_segmentation),
+    "bent garments": (warp.Warp, of_tryon_warp),
+    "painted garments": (synthesis.Synthesis, of_tryon_synthesis),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),
     "few views": (dietnerf.DietNeRF, lambda: of_dietnerf("positional")),
     "few views, hash": (dietnerf.DietHashNeRF, lambda: of_dietnerf("hash")),
 }
 
 
-SLOW = ("whitening", "exemplars")  # To compile.
+SLOW = ("whitening", "exemplars", "regions of garments", "painted garments")  # To compile.
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in CASES])
@@ -817,8 +921,8 @@ def test_losses_are_the_papers_and_gradients_flow_where_they_should(name):
 
 
 def test_every_system_that_ships_has_a_case():
-    names = [module.name for module in pkgutil.iter_modules(shipped.__path__)]
-    modules = [importlib.import_module(f"vision_gen.systems.{name}") for name in names]
+    names = [module.name for module in pkgutil.walk_packages(shipped.__path__, "vision_gen.systems.")]
+    modules = [importlib.import_module(name) for name in names]
     known = {cls for module in modules for _, cls in inspect.getmembers(module, inspect.isclass)}
     leaf = lambda cls: cls.players and known.isdisjoint(cls.__subclasses__())
     trained = {cls for cls in known if issubclass(cls, systems.System) and leaf(cls)}
