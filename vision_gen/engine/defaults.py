@@ -25,6 +25,8 @@ class Player:
     schedule: Literal["constant", "linear", "halving", "cosine", "exponential"] = "constant"  # How the rate falls.
     decay_start: Share = 0.5  # Of "linear" and "halving": share of the run before it falls.
     halvings: Count = 9  # Of "halving": how often the rate is halved, after equal parts of the rest of the run.
+    falling: CountOrNone = 0  # Of "cosine": steps in which the rate falls, with those of the warmup; 0: all.
+    lowest: Share = 0.0  # Of "cosine": what the rate falls to, as a share of its highest.
     warmup: CountOrNone = 0  # Steps in which the rate rises from 0.
     clip: NotNegative = 0.0  # A gradient that is longer (norm over all parameters) is cut to this; 0: never.
     every: CountOrNone = 1  # The player learns at one in so many steps; 0: never.
