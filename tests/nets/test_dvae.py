@@ -61,7 +61,7 @@ def released(monkeypatch):
             for group, (channel, features) in enumerate(zip(ends, ends[1:]), 1):
                 inner = OrderedDict(block_1=block(channel, features), block_2=block(features, features))
                 if group < 3:
-                    inner[between] = rescale
+                    inner[between] = rescale()
                 parts[f"group_{group}"] = torch.nn.Sequential(inner)
             parts["output"] = torch.nn.Sequential(OrderedDict(relu=torch.nn.ReLU(), conv=last))
             self.blocks = torch.nn.Sequential(parts)
@@ -80,7 +80,7 @@ def released(monkeypatch):
             monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
         setattr(sys.modules[module], cls.__name__, cls)
     torch.manual_seed(0)
-    pool, upsample = torch.nn.MaxPool2d(2), torch.nn.Upsample(scale_factor=2, mode="nearest")
+    pool, upsample = lambda: torch.nn.MaxPool2d(2), lambda: torch.nn.Upsample(scale_factor=2, mode="nearest")
     return {
         "encoder": Encoder(EncoderBlock, Conv2d(3, 8, 7), (8, 8, 16, 32), Conv2d(32, 12, 1), "pool", pool),
         "decoder": Decoder(DecoderBlock, Conv2d(12, 6, 1), (6, 32, 16, 8), Conv2d(8, 6, 1), "upsample", upsample),

@@ -56,7 +56,7 @@ def config(folder, *others, **model):
         if "clip" in others:
             small = tiny("clip_avatars", **CLIP)
             with small.unlocked():
-                small.data.update(found.data)
+                small.data = ConfigDict(found.data.to_dict())
             runs["clip"] = origin("clip", small, attribute="network", tokenizer=vocabulary(found))
         if "judge" in others:
             runs["judge"] = origin("judge", of_judge(), attribute="network")
