@@ -416,6 +416,48 @@ def tryon(size):
     return Comparison(here, layouts(make), "images", 1)
 
 
+def dalle(batch):
+    """Codes of 8 x 8 drawn after texts of 36 tokens, of random weights; the peer is transformers' GPT-2 of the same size,
+    its cache on.
+    """
+    from vision_gen.nets.dalle import Transformer
+    from vision_gen.ops import random, sampling
+
+    width, depth, text, codes, count = 512, 8, 36, 512, 64
+    tokens = np.random.default_rng(0).integers(0, codes, (batch, text)).astype(np.int32)
+
+    def here():
+        settings = dict(vocabulary=codes, text_length=text, codes=codes, grid=(8, 8), width=width, depth=depth)
+        network = Transformer(**settings, sandwich=False, rngs=nnx.Rngs(0))
+        graphdef, params = nnx.split(network)
+
+        def draw(params, keys):
+            choose = lambda logits, place: sampling.draw(random.fold(keys, place), logits)
+            network = nnx.merge(graphdef, params)
+            return network.draw(network.begin(tokens), 0, count, choose)["codes"]
+
+        function = jax.jit(draw, compiler_options=conv.compiler_options())
+        keys = jax.random.split(jax.random.key(0), batch)
+        return lambda: jax.block_until_ready(function(params, keys))
+
+    def there():
+        import transformers
+
+        sizes = dict(n_embd=width, n_layer=depth, n_head=width // 64, n_positions=text + count, vocab_size=codes)
+        ends = dict(bos_token_id=0, eos_token_id=None, pad_token_id=0)
+        model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **ends)).eval()
+        given = torch.tensor(tokens, dtype=torch.long)
+        how = dict(attention_mask=torch.ones_like(given), max_new_tokens=count, do_sample=True, top_k=0, use_cache=True)
+
+        def step():
+            with torch.inference_mode():
+                assert model.generate(given, **how).shape == (batch, text + count)
+
+        return step
+
+    return Comparison(here, {"transformers' GPT-2": there}, "tokens", batch * count)
+
+
 COMPARISONS = {
     "pix2pix-256": ("pix2pix train step, 256 px, batch 1", lambda: pix2pix(256, 1)),
     "pix2pix-64": ("pix2pix train step, 64 px, batch 16", lambda: pix2pix(64, 16)),
@@ -434,6 +476,8 @@ COMPARISONS = {
     "siggraph17": ("colorization by hints train step, 176 px, batch 4", lambda: colorization("siggraph17", 4)),
     "adain": ("AdaIN train step, 128 px, batch 4", lambda: adain(128, 4)),
     "tryon": ("VITON-HD's networks, 192 x 256 px, batch 1", lambda: tryon((256, 192))),
+    "dalle-1": ("DALL-E, 64 codes after 36 tokens, width 512, 8 blocks, one text", lambda: dalle(1)),
+    "dalle-8": ("DALL-E, 64 codes after 36 tokens, width 512, 8 blocks, 8 texts", lambda: dalle(8)),
     "inception": ("Inception features, 299 px, batch 32", lambda: inception(32)),
 }
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import tiny
-from tests.systems import test_dietnerf, test_edges, test_nerf, test_stylegan2
+from tests.systems import test_dalle, test_dietnerf, test_edges, test_nerf, test_stylegan2
 from vision_gen import data
 from vision_gen import systems as shipped
 from vision_gen.configs import vit_digits
@@ -34,6 +34,7 @@ from vision_gen.systems import (
     cocosnet,
     colorization,
     cyclegan,
+    dalle,
     dietnerf,
     edges,
     hints,
@@ -699,6 +700,57 @@ def of_clip():
     return Case(config, batch, expected, {"network": {"contrastive": {"image", "text"}}})
 
 
+def of_dvae():
+    """Equation 1 by the logit-Laplace distribution and a uniform prior, over the numbers of a picture, at step 3 of 10."""
+    config = test_dalle.of_dvae(temperature_steps=10, kl_steps=10, kl_weight=6.6, least_scale=0.9)
+    batch = {"colour": pixels(2, 16, 16, 3)}
+
+    def expected(system, out, now):
+        along = (1 + np.cos(np.pi * 3 / 10)) / 2
+        logits = np.asarray(out["logits"], np.float64)
+        uniform = np.asarray(random.uniform(now.keys, logits.shape[1:], 1e-6, 1.0), np.float64)
+        relaxed = np.exp((logits - np.log(-np.log(uniform))) / (1 / 16 + 15 / 16 * along))
+        relaxed = (relaxed / relaxed.sum(-1, keepdims=True)).astype(np.float32)
+        mean, log_scale = nnx.jit(lambda network, weights: network(weights))(system.decoder, relaxed)
+        np.testing.assert_allclose(out["mean"], mean, atol=1e-3)
+        assert np.log(0.9) < np.max(log_scale) and np.min(log_scale) < np.log(0.9)
+        log_scale = np.maximum(log_scale, np.log(0.9))
+        x, mean, log_scale = (np.asarray(a, np.float64) for a in (out["pixels"], mean, log_scale))
+        np.testing.assert_allclose(x, 0.8 * batch["colour"] / 255 + 0.1, atol=1e-6)
+        scale = np.exp(log_scale)
+        density = np.exp(-np.abs(np.log(x / (1 - x)) - mean) / scale) / (2 * scale * x * (1 - x))
+        share = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        divergence = (share * np.log(share * 16)).sum((1, 2, 3)).mean()
+        terms = {"reconstruction": -np.log(density).mean(), "kl": 6.6 * (1 - along) * divergence / (16 * 16 * 3)}
+        return {"autoencoder": terms}
+
+    flows = {"reconstruction": {"pixels", "mean", "log_scale"}, "kl": {"logits"}}
+    return Case(config, batch, expected, {"autoencoder": flows})
+
+
+def of_dalle():
+    """Cross-entropy of texts, an eighth, and of codes, seven; behind an end, each place has a token of its own."""
+    config = test_dalle.config("")
+    ids = np.random.default_rng(3).integers(1, 298, (2, 12))
+    ids[0, 7:], ids[1, 11], ids[0, 7] = 0, 319, 319
+    batch = {"colour": pixels(2, 16, 16, 3), "tokens": np.int32(ids)}
+
+    def expected(system, out, now):
+        targets = ids.copy()
+        targets[0, 8:] = 320 + np.arange(8, 12)
+        codes = np.asarray(nnx.jit(lambda encoder, image: encoder.codes(image))(system.encoder, plain(batch["colour"])))
+
+        def entropy(logits, targets):
+            log = np.asarray(logits, np.float64)
+            log = log - np.log(np.exp(log).sum(-1, keepdims=True))
+            return -np.take_along_axis(log, targets[..., None], -1).mean()
+
+        text, image = entropy(out["text"], targets[:, 1:]), entropy(out["image"], codes.reshape(2, 16))
+        return {"transformer": {"text": text / 8, "image": 7 / 8 * image}}
+
+    return Case(config, batch, expected, {"transformer": {"text": {"text"}, "image": {"image"}}})
+
+
 def class_gan(system, **small):
     """An experiment of a GAN conditioned on digits, tiny."""
     player = defaults.player(1e-3)
@@ -906,6 +958,8 @@ CASES = {
     "regions of garments": (segmentation.Segmentation, of_tryon_segmentation),
     "bent garments": (warp.Warp, of_tryon_warp),
     "painted garments": (synthesis.Synthesis, of_tryon_synthesis),
+    "codes": (dalle.DVAE, of_dvae),
+    "texts and codes": (dalle.DALLE, of_dalle),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),
     "few views": (dietnerf.DietNeRF, lambda: of_dietnerf("positional")),
     "few views, hash": (dietnerf.DietHashNeRF, lambda: of_dietnerf("hash")),

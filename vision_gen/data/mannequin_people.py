@@ -461,9 +461,6 @@ class Person:
             return
         part = rng.uniform(-30, 30)
         line = rng.uniform(-58, -48)
-        strands = lambda n, low: [
-            [(part, -100), (part + (x - part) * 0.75, -86), (x * 1.15, -30), (x * 1.2, low)] for x in np.linspace(-66, 66, n)
-        ]
         if style in ("cropped", "short", "quiff"):
             rise = {"cropped": 97, "short": 108, "quiff": 122}[style]
             side = {"cropped": 62, "short": 69, "quiff": 67}[style]

@@ -9,7 +9,7 @@ from typing import Literal
 from vision_gen import settings
 from vision_gen.data import images
 from vision_gen.errors import InputError
-from vision_gen.settings import Count, CountOrNone
+from vision_gen.settings import Count, CountOrNone, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Settings:
     tokenizer: str = "clip"  # Captioned: "clip", "learned:N" with N tokens, or a tokenizer.json.
     text_length: Count = 77  # Captioned: tokens of a text, start and end included.
     cut_texts: bool = False  # Captioned: cut longer ones and say how many, instead of an error.
+    text_dropout: Share = 0.0  # Captioned: in training, chance that a merge of byte pairs is left out.
     parts: dict = dataclasses.field(default_factory=dict)  # Combinations: {name: fields of a data set}.
     weights: dict = dataclasses.field(default_factory=dict)  # Mixed: {part: its share}; all alike by default.
     balance_by: str = "label"  # Balanced: the scalar of an example whose values come equally often.

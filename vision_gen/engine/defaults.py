@@ -24,8 +24,9 @@ class Player:
     decay: Literal["weights", "all", "gradient"] = "weights"  # "weights": no biases, norms; "gradient": all, by L2.
     schedule: Literal["constant", "linear", "halving", "cosine", "exponential"] = "constant"  # How the rate falls.
     decay_start: Share = 0.5  # Of "linear" and "halving": share of the run before it falls.
-    falls_to: Annotated[float, Range(1e-6, 1)] = 0.1  # Of "exponential": share of the rate that the run ends with.
     halvings: Count = 9  # Of "halving": how often the rate is halved, after equal parts of the rest of the run.
+    falling: CountOrNone = 0  # Of "cosine": steps in which the rate falls, with those of the warmup; 0: all.
+    lowest: Share = 0.0  # Of "cosine" and "exponential": share of the rate that the run ends with; 0 of the latter: a tenth.
     warmup: CountOrNone = 0  # Steps in which the rate rises from 0.
     clip: NotNegative = 0.0  # A gradient that is longer (norm over all parameters) is cut to this; 0: never.
     every: CountOrNone = 1  # The player learns at one in so many steps; 0: never.

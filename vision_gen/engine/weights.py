@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import experiment as experiments
+from vision_gen.engine import facts as facts_lib
 from vision_gen.engine import packed
 from vision_gen.errors import InputError
 from vision_gen.pretrained import named
@@ -92,13 +93,17 @@ def _run(source):
 def _origin(name, source):
     path, attribute = _run(source)
     config = ckpt.load_config(path)
-    return dict(
+    found = dict(
         run=source.partition(":")[0],
         attribute=attribute or name,
         system=config.system,
         model=config.model.to_dict(),
         data=config.data.to_dict(),
     )
+    experiment = experiments.Experiment(config)
+    if "tokens" in experiment.system.needs and (tokenizer := facts_lib.load(path, experiment).get("tokenizer")):
+        found["tokenizer"] = tokenizer  # It has learned its words.
+    return found
 
 
 def _others(experiment, attribute, source):
