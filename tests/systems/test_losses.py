@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import tiny
-from tests.systems import test_edges, test_nerf, test_stylegan2
+from tests.systems import test_edges, test_nerf, test_styleclip, test_stylegan2
 from vision_gen import data
 from vision_gen import systems as shipped
-from vision_gen.configs import vit_digits
+from vision_gen.configs import styleclip_ffhq, vit_digits
 from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
@@ -46,6 +46,7 @@ from vision_gen.systems import (
     stylegan2,
     tracking,
 )
+from vision_gen.systems.styleclip import mapper
 
 
 class Case(NamedTuple):
@@ -676,6 +677,33 @@ def of_clip():
     return Case(config, batch, expected, {"network": {"contrastive": {"image", "text"}}})
 
 
+def of_styleclip(space):
+    """Equation 4 of the paper and the released weights: CLIP 1, mean squared distance 0.8, identity 0.1."""
+    small = dict(space=space, text=(1, 7, 2, 299, 0, 0))
+    config = test_styleclip.small(styleclip_ffhq.get_config(), identity=True, **small)
+    batch = {"seed": np.uint32([3, 5])}
+
+    def expected(system, out, now):
+        unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
+        moved, place, after = (np.asarray(out[name], np.float64) for name in ("moved", "place", "after"))
+        assert np.abs(moved - place).max() > 1e-3
+        seen = system.clip.image(jnp.float32(after.reshape(2, 8, 2, 8, 2, 3).mean((2, 4))))
+        text = system.clip.encode_text(jnp.int32([small["text"]]))
+        look = nnx.jit(lambda network, image: network(image, intermediates=True)[1]["pooled"])
+        faces = [unit(np.asarray(look(system.identity, out[name]))) for name in ("before", "after")]
+        square = (moved - place) ** 2  # Of style space the sum of the means over layers, of 4 channels each.
+        return {
+            "mapper": {
+                "clip": 1 - np.mean(unit(np.asarray(seen)) @ unit(np.asarray(text)).T),
+                "l2": 0.8 * (square.mean() if space == "w+" else square.sum(1).mean() / 4),
+                "identity": 0.1 * (1 - np.mean(np.sum(faces[0] * faces[1], 1))),
+            }
+        }
+
+    flows = {"mapper": {"clip": {"after"}, "l2": {"moved", "place"}, "identity": {"after"}}}
+    return Case(config, batch, expected, flows)
+
+
 def class_gan(system, **small):
     """An experiment of a GAN conditioned on digits, tiny."""
     player = defaults.player(1e-3)
@@ -780,11 +808,13 @@ CASES = {
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "tracking": (tracking.Tracking, of_tracking),
     "clip": (clip.CLIP, of_clip),
+    "mapper": (mapper.Mapper, lambda: of_styleclip("w+")),
+    "mapper of styles": (mapper.Mapper, lambda: of_styleclip("s with colours")),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),
 }
 
 
-SLOW = ("whitening", "exemplars")  # To compile.
+SLOW = ("whitening", "exemplars", "mapper of styles")  # To compile.
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in CASES])
@@ -793,8 +823,8 @@ def test_losses_are_the_papers_and_gradients_flow_where_they_should(name):
 
 
 def test_every_system_that_ships_has_a_case():
-    names = [module.name for module in pkgutil.iter_modules(shipped.__path__)]
-    modules = [importlib.import_module(f"vision_gen.systems.{name}") for name in names]
+    names = [module.name for module in pkgutil.walk_packages(shipped.__path__, "vision_gen.systems.")]
+    modules = [importlib.import_module(name) for name in names]
     known = {cls for module in modules for _, cls in inspect.getmembers(module, inspect.isclass)}
     leaf = lambda cls: cls.players and known.isdisjoint(cls.__subclasses__())
     trained = {cls for cls in known if issubclass(cls, systems.System) and leaf(cls)}
