@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import tiny
-from tests.systems import test_dalle, test_dietnerf, test_edges, test_nerf, test_stylegan2
+from tests.systems import test_dalle, test_dietnerf, test_edges, test_nerf, test_styleclip, test_stylegan2
 from vision_gen import data
 from vision_gen import systems as shipped
-from vision_gen.configs import vit_digits
+from vision_gen.configs import styleclip_ffhq, vit_digits
 from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
@@ -48,6 +48,7 @@ from vision_gen.systems import (
     stylegan2,
     tracking,
 )
+from vision_gen.systems.styleclip import mapper
 from vision_gen.systems.tryon import segmentation, stages, synthesis, warp
 
 
@@ -749,6 +750,31 @@ def of_dalle():
         return {"transformer": {"text": text / 8, "image": 7 / 8 * image}}
 
     return Case(config, batch, expected, {"transformer": {"text": {"text"}, "image": {"image"}}})
+def of_styleclip(space):
+    """Equation 4 of the paper and the released weights: CLIP 1, mean squared distance 0.8, identity 0.1."""
+    small = dict(space=space, text=(1, 7, 2, 299, 0, 0))
+    config = test_styleclip.small(styleclip_ffhq.get_config(), identity=True, **small)
+    batch = {"seed": np.uint32([3, 5])}
+
+    def expected(system, out, now):
+        unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
+        moved, place, after = (np.asarray(out[name], np.float64) for name in ("moved", "place", "after"))
+        assert np.abs(moved - place).max() > 1e-3
+        seen = system.clip.image(jnp.float32(after.reshape(2, 8, 2, 8, 2, 3).mean((2, 4))))
+        text = system.clip.encode_text(jnp.int32([small["text"]]))
+        look = nnx.jit(lambda network, image: network(image, intermediates=True)[1]["pooled"])
+        faces = [unit(np.asarray(look(system.identity, out[name]))) for name in ("before", "after")]
+        square = (moved - place) ** 2  # Of style space the sum of the means over layers, of 4 channels each.
+        return {
+            "mapper": {
+                "clip": 1 - np.mean(unit(np.asarray(seen)) @ unit(np.asarray(text)).T),
+                "l2": 0.8 * (square.mean() if space == "w+" else square.sum(1).mean() / 4),
+                "identity": 0.1 * (1 - np.mean(np.sum(faces[0] * faces[1], 1))),
+            }
+        }
+
+    flows = {"mapper": {"clip": {"after"}, "l2": {"moved", "place"}, "identity": {"after"}}}
+    return Case(config, batch, expected, flows)
 
 
 def class_gan(system, **small):
@@ -960,13 +986,15 @@ CASES = {
     "painted garments": (synthesis.Synthesis, of_tryon_synthesis),
     "codes": (dalle.DVAE, of_dvae),
     "texts and codes": (dalle.DALLE, of_dalle),
+    "mapper": (mapper.Mapper, lambda: of_styleclip("w+")),
+    "mapper of styles": (mapper.Mapper, lambda: of_styleclip("s with colours")),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),
     "few views": (dietnerf.DietNeRF, lambda: of_dietnerf("positional")),
     "few views, hash": (dietnerf.DietHashNeRF, lambda: of_dietnerf("hash")),
 }
 
 
-SLOW = ("whitening", "exemplars", "regions of garments", "painted garments")  # To compile.
+SLOW = ("whitening", "exemplars", "mapper of styles", "regions of garments", "painted garments")  # To compile.
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in CASES])

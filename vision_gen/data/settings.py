@@ -27,7 +27,7 @@ class Settings:
     labels: bool = False  # Examples have a label, such as an emoji's group, or the subfolder of an image.
     label: str = ""  # Faces: the trait or attribute that is the label; "": the colour of hair, of celeba "Smiling".
     attributes: tuple[str, ...] = ()  # Faces: the attributes of an example, in this order; (): all there are.
-    examples: Count = 20_000  # Avatars, mannequins: how many to train on.
+    examples: Count = 20_000  # Avatars, mannequins, latents: how many to train on.
     only_new: bool = False  # Avatars: of held-out faces those with a combination of traits that training never has.
     workers: CountOrNone = 0  # Processes that read files; 0: threads of this one do.
     skip_unreadable: bool = False  # Files: leave broken ones out and say how many, instead of an error.

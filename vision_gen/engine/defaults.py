@@ -16,7 +16,7 @@ class Player:
     """`config.players.<name>`: how a player learns. Adam as the GAN papers use it."""
 
     learning_rate: NotNegative  # At its highest: after the warmup, before the schedule lowers it.
-    optimizer: str = "adam"  # "adam" (of b1, b2, epsilon), or any of optax: "sgd(momentum=0.9)".
+    optimizer: str = "adam"  # "adam" (of b1, b2, epsilon), "ranger", or any of optax: "sgd(momentum=0.9)".
     b1: Annotated[float, Range(0, 1, below=True)] = 0.5  # Of Adam: decay of the mean of gradients (momentum).
     b2: Annotated[float, Range(0, 1, below=True)] = 0.999  # Of Adam: decay of the mean of their squares.
     epsilon: NotNegative = 1e-8  # Of Adam: added to what a step is divided by.

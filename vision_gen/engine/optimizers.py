@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from vision_gen.engine.ranger import ranger
 from vision_gen.errors import InputError
 
+OWN = {"ranger": ranger}  # Transformations that optax has not.
 # Of players that share modules, what their moments have in common; everything else is each player's own.
 SHARED = ("optimizer", "b1", "b2", "epsilon", "ema_half_life", "ema_ramp")
 # Of parameters, biases and scales of normalisations do not decay with `decay="weights"`.
@@ -107,7 +109,7 @@ def transformation(settings, power=1.0, field="config.players.*"):
         call = ast.parse(text, mode="eval").body
         name, keywords = (call.func.id, call.keywords) if isinstance(call, ast.Call) and not call.args else (call.id, [])
         arguments = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
-        make = getattr(optax, name)
+        make = OWN.get(name) or getattr(optax, name)
         known = inspect.signature(make).parameters
     except (SyntaxError, ValueError, AttributeError, TypeError):
         raise InputError(f"{wrong}, got {text!r}") from None

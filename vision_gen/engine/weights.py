@@ -25,7 +25,8 @@ HINT = " (config.init.allow names what may be missing or unused)"
 
 
 def with_origins(experiment, workdir=None):
-    """The experiment with `config.origin`: of the runs that `config.init` names, what their networks are built of.
+    """The experiment with `config.origin`: of the runs that `config.init` names, what their networks are built of and by
+    which tokens they read texts.
 
     It stands in the run's config.json, so that the run still opens when the others are gone.
 
@@ -93,17 +94,15 @@ def _run(source):
 def _origin(name, source):
     path, attribute = _run(source)
     config = ckpt.load_config(path)
-    found = dict(
+    tokenizer = facts_lib.load(path, None).get("tokenizer") if (path / facts_lib.NAME).is_file() else None
+    return dict(
         run=source.partition(":")[0],
         attribute=attribute or name,
         system=config.system,
         model=config.model.to_dict(),
         data=config.data.to_dict(),
+        **({"tokenizer": tokenizer} if tokenizer else {}),
     )
-    experiment = experiments.Experiment(config)
-    if "tokens" in experiment.system.needs and (tokenizer := facts_lib.load(path, experiment).get("tokenizer")):
-        found["tokenizer"] = tokenizer  # It has learned its words.
-    return found
 
 
 def _others(experiment, attribute, source):
