@@ -809,7 +809,7 @@ CASES = {
 }
 
 
-SLOW = ("whitening", "exemplars")  # To compile.
+SLOW = ("whitening", "exemplars", "few views, hash")  # To compile.
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in CASES])
