@@ -36,4 +36,4 @@ def data(views="eight"):
 
 def player(learning_rate=5e-4):
     """The released code's Adam, whose rate falls to a tenth in 500,000 steps, of which it goes 200,000."""
-    return defaults.player(learning_rate, b1=0.9, schedule="exponential", falls_to=0.1**0.4)
+    return defaults.player(learning_rate, b1=0.9, schedule="exponential", lowest=0.1**0.4)

@@ -506,9 +506,11 @@ def rates(steps, **settings):
 def test_schedules():
     np.testing.assert_allclose(rates([0, 50, 75, 100], schedule="linear"), [1, 1, 0.5, 0], atol=1e-6)
     np.testing.assert_allclose(rates([0, 5, 10, 55, 100], schedule="cosine", warmup=10), [0, 0.5, 1, 0.5, 0], atol=1e-6)
+    falling = rates([0, 20, 40, 100], schedule="cosine", falling=40, lowest=0.25)
+    np.testing.assert_allclose(falling, [1, 0.625, 0.25, 0.25], atol=1e-6)
     np.testing.assert_allclose(rates([0, 99]), 1)
     np.testing.assert_allclose(rates([0, 50, 100], schedule="exponential"), [1, 0.1**0.5, 0.1], rtol=1e-5)
-    np.testing.assert_allclose(rates([50, 100], schedule="exponential", falls_to=0.04), [0.2, 0.04], rtol=1e-5)
+    np.testing.assert_allclose(rates([50, 100], schedule="exponential", lowest=0.04), [0.2, 0.04], rtol=1e-5)
     np.testing.assert_allclose(rates([5, 75], schedule="linear", warmup=10), [0.5, 0.5], rtol=1e-5)
     halved = rates([0, 59, 60, 70, 99, 100], schedule="halving", halvings=4)
     np.testing.assert_allclose(halved, [1, 1, 0.5, 0.25, 1 / 16, 1 / 16], rtol=1e-5)

@@ -198,7 +198,7 @@ def test_published_configs_are_the_released_ones():
         assert rate == pytest.approx(first)
         # 0.1 ** (step / 500,000) of the whole way.
         whole = 5e-5 if config is simple else 5e-4
-        assert rate * config.players.field.falls_to == pytest.approx(whole * 0.1 ** (last / 500_000))
+        assert rate * config.players.field.lowest == pytest.approx(whole * 0.1 ** (last / 500_000))
     assert Experiment(diet).players["consistency"][1].every == 10
     assert nnx.eval_shape(lambda: build(simple)).field["coarse"].trunk[0].kernel.shape == (3 * (1 + 2 * 6), 256)
 

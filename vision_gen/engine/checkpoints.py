@@ -47,7 +47,7 @@ FREE_FIELDS = (
     "data.workers",
     *(
         f"players.*.{field}"
-        for field in ("learning_rate", "schedule", "decay_start", "falls_to", "warmup", "weight_decay", "decay", "clip")
+        for field in ("learning_rate", "schedule", "decay_start", "falling", "lowest", "warmup", "weight_decay", "decay", "clip")
     ),
 )
 CHANGES = "changes.json"  # What of them has changed, and at which step.

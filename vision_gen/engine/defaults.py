@@ -16,7 +16,7 @@ class Player:
     """`config.players.<name>`: how a player learns. Adam as the GAN papers use it."""
 
     learning_rate: NotNegative  # At its highest: after the warmup, before the schedule lowers it.
-    optimizer: str = "adam"  # "adam" (of b1, b2, epsilon), or any of optax: "sgd(momentum=0.9)".
+    optimizer: str = "adam"  # "adam" (of b1, b2, epsilon), "ranger", or any of optax: "sgd(momentum=0.9)".
     b1: Annotated[float, Range(0, 1, below=True)] = 0.5  # Of Adam: decay of the mean of gradients (momentum).
     b2: Annotated[float, Range(0, 1, below=True)] = 0.999  # Of Adam: decay of the mean of their squares.
     epsilon: NotNegative = 1e-8  # Of Adam: added to what a step is divided by.
@@ -24,8 +24,9 @@ class Player:
     decay: Literal["weights", "all", "gradient"] = "weights"  # "weights": no biases, norms; "gradient": all, by L2.
     schedule: Literal["constant", "linear", "halving", "cosine", "exponential"] = "constant"  # How the rate falls.
     decay_start: Share = 0.5  # Of "linear" and "halving": share of the run before it falls.
-    falls_to: Annotated[float, Range(1e-6, 1)] = 0.1  # Of "exponential": share of the rate that the run ends with.
     halvings: Count = 9  # Of "halving": how often the rate is halved, after equal parts of the rest of the run.
+    falling: CountOrNone = 0  # Of "cosine": steps in which the rate falls, with those of the warmup; 0: all.
+    lowest: Share = 0.0  # Of "cosine" and "exponential": share of the rate that the run ends with; 0 of the latter: a tenth.
     warmup: CountOrNone = 0  # Steps in which the rate rises from 0.
     clip: NotNegative = 0.0  # A gradient that is longer (norm over all parameters) is cut to this; 0: never.
     every: CountOrNone = 1  # The player learns at one in so many steps; 0: never.

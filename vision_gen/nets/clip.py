@@ -93,6 +93,10 @@ class CLIP(nnx.Module):
         """Features [batch, embedding], not of length 1, of tokens [batch, length] int32."""
         return self.text(tokens)
 
+    def encode_class(self, texts):
+        """The feature [embedding], of length 1, of what texts [texts, length] have in common: their mean on the sphere."""
+        return unit(unit(self.encode_text(texts)).mean(0))
+
 
 def normalised(images):
     """Images in [-1, 1] as the published networks take them."""
