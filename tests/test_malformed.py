@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from tests.data import test_tryon_folder as people
 from tests.engine import toy
 from vision_gen import __main__ as entry
 from vision_gen import memory
@@ -63,6 +64,8 @@ def make_configs():
         "weights": "config.data.unlock()\n    config.data.update(name='mixed', dir='', weights={'a': 1, 'c': 2}, "
         "parts={name: {'name': 'image_folder', 'dir': 'good'} for name in 'ab'})",
         "inner": "config.data.unlock()\n    config.data.update(name='unpaired', dir='', parts={'a': {'nam': 'x'}})",
+        "people": "config.system = 'tests.engine.toy.People'\n"
+        "    config.data.update(name='tryon_folder', size=(32, 24))",
     }
     for name, line in changes.items():
         text(f"{name}.py", f"{begin}    {line}\n    return config\n")
@@ -131,7 +134,11 @@ def make_images():
 
 
 def make_people():
-    os.mkdir("people")
+    kinds = ("no_picture", "no_mask", "labels", "smaller_labels", "wide", "nobody", "no_shoulders", "three_names", "no_list")
+    for kind in kinds:
+        folder = pathlib.Path("people") / kind
+        people.make(folder, "train")
+        people.spoil(folder, kind.replace("_", " "), "train")
     for name, label, size in (("zeros", 0, (20, 24)), ("many", 99, (20, 24)), ("small", 5, (10, 12))):
         Image.fromarray(np.full(size, label, np.uint8)).save(f"people/{name}.png")
     points = [[12, 10, 0.9]] * 25

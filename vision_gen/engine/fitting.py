@@ -49,7 +49,7 @@ class Fitted:
         self.parts, self._pictures = parts, pictures
 
     def each(self, call):
-        """The result for the whole of `call(arrays)` for each part."""
+        """The result for the whole of `call(arrays)` for each part; `call(arrays, method)` is of another method."""
         return call(self.parts[0])
 
     def option(self, kind, value, name):

@@ -96,6 +96,29 @@ def _cubic_matrix(size, out, a=-0.75):
     return matrix.astype(np.float32)
 
 
+def area(x, size):
+    """Resizes to means over the part of the image that each pixel covers.
+
+    The same as repeating pixels so often that the sizes divide, and `average_pool`, without the map between.
+
+    Args:
+      x: [batch, height, width, channel].
+      size: (height, width) of the result.
+    """
+    if tuple(x.shape[1:3]) == tuple(size):
+        return x
+    rows, columns = (jnp.asarray(_area_matrix(n, m)) for n, m in zip(x.shape[1:3], size))
+    out = jnp.einsum("ip,jq,bpqc->bijc", rows, columns, x.astype(jnp.float32), precision="highest")
+    return out.astype(x.dtype)
+
+
+def _area_matrix(size, out):
+    """[out, size] float32: the share of each pixel of the result that those of the image cover."""
+    edge = np.arange(out + 1)[:, None] * size / out
+    inside = np.clip(edge - np.arange(size), 0, 1)  # Of each pixel, what lies before an edge.
+    return (np.diff(inside, axis=0) * out / size).astype(np.float32)
+
+
 def average_pool(x, size):
     """Mean over equal windows, as torch's adaptive_avg_pool2d where the sizes divide.
 
