@@ -139,10 +139,16 @@ def test_the_stages_train_one_after_the_other_and_the_last_dresses(tmp_path, fil
     model = vision_gen.load(tmp_path / "three")
     source = data.open(model.experiment.data, "test")
     figures, _ = model.evaluate(source)
-    assert set(figures) == {"psnr", "ssim", "iou", "iou_warped", "iou_flat"}
+    assert set(figures) == {"psnr", "ssim", "iou", "iou_warped", "iou_flat", "iou_reach"}
     assert 0 < figures["iou_flat"] < 1 and 0 < figures["iou_warped"] < 1 and figures["psnr"] > 3
     root, _ = files
     assert model.dress(root / "image" / "a.png", root / "cloth" / "b.png")["image"].shape == (*SIZE, 3)
+
+
+def test_without_a_truth_there_is_nothing_to_compare_with():
+    with pytest.raises(InputError, match="of unpaired examples there is no truth here"):
+        stages.check_known({"unpaired": jnp.ones(2, jnp.int32)})
+    stages.check_known({})
 
 
 def test_the_painter_needs_the_stages_before_it():

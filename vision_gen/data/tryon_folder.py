@@ -143,7 +143,7 @@ class TryOnFolder(source.Source):
                 )
         for name in ("parse", "truth_parse"):
             if name in files:
-                _labels(files[name])
+                read_labels(files[name])
         points, people = openpose.read(self._keypoints(person))
         found = [("of more than one person, of whom the first is taken", "")] if people > 1 else []
         height, width = sizes["image"]
@@ -177,7 +177,7 @@ class TryOnFolder(source.Source):
                 example[name] = images.fit(images.read_rgb(files[name]), size)
         for name in ("parse", "truth_parse"):
             if name in files:
-                example[name] = _nearest(_labels(files[name]), size)
+                example[name] = _nearest(read_labels(files[name]), size)
         mask = images.read_rgb(files["cloth_mask"])[..., 0]
         example["cloth_mask"] = _nearest(np.where(mask > 127, 255, 0).astype(np.uint8), size)
         points, _ = openpose.read(self._keypoints(person))
@@ -206,7 +206,7 @@ def _nearest(array, size):
     return np.asarray(Image.fromarray(array).resize(size[::-1], Image.Resampling.NEAREST))[..., None]
 
 
-def _labels(path):
+def read_labels(path):
     """LIP's labels [height, width] uint8 of a file."""
     found = labels.read(path)
     if found.ndim != 2:
