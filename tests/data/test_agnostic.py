@@ -40,7 +40,7 @@ def test_garment_and_neck_go_and_face_trousers_and_hands_stay():
     grey, out, parse = masks()
     assert grey[parse == 5].all() and not grey[(parse == 13) | (parse == 9)].any()
     assert out[parse == 5].all() and out[parse == 10].all() and not out[(parse == 13) | (parse == 2)].any()
-    assert not out[740:, :200][parse[740:, :200] == 15].any()  # Below the right wrist.
+    assert not out[750:, :200][parse[750:, :200] == 15].any()  # Below the right wrist.
 
 
 def test_neck_and_hips_that_were_not_found_are_where_shoulders_say():

@@ -122,7 +122,7 @@ def test_parts_that_do_not_go_together_are_refused(root):
     save(root / "small.png", np.zeros((32, 24, 1), np.uint8), palette=True)
     with pytest.raises(InputError, match="person: parse has 24 x 32 pixels, but image 48 x 64"):
         read(root, f",parse={root}/small.png")
-    with pytest.raises(InputError, match="unknown part 'mask'; there are image, parse, pose, keypoints"):
+    with pytest.raises(InputError, match="unknown part 'mask'; there are image, parse, keypoints, pose"):
         read(root, ",mask=x.png")
     save(root / "many.png", np.full((64, 48, 1), 30, np.uint8), palette=True)
     with pytest.raises(InputError, match=r"many.png: has the label\(s\) \[30\], which LIP has not"):
