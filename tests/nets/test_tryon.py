@@ -214,7 +214,8 @@ def test_gradients_are_torchs(name):
         for path, value in jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(gradients))[0]
     })  # fmt: skip
     written = torch_layers.state(pretrained.NAMES[name], slopes)
-    expected = {key: x.grad.numpy() for key, x in theirs.named_parameters() if x.grad is not None}  # Not those of noise.
+    # All but the factors of noise.
+    expected = {key: x.grad.numpy() for key, x in theirs.named_parameters() if x.grad is not None}
     for key, wanted in expected.items():
         # A bias before a normalisation moves nothing but for rounding, which is that of its kernel's gradient.
         beside = key.replace("bias", "weight_orig" if f"{key[:-4]}weight_orig" in expected else "weight")
