@@ -140,6 +140,13 @@ def test_the_stages_train_one_after_the_other_and_the_last_dresses(tmp_path, fil
     source = data.open(model.experiment.data, "test")
     figures, _ = model.evaluate(source)
     assert set(figures) == {"psnr", "ssim", "iou", "iou_warped", "iou_flat", "iou_reach"}
+    batch = {name: jax.ShapeDtypeStruct((2, *x.shape), x.dtype) for name, x in source.shapes.items()}
+    evaluate = lambda batch: model.system().evaluate(batch, jax.random.split(jax.random.key(0), 2))
+    baselines = {"psnr_person", "ssim_person", "psnr_pasted", "ssim_pasted"}
+    with_truth = batch | {"truth": batch["image"], "truth_parse": batch["parse"]}
+    assert set(jax.eval_shape(evaluate, with_truth)) == set(figures) | baselines
+    without = batch | {"unpaired": jax.ShapeDtypeStruct((2,), np.int32)}
+    assert set(jax.eval_shape(evaluate, without)) == {"iou_reach"}
     assert 0 < figures["iou_flat"] < 1 and 0 < figures["iou_warped"] < 1 and figures["psnr"] > 3
     root, _ = files
     assert model.dress(root / "image" / "a.png", root / "cloth" / "b.png")["image"].shape == (*SIZE, 3)
