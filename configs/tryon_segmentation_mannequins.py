@@ -7,8 +7,9 @@ from vision_gen.engine import defaults
 
 SIZE = (128, 96)
 # People in garments that they wear, and of people in others, whose truth is known for they are drawn.
-PEOPLE = dict(name="agnostic", size=SIZE, parts=dict(people=dict(name="mannequins")))
-UNPAIRED = dict(unpaired=dict(split="test", parts=dict(people=dict(name="mannequins", pairs="unpaired"))))
+DRAWN = dict(name="mannequins", examples=4000)
+PEOPLE = dict(name="agnostic", size=SIZE, parts=dict(people=DRAWN))
+UNPAIRED = dict(unpaired=dict(split="test", parts=dict(people=dict(DRAWN, pairs="unpaired"))))
 # What differs at the paper's full size, as benchmarks.compile_only --scale=paper compiles it for accelerators.
 PAPER = {
     "data.size": (1024, 768),

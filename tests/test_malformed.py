@@ -143,7 +143,7 @@ def make_people():
         Image.fromarray(np.full(size, label, np.uint8)).save(f"people/{name}.png")
     points = [[12, 10, 0.9]] * 25
     text("people/nobody.json", '{"people": []}')
-    for name, found in (("whole", points), ("neckless", [points[0], [0, 0, 0], *points[2:]])):
+    for name, found in (("whole", points), ("half", [*points[:5], [0, 0, 0], *points[6:]])):
         text(f"people/{name}.json", json.dumps({"people": [{"pose_keypoints_2d": sum(found, [])}]}))
 
 

@@ -25,14 +25,26 @@ def save(path, array, palette=None):
 
 def points():
     found = np.zeros((25, 3))
-    for joint, place in {1: (24, 15), 2: (16, 16), 3: (12, 28), 4: (10, 38), 5: (32, 16), 9: (18, 40), 12: (30, 40)}.items():
+    for joint, place in {
+        1: (24, 15),
+        2: (16, 16),
+        3: (12, 28),
+        4: (10, 38),
+        5: (32, 16),
+        9: (18, 40),
+        12: (30, 40),
+    }.items():
         found[joint] = (*place, 0.9)
     return found
 
 
 def make(folder, split="test", count=3, late=False):
     """People of 48 x 64 px; person n is grey n, garment n is grey 100 + n. `late`: as later releases have it."""
-    parse, json_, img = ("image-parse-v3", "openpose_json", "openpose_img") if late else ("image-parse", "openpose-json", "openpose-img")
+    parse, json_, img = (
+        ("image-parse-v3", "openpose_json", "openpose_img")
+        if late
+        else ("image-parse", "openpose-json", "openpose-img")
+    )
     for n, name in enumerate(NAMES[:count]):
         place = folder / split
         save(place / "image" / f"{name}.jpg", np.full((64, 48, 3), 3 * n))
@@ -63,7 +75,9 @@ def opened(folder, split="test", size=(32, 24), **fields):
 def test_both_layouts_are_read(tmp_path, late, pairs):
     make(tmp_path, late=late)
     source = opened(tmp_path, pairs=pairs)
-    assert source.shapes == data.shapes(data.Settings(name="tryon_folder", dir=str(tmp_path), size=(32, 24), pairs=pairs))
+    assert source.shapes == data.shapes(
+        data.Settings(name="tryon_folder", dir=str(tmp_path), size=(32, 24), pairs=pairs)
+    )
     assert [source.name(i) for i in range(3)] == NAMES[:3]
     others = [0, 1, 2] if pairs == "paired" else [1, 2, 0]
     for index, other in enumerate(others):
@@ -147,8 +161,14 @@ def spoil(folder, what, split="test"):
     "what,message",
     [
         ("no picture", "test/image/00001_00.jpg: no such file, which 00001_00.jpg with 00001_00.jpg needs"),
-        ("no mask", "test/cloth-mask/00001_00.jpg: no such file, .*; every garment needs its mask, light where the garm"),
-        ("labels", r"test/image-parse/00001_00.png: has the label\(s\) \[23\], which LIP has not; they must be 0 to 19"),
+        (
+            "no mask",
+            "test/cloth-mask/00001_00.jpg: no such file, .*; every garment needs its mask, light where the garm",
+        ),
+        (
+            "labels",
+            r"test/image-parse/00001_00.png: has the label\(s\) \[23\], which LIP has not; they must be 0 to 19",
+        ),
         ("colours", "test/image-parse/00001_00.png: a picture of colours; it must have a palette, or be grey"),
         ("smaller labels", "test/image-parse/00001_00.png: 24 x 32 pixels, but .*test/image/00001_00.jpg has 48 x 64"),
         ("smaller mask", "test/cloth-mask/00001_00.jpg: 24 x 32 pixels, but .*test/cloth/00001_00.jpg has 48 x 64"),
@@ -171,7 +191,10 @@ def test_what_is_wrong_with_a_person_is_named_or_they_are_left_out(tmp_path, wha
 @pytest.mark.parametrize(
     "what,message",
     [
-        ("three names", "test_pairs.txt: line 2 must be a person's file and a garment's, got '00001_00.jpg 00001_00.jpg 1'"),
+        (
+            "three names",
+            "test_pairs.txt: line 2 must be a person's file and a garment's, got '00001_00.jpg 00001_00.jpg 1'",
+        ),
         ("twice", "test_pairs.txt: line 2 has 00001_00.jpg again"),
         ("nothing", "test_pairs.txt: no pairs; each line must be a person's file and a garment's"),
         ("no list", "config.data.dir: no '.*test_pairs.txt'; VITON-HD's layout has it"),

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
@@ -19,13 +20,12 @@ from vision_gen.systems.tryon import dress, stages
 
 SIZE = (64, 64)
 NARROW = dict(small=SIZE, segmentation_width=1, warp_width=1, widths=(8, 8, 4), masked=2, hidden=4, added=2)
-PEOPLE = dict(name="agnostic", size=SIZE, parts=dict(people=dict(name="tests.data.people")))
 
 
 def with_people(config):
     with config.unlocked():
-        config.data.update(PEOPLE)
-        config.evaluations = type(config)()
+        config.data.size, config.data.parts = SIZE, ConfigDict(dict(people=dict(name="tests.data.people")))
+        config.evaluations = ConfigDict()
     return config
 
 
@@ -51,7 +51,7 @@ def test_a_person_is_dressed_from_files(model, files):
     assert set(found) == {"image", "agnostic", "regions", "warped", "missed", "mask"}
     assert all(value.shape == (*SIZE, 3) for name, value in found.items() if name[:2] not in ("mi", "ma"))
     assert found["missed"].shape == SIZE and found["missed"].dtype == bool
-    np.testing.assert_array_equal(found["mask"], example["cloth_mask"][::2, ::2, 0] > 0)
+    np.testing.assert_array_equal(found["mask"], example["cloth_mask"][1::2, 1::2, 0] > 0)
     value = model.tools["dress"].inputs["person"].read(str(root / "image" / "a.png"), "person")
     small = model.tools["dress"].inputs["person"].resized(value, SIZE, "person")
     hidden = agnostic.hidden(small["image"], small["parse"], small["keypoints"])["agnostic"]
@@ -139,10 +139,23 @@ def test_the_stages_train_one_after_the_other_and_the_last_dresses(tmp_path, fil
     model = vision_gen.load(tmp_path / "three")
     source = data.open(model.experiment.data, "test")
     figures, _ = model.evaluate(source)
-    assert set(figures) == {"psnr", "ssim", "iou", "iou_warped", "iou_flat"}
+    assert set(figures) == {"psnr", "ssim", "iou", "iou_warped", "iou_flat", "iou_reach"}
+    batch = {name: jax.ShapeDtypeStruct((2, *x.shape), x.dtype) for name, x in source.shapes.items()}
+    evaluate = lambda batch: model.system().evaluate(batch, jax.random.split(jax.random.key(0), 2))
+    baselines = {"psnr_person", "ssim_person", "psnr_pasted", "ssim_pasted"}
+    with_truth = batch | {"truth": batch["image"], "truth_parse": batch["parse"]}
+    assert set(jax.eval_shape(evaluate, with_truth)) == set(figures) | baselines
+    without = batch | {"unpaired": jax.ShapeDtypeStruct((2,), np.int32)}
+    assert set(jax.eval_shape(evaluate, without)) == {"iou_reach"}
     assert 0 < figures["iou_flat"] < 1 and 0 < figures["iou_warped"] < 1 and figures["psnr"] > 3
     root, _ = files
     assert model.dress(root / "image" / "a.png", root / "cloth" / "b.png")["image"].shape == (*SIZE, 3)
+
+
+def test_without_a_truth_there_is_nothing_to_compare_with():
+    with pytest.raises(InputError, match="of unpaired examples there is no truth here"):
+        stages.check_known({"unpaired": jnp.ones(2, jnp.int32)})
+    stages.check_known({})
 
 
 def test_the_painter_needs_the_stages_before_it():

@@ -5,7 +5,8 @@ width, 1], its regions, LIP's labels; `keypoints` [25, 3] float32, OpenPose's: x
 joint that was not found; and more, which is passed on. To them come `agnostic` [height, width, 3], the person with
 torso, arms and neck painted grey, and `parse_agnostic` [height, width, 1], the regions without garment, neck and bare
 arms, which are 0 there.
-What is painted over is what the released code paints over at a width of 768, and scaled by the width at others.
+What is painted over is what the released code paints over at a width of 768, and scaled by the width at others. People
+in other garments of whom there is no true picture have `unpaired`, 1.
 """
 
 import numpy as np
@@ -24,7 +25,7 @@ JOINTS = {
     1: "neck", 2: "right shoulder", 3: "right elbow", 4: "right wrist", 5: "left shoulder", 6: "left elbow",
     7: "left wrist", 9: "right hip", 12: "left hip",
 }  # fmt: skip
-NEEDED = (1, 2, 5)
+SHOULDERS = (2, 5)
 TORSO = 1.6  # Shoulder widths from shoulders to hips, of a person whose hips were not found.
 GREY = 128
 
@@ -37,13 +38,22 @@ def shapes(settings):
         if name not in found:
             given = f"{part.name} gives {', '.join(found)}"
             raise InputError(f"{part.section}.name: {settings.name} needs {name}, but {given}")
-    return found | {"agnostic": found["image"], "parse_agnostic": found["parse"]}
+    return completed(found, part)
+
+
+def completed(found, part):
+    """Shapes of an example of a part that gives those `found`."""
+    found = found | {"agnostic": found["image"], "parse_agnostic": found["parse"]}
+    if part.pairs == "unpaired" and "truth" not in found:
+        found["unpaired"] = source.ShapeDtype((), np.dtype(np.int32))
+    return found
 
 
 def open(settings, split):
     """See `shapes`."""
-    (part,) = parts.opened(parts.read(settings, 1, 1), split).values()
-    return Agnostic(part, shapes(settings))
+    (fields,) = parts.read(settings, 1, 1).values()
+    part = data.open(fields, split)
+    return Agnostic(part, completed(part.shapes, fields))
 
 
 class Agnostic(source.Source):
@@ -51,6 +61,7 @@ class Agnostic(source.Source):
 
     def __init__(self, part, shapes):
         self._part, self.shapes, self.skipped = part, shapes, part.skipped
+        self._more = {"unpaired": np.int32(1)} if "unpaired" in shapes else {}
 
     def __len__(self):
         return len(self._part)
@@ -58,7 +69,7 @@ class Agnostic(source.Source):
     def __getitem__(self, index):
         found = self._part[index]
         try:
-            return found | hidden(found["image"], found["parse"], found["keypoints"])
+            return found | self._more | hidden(found["image"], found["parse"], found["keypoints"])
         except InputError as error:
             raise InputError(f"{self.name(index)}: {error}") from error
 
@@ -73,8 +84,8 @@ def hidden(image, parse, keypoints):
     Args:
       image: [height, width, 3] uint8.
       parse: [height, width, 1] uint8.
-      keypoints: [25, 3]. Elbows and wrists that were not found hide nothing, hips are taken to be under the shoulders;
-        what lies out of the frame hides what is inside of it.
+      keypoints: [25, 3]. Elbows and wrists that were not found hide nothing; the neck is taken to be between the
+        shoulders, hips under them. What lies out of the frame hides what is inside of it.
 
     Raises:
       InputError: as `check`.
@@ -91,15 +102,14 @@ def check(parse, keypoints):
     """Refuses a parse map and keypoints of which `hidden` could make nothing.
 
     Raises:
-      InputError: neck or a shoulder was not found, or there are other labels than LIP's.
+      InputError: a shoulder was not found, or there are other labels than LIP's.
     """
     if parse.max() >= LABELS:
         raise InputError(f"parse has the label {parse.max()}; LIP's are 0 to {LABELS - 1}")
     places = found_joints(keypoints)
-    lost = [JOINTS[number] for number in NEEDED if number not in places]
+    lost = [JOINTS[number] for number in SHOULDERS if number not in places]
     if lost:
-        why = "without neck and shoulders nobody knows where the torso is"
-        raise InputError(f"keypoints: {', '.join(lost)} not found; {why}")
+        raise InputError(f"keypoints: {', '.join(lost)} not found; without it nobody knows where the torso is")
 
 
 def found_joints(keypoints):
@@ -163,6 +173,6 @@ def _picture(image, parse, places):
     for pair, width in (((2, 9), 6), ((5, 12), 6), ((9, 12), 12)):
         _line(draw, (places[pair[0]], places[pair[1]]), width * unit, grey)
     draw.polygon([tuple(places[joint]) for joint in (2, 5, 12, 9)], grey, grey)
-    x, y = places[1]
+    x, y = places.get(1, (places[2] + places[5]) / 2)
     draw.rectangle((x - 7 * unit, y - 7 * unit, x + 7 * unit, y + 7 * unit), grey, grey)
     return np.where(np.isin(parse, (*HEAD, *LOWER))[..., None], image, np.asarray(painted))

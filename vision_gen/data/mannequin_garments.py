@@ -18,16 +18,19 @@ TORSO = (-240, -90, 480, 760)  # Boxes of the panels: left, top, width, height.
 SLEEVE = (-120, -80, 240, 580)
 SLOPE = 34  # Of the shoulder, down from the neck.
 _COLOURS = (
-    "#f4f4f2 #f4f4f2 #e9e2d3 #1b1c20 #23262e #2a3a5e #1f4e8c #3a7bd0 #7fb2e5 #b9d7ee #0f5c5c #2f8f83 #8fcabb #2f6b3c #6f9a4a "
-    "#b8c46a #f2d24b #eda93a #e2762f #d6452f #b3202c #7c1f30 #e58a94 #f3c1c6 #c05a8c #7d4a8f #b79ad0 #6a4b36 #a9805a #cfb393 "
+    "#f4f4f2 #f4f4f2 #e9e2d3 #1b1c20 #23262e #2a3a5e #1f4e8c #3a7bd0 #7fb2e5 #b9d7ee #0f5c5c #2f8f83 #8fcabb #2f6b3c "
+    "#6f9a4a #b8c46a #f2d24b #eda93a #e2762f #d6452f #b3202c #7c1f30 #e58a94 #f3c1c6 #c05a8c #7d4a8f #b79ad0 #6a4b36 "
+    "#a9805a #cfb393 "
     "#8d9096 #c9ccd1 #4d5057 #e94f64"
 ).split()
 _PATTERNS = {
-    "plain": 10, "stripes": 5, "thin stripes": 3, "bands": 3, "upright": 3, "gingham": 3, "plaid": 3, "dots": 4, "diamonds": 2,
-    "motif": 4, "halves": 2, "chest": 2,
+    "plain": 10, "stripes": 5, "thin stripes": 3, "bands": 3, "upright": 3, "gingham": 3, "plaid": 3, "dots": 4,
+    "diamonds": 2, "motif": 4, "halves": 2, "chest": 2,
 }  # fmt: skip
 _NECKS = {"crew": 7, "scoop": 4, "v": 4, "boat": 2, "square": 1.5, "high": 2, "shirt": 3}
-_WORDS = "HELLO COAST NOVA RIVER OSLO LIMA MOON WAVE CLUB DREAM SUNNY 1984 77 KYOTO WILD ECHO LOVE BLOOM ATLAS ZERO".split()
+_WORDS = (
+    "HELLO COAST NOVA RIVER OSLO LIMA MOON WAVE CLUB DREAM SUNNY 1984 77 KYOTO WILD ECHO LOVE BLOOM ATLAS ZERO".split()
+)
 _HELD_WORDS = "TIGER POLAR 42 JAZZ VEGA MANGO HAVEN 2026 FABLE QUARTZ".split()
 
 
@@ -44,10 +47,12 @@ class Garment:
         self.rng = rng = random.Random(f"mannequins {split} garment {number}")
         u = rng.uniform
         self.neck = rng.choices(list(_NECKS), list(_NECKS.values()))[0]
-        kind = rng.choices(("none", "short", "half", "long"), (4 if self.neck not in ("high", "shirt") else 1, 9, 3, 9))[0]
+        kind = rng.choices(
+            ("none", "short", "half", "long"), (4 if self.neck not in ("high", "shirt") else 1, 9, 3, 9)
+        )[0]
         self.sleeve = {"none": 0, "short": u(115, 165), "half": u(215, 270), "long": u(405, 424)}[kind]
         self.loose = loose = u(0, 1) if self.neck != "high" else u(0, 0.6)
-        self.chest = 148 + 34 * loose
+        self.chest = (148 + 34 * loose) * (1 if kind != "none" else 0.94)
         self.length = u(405, 500) + 15 * loose if rng.random() < 0.85 else u(330, 390)
         self.waist = self.chest * (1 - (0.10 - 0.09 * loose) * u(0.6, 1))
         self.hem = self.chest * (1.0 + u(-0.02, 0.05) + 0.03 * loose)
@@ -55,7 +60,8 @@ class Garment:
         self.shoulder = u(128, 134) + 9 * loose if kind != "none" else u(98, 116)
         self.neck_width, self.neck_depth = {
             "crew": (u(56, 62), u(34, 44)), "scoop": (u(64, 76), u(66, 96)), "v": (u(54, 62), u(88, 128)),
-            "boat": (u(80, 92), u(16, 24)), "square": (u(66, 76), u(58, 78)), "high": (u(50, 54), 0), "shirt": (u(52, 56), u(58, 74)),
+            "boat": (u(80, 92), u(16, 24)), "square": (u(66, 76), u(58, 78)), "high": (u(50, 54), 0),
+            "shirt": (u(52, 56), u(58, 74)),
         }[self.neck]  # fmt: skip
         self.neck_width = min(self.neck_width, self.shoulder - 22)
         cuff = {"none": 0, "short": 46 + 16 * loose, "half": 38 + 14 * loose, "long": 27 + 8 * loose}[kind]
@@ -69,7 +75,12 @@ class Garment:
         self.third = rng.choice([c for c in _COLOURS if _apart(c, self.colour) > 90])
         self.pattern = rng.choices(list(_PATTERNS), list(_PATTERNS.values()))[0]
         self.print = ""
-        if self.pattern in ("plain", "halves") and self.neck != "shirt" and self.neck_depth < 100 and rng.random() < 0.8:
+        if (
+            self.pattern in ("plain", "halves")
+            and self.neck != "shirt"
+            and self.neck_depth < 100
+            and rng.random() < 0.8
+        ):
             self.print = rng.choices(("drawing", "word", "both", "small", "number"), (6, 3, 3, 1.5, 1.5))[0]
         drawings = emoji.openmoji_drawings(split)
         self._drawing = rng.choice(drawings)
@@ -77,7 +88,7 @@ class Garment:
         self.ribbed = self.neck not in ("shirt",) and rng.random() < 0.6
         self.sleeve_colour = self.second if self.pattern in ("plain", "chest") and rng.random() < 0.18 else self.colour
         self.trim = rng.choice((shaded(self.colour, -0.16), shaded(self.colour, -0.16), self.second, self.colour))
-        self._seed = rng.random()
+        self.seed = rng.random()
         self.angle = np.deg2rad(u(44, 58) if kind == "short" else u(30, 42) if kind == "half" else u(20, 30))
 
     # Shapes, [n, 2] in the panels.
@@ -90,21 +101,33 @@ class Garment:
     def sleeve_width(self, t):
         """Half of a sleeve's width, so far down the arm."""
         end = max(self.sleeve, 1)
-        return np.interp(t, (-80, 0, 0.45 * end, end), (self.arm, self.arm, 0.6 * self.arm + 0.4 * self.cuff, self.cuff))
+        return np.interp(
+            t, (-80, 0, 0.45 * end, end), (self.arm, self.arm, 0.6 * self.arm + 0.4 * self.cuff, self.cuff)
+        )
 
     def armhole(self, y):
         """The seam of the sleeve in the torso panel, x by y."""
         s = self.shoulder
-        return np.interp(y, (SLOPE - 40, SLOPE, 70, 105, self.under - 18, self.under), (s + 2, s, s - 11, s - 13, s - 4, s + 8))
+        return np.interp(
+            y, (SLOPE - 40, SLOPE, 70, 105, self.under - 18, self.under), (s + 2, s, s - 11, s - 13, s - 4, s + 8)
+        )
 
     def outline(self, back=False):
         """Of the torso panel; its back reaches up between the shoulders."""
         s, w, end, under = self.shoulder, self.neck_width, self.length, self.under
         drop = 16 if self.curved else 0
         tail = end + (22 if self.curved else 5)
-        inner = [(s - 9, under - 42)] if self.sleeve else [(s - 6, under - 50), (s + 0.32 * (self.chest - s), under - 12)]
+        inner = (
+            [(s - 9, under - 42)] if self.sleeve else [(s - 6, under - 50), (s + 0.32 * (self.chest - s), under - 12)]
+        )
         arm = [(s, SLOPE), (s - 12, 74), *inner, (self.chest, under)]
-        right = [(w, 0), *arm, (float(self.width((under + end) / 2)), (under + end) / 2), (self.hem, end - drop), (self.hem * 0.5, tail)]
+        right = [
+            (w, 0),
+            *arm,
+            (float(self.width((under + end) / 2)), (under + end) / 2),
+            (self.hem, end - drop),
+            (self.hem * 0.5, tail),
+        ]
         right = [(*p, i in (0, 1, len(arm), len(arm) + 2)) for i, p in enumerate(right)]
         d = 12 if back else self.neck_depth
         neck = {
@@ -112,11 +135,18 @@ class Garment:
             "shirt": [(0, d, True)],
             "square": [(w * 0.93, d, True)],
             "high": [(w * 0.98, -30, False), (w * 0.95, -62, True)],
-        }.get("" if back and self.neck != "high" else self.neck, [(w * 0.86, d * 0.55, False), (w * 0.42, d * 0.93, False)])
+        }.get(
+            "" if back and self.neck != "high" else self.neck,
+            [(w * 0.86, d * 0.55, False), (w * 0.42, d * 0.93, False)],
+        )
         if self.neck not in ("v", "shirt") or back:
             neck = neck[::-1] if self.neck == "high" else neck
         order = neck[::-1] if self.neck not in ("high",) and len(neck) > 1 else neck
-        middle = [] if len(neck) == 1 and neck[0][0] == 0 else [(0, neck[0][1] if self.neck in ("square", "high") else d, False)]
+        middle = (
+            []
+            if len(neck) == 1 and neck[0][0] == 0
+            else [(0, neck[0][1] if self.neck in ("square", "high") else d, False)]
+        )
         half = ([] if middle else order) + ([] if not middle else order) + right
         mirrored = [(-x, y, c) for x, y, c in half[::-1] if x]
         points = middle + half + [(0, tail + (6 if self.curved else 3), False)] + mirrored
@@ -166,10 +196,17 @@ class Garment:
             end, wide = self.sleeve, 150
             if self.ribbed or self.neck == "shirt":
                 deep = 26 if self.sleeve > 300 else 13
-                d.add(polygon([(-wide, end - deep), (wide, end - deep), (wide, end + 9), (-wide, end + 9)]), self.trim if self.ribbed else shaded(self.sleeve_colour, -0.06))
-                d.line(polygon([(-wide, end - deep), (wide, end - deep)], False), shaded(self.sleeve_colour, -0.4), 2, 0.6)
+                d.add(
+                    polygon([(-wide, end - deep), (wide, end - deep), (wide, end + 9), (-wide, end + 9)]),
+                    self.trim if self.ribbed else shaded(self.sleeve_colour, -0.06),
+                )
+                d.line(
+                    polygon([(-wide, end - deep), (wide, end - deep)], False), shaded(self.sleeve_colour, -0.4), 2, 0.6
+                )
             else:
-                d.line(polygon([(-wide, end - 10), (wide, end - 10)], False), shaded(self.sleeve_colour, -0.35), 1.8, 0.6)
+                d.line(
+                    polygon([(-wide, end - 10), (wide, end - 10)], False), shaded(self.sleeve_colour, -0.35), 1.8, 0.6
+                )
 
     def _trims(self, d):
         """Neckband, hem and armhole seams."""
@@ -193,7 +230,12 @@ class Garment:
         for s in (1, -1):
             ys = np.linspace(SLOPE, self.under - 2, 9)
             seam = [(s * (float(self.armhole(y)) - (0 if self.sleeve else 5)), y) for y in ys]
-            d.line(smooth(seam, closed=False), dark if self.sleeve else self.trim, 2.0 if self.sleeve else 8, 0.55 if self.sleeve else 1)
+            d.line(
+                smooth(seam, closed=False),
+                dark if self.sleeve else self.trim,
+                2.0 if self.sleeve else 8,
+                0.55 if self.sleeve else 1,
+            )
 
     def outline_neck(self, inset=0):
         w, depth = self.neck_width + inset, self.neck_depth + inset
@@ -209,14 +251,20 @@ class Garment:
 
     def _fabric(self, d, box, colour, sleeve=False):
         """The pattern over a panel's whole box."""
-        rng = random.Random(f"{self._seed} {self.pattern}")
+        rng = random.Random(f"{self.seed} {self.pattern}")
         left, top, width, height = box
         right, bottom = left + width, top + height
-        band = lambda y, h, c, more="": d.add(polygon([(left, y), (right, y), (right, y + h), (left, y + h)]), c, more=more)
-        bar = lambda x, w, c, more="": d.add(polygon([(x - w / 2, top), (x + w / 2, top), (x + w / 2, bottom), (x - w / 2, bottom)]), c, more=more)
+        band = lambda y, h, c, more="": d.add(
+            polygon([(left, y), (right, y), (right, y + h), (left, y + h)]), c, more=more
+        )
+        bar = lambda x, w, c, more="": d.add(
+            polygon([(x - w / 2, top), (x + w / 2, top), (x + w / 2, bottom), (x - w / 2, bottom)]), c, more=more
+        )
         second, third, kind = self.second, self.third, self.pattern
         if kind in ("stripes", "thin stripes", "bands"):
-            step = {"stripes": rng.uniform(44, 62), "thin stripes": rng.uniform(26, 34), "bands": rng.uniform(92, 124)}[kind]
+            step = {"stripes": rng.uniform(44, 62), "thin stripes": rng.uniform(26, 34), "bands": rng.uniform(92, 124)}[
+                kind
+            ]
             share = {"stripes": rng.uniform(0.4, 0.55), "thin stripes": rng.uniform(0.3, 0.42), "bands": 0.5}[kind]
             for number, y in enumerate(np.arange(-2 * step, bottom, step)):
                 if kind == "thin stripes" and not sleeve and y < 60:
@@ -251,11 +299,18 @@ class Garment:
                         d.add(ellipse(x, y, radius), second)
                     elif kind == "diamonds":
                         r = step * 0.5
-                        d.add(polygon([(x, y - r * 1.7), (x + r, y), (x, y + r * 1.7), (x - r, y)]), (second, third)[row % 2], more='fill-opacity="0.8"')
+                        d.add(
+                            polygon([(x, y - r * 1.7), (x + r, y), (x, y + r * 1.7), (x - r, y)]),
+                            (second, third)[row % 2],
+                            more='fill-opacity="0.8"',
+                        )
                     else:
                         shape(d, x, y, step * 0.3, (second, third)[(row + round(x / step)) % 2])
         elif kind == "halves":
-            d.add(polygon([(left, self.length * 0.52), (right, self.length * 0.52), (right, bottom), (left, bottom)]), second if not sleeve else self.colour)
+            d.add(
+                polygon([(left, self.length * 0.52), (right, self.length * 0.52), (right, bottom), (left, bottom)]),
+                second if not sleeve else self.colour,
+            )
         elif kind == "chest" and not sleeve:
             band(112, 84, second)
             band(196, 12, third)
@@ -263,7 +318,7 @@ class Garment:
 
     def _printed(self, d):
         """A drawing, letters or both, on the chest."""
-        rng = random.Random(f"{self._seed} print")
+        rng = random.Random(f"{self.seed} print")
         top = max(self.neck_depth + 22, 84)
         ink = self.second
         size = rng.uniform(140, 186)
@@ -274,7 +329,7 @@ class Garment:
         elif self.print == "small":
             _openmoji(d, self._drawing, 64, top + 50, 64, backed=_dark(self.colour))
         elif self.print == "word":
-            _word(d, self._word, 0, top + 70, 200, ink)
+            _word(d, self._word, 0, top + 70, min(200, 2 * self.shoulder - 46), ink)
             d.add(polygon([(-90, top + 84), (90, top + 84), (90, top + 92), (-90, top + 92)]), self.third)
         else:
             _word(d, str(rng.randrange(1, 100)), 0, top + 175, 150, ink)
@@ -298,13 +353,13 @@ class Garment:
         """(scale, offset [2]) that lay the flat torso panel in the picture."""
         reach, low = self.hem, self.length + 24
         if self.sleeve:
-            corners = self._sleeve_points([(self.cuff, self.sleeve), (-self.cuff, self.sleeve)])
+            corners = self.sleeve_points([(self.cuff, self.sleeve), (-self.cuff, self.sleeve)])
             reach, low = max(reach, corners[:, 0].max()), max(low, corners[:, 1].max())
         high = -70 if self.neck == "high" else -18
         scale = min(0.44 * WIDTH / reach, 0.86 * HEIGHT / (low - high), 1.75)
         return scale, np.array([WIDTH / 2, HEIGHT / 2 - scale * (low + high) / 2])
 
-    def _sleeve_points(self, points):
+    def sleeve_points(self, points):
         """Points of the sleeve's panel as the left one lies beside the torso's."""
         a = self.angle
         along, across = np.array([np.sin(a), np.cos(a)]), np.array([np.cos(a), -np.sin(a)])
@@ -317,7 +372,7 @@ class Garment:
         d = vector.Drawing((0, 0, WIDTH, HEIGHT))
         scale, (x, y) = self.place()
         if self.sleeve:
-            base, tip, side = self._sleeve_points([(0, 0), (0, 1), (1, 0)])
+            base, tip, side = self.sleeve_points([(0, 0), (0, 1), (1, 0)])
             (a, b), (c, e) = side - base, tip - base
         for mirror in (1, -1) if self.sleeve else ():
             corner = np.array([x, y]) + scale * base * (mirror, 1)
@@ -334,7 +389,16 @@ class Garment:
         if self.neck == "high":
             return
         inside = shaded(self.colour, -0.32)
-        points = [(-w - 3, 2), (-w * 0.5, 9), (0, 12), (w * 0.5, 9), (w + 3, 2), (w * 0.8, self.neck_depth * 0.9), (0, self.neck_depth + 10), (-w * 0.8, self.neck_depth * 0.9)]
+        points = [
+            (-w - 3, 2),
+            (-w * 0.5, 9),
+            (0, 12),
+            (w * 0.5, 9),
+            (w + 3, 2),
+            (w * 0.8, self.neck_depth * 0.9),
+            (0, self.neck_depth + 10),
+            (-w * 0.8, self.neck_depth * 0.9),
+        ]
         top = -10 if self.neck != "boat" else 0
         points[:5] = [(-w - 3, 2), (-w * 0.6, top), (0, top + 2), (w * 0.6, top), (w + 3, 2)]
         d.add(smooth(points), inside, label)
@@ -358,14 +422,20 @@ def _openmoji(d, path, x, y, size, backed):
         d.add(ellipse(x, y, size * 0.53), "#f5f3ee")
     text = path.read_text(encoding="utf-8")
     inside = text[text.index(">", text.index("<svg")) + 1 : text.rindex("</svg>")]
-    d.put(f'<svg x="{x - size / 2:.1f}" y="{y - size / 2:.1f}" width="{size:.1f}" height="{size:.1f}" viewBox="4 4 64 64">{inside}</svg>')
+    d.put(
+        f'<svg x="{x - size / 2:.1f}" y="{y - size / 2:.1f}" width="{size:.1f}" height="{size:.1f}" '
+        f'viewBox="4 4 64 64">{inside}</svg>'
+    )
 
 
 def _word(d, text, x, y, width, colour):
     """Letters of a width, their base at y; at most 0.62 of it high."""
     path, wide, high = _letters(text)
     scale = min(width / wide, 0.62 * width / high)
-    d.put(f'<g transform="translate({x - scale * wide / 2:.2f} {y:.2f}) scale({scale:.4f} {-scale:.4f})"><path d="{path}" fill="{colour}"/></g>')
+    d.put(
+        f'<g transform="translate({x - scale * wide / 2:.2f} {y:.2f}) scale({scale:.4f} {-scale:.4f})">'
+        f'<path d="{path}" fill="{colour}"/></g>'
+    )
 
 
 @functools.cache
@@ -376,13 +446,29 @@ def _letters(text):
 
     made = TextPath((0, 0), text, size=100, prop=FontProperties(family="DejaVu Sans", weight="bold"))
     names = {1: "M", 2: "L", 3: "Q", 4: "C", 79: "Z"}
-    parts = [names[code] + (" ".join(f"{n:.1f}" for n in points) if code != 79 else "") for points, code in made.iter_segments(curves=True)]
+    parts = [
+        names[code] + (" ".join(f"{n:.1f}" for n in points) if code != 79 else "")
+        for points, code in made.iter_segments(curves=True)
+    ]
     box = made.get_extents()
     return "".join(parts), float(box.x1), float(box.y1)
 
 
 def _heart(d, x, y, r, colour):
-    d.add(smooth([(x, y + r), (x - r, y - r * 0.15), (x - r * 0.55, y - r * 0.85), (x, y - r * 0.35), (x + r * 0.55, y - r * 0.85), (x + r, y - r * 0.15)], corners=(0, 3)), colour)
+    d.add(
+        smooth(
+            [
+                (x, y + r),
+                (x - r, y - r * 0.15),
+                (x - r * 0.55, y - r * 0.85),
+                (x, y - r * 0.35),
+                (x + r * 0.55, y - r * 0.85),
+                (x + r, y - r * 0.15),
+            ],
+            corners=(0, 3),
+        ),
+        colour,
+    )
 
 
 def _star(d, x, y, r, colour):
@@ -392,7 +478,13 @@ def _star(d, x, y, r, colour):
 
 
 def _leaf(d, x, y, r, colour):
-    d.add(smooth([(x - r, y + r * 0.7), (x - r * 0.2, y - r * 0.5), (x + r, y - r * 0.8), (x + r * 0.4, y + r * 0.4)], corners=(0, 2)), colour)
+    d.add(
+        smooth(
+            [(x - r, y + r * 0.7), (x - r * 0.2, y - r * 0.5), (x + r, y - r * 0.8), (x + r * 0.4, y + r * 0.4)],
+            corners=(0, 2),
+        ),
+        colour,
+    )
 
 
 def _flower(d, x, y, r, colour):

@@ -1,8 +1,8 @@
 """People to be dressed: bodies, poses, faces, hair and lower garments, drawn by the package itself.
 
 A person is a function of split and number alone. Coordinates are pixels of a picture of 768 x 1024, x to the right and
-y down; "left" and "right" are the person's own, as in OpenPose and LIP: the left is seen on the right. `torso` coordinates
-have their origin at the base of the neck, and the body upright.
+y down; "left" and "right" are the person's own, as in OpenPose and LIP: the left is seen on the right. Those of the
+torso have their origin at the base of the neck, and the body upright.
 """
 
 import dataclasses
@@ -21,11 +21,13 @@ ARMS, LEGS = {1: 14, -1: 15}, {1: 16, -1: 17}  # By side: 1 is the person's left
 HIP, WAIST, CROTCH = 430, 300, 500  # Of the torso, from the neck down.
 _SKINS = "#fbe0cf #f6d2b8 #efc3a0 #e3ad85 #d19a6e #b67c52 #98633f #7b4c31 #5f3a27 #4a2d20".split()
 _HAIRS = "#17130f #2b1c14 #442a1a #63401f #8a5a2b #b98746 #d9b26b #e8cf95 #8c3b1d #b5502a #9c9ca2 #d8d8dc".split()
-_LOWER = "#1d2433 #2c3e5c #48658e #6f8fb8 #17181a #2d2d31 #8b8d92 #6b5a48 #b9a27f #55603f #6d2430 #d8d3c8 #3a2a4a".split()
+_LOWER = (
+    "#1d2433 #2c3e5c #48658e #6f8fb8 #17181a #2d2d31 #8b8d92 #6b5a48 #b9a27f #55603f #6d2430 #d8d3c8 #3a2a4a".split()
+)
 _GROUNDS = "#f3f3f4 #eceded #f1efec #e6e8eb #ededf2 #f4f0ee #e3e2e0".split()
 _HAIR_STYLES = {  # By how masculine the body is: (feminine, masculine) weights.
-    "cropped": (2, 8), "short": (2, 9), "quiff": (1, 7), "bob": (6, 1), "fringe": (5, 0), "long": (9, 1), "wavy": (8, 1),
-    "curly": (5, 2), "bun": (6, 1), "tail": (6, 1), "afro": (4, 3), "bald": (0, 3),
+    "cropped": (2, 8), "short": (2, 9), "quiff": (1, 7), "bob": (6, 1), "fringe": (5, 0), "long": (9, 1),
+    "wavy": (8, 1), "curly": (5, 2), "bun": (6, 1), "tail": (6, 1), "afro": (4, 3), "bald": (0, 3),
 }  # fmt: skip
 _POSES = {"down": 7, "out": 3, "hip": 4, "front": 3, "across": 2, "behind": 2, "up": 1.5}
 
@@ -74,16 +76,17 @@ class Person:
         self.thick = 1 + 0.22 * heavy + 0.12 * masculine
         self.head_turn, self.head_lean = u(-1, 1), np.deg2rad(u(-8, 8)) + 0.5 * self.lean
         self.skin, self.hair = rng.choice(_SKINS), rng.choice(_HAIRS)
-        if rng.random() < 0.5:
+        if rng.random() < (0.35 if self.skin in _SKINS[:5] else 0.85):
             self.hair = rng.choice(_HAIRS[:4])
         weights = [(1 - masculine) * f + masculine * m for f, m in _HAIR_STYLES.values()]
         self.style = rng.choices(list(_HAIR_STYLES), weights)[0]
         self.ground = rng.choice(_GROUNDS)
-        self.lower = rng.choices(
-            ("jeans", "trousers", "skirt", "shorts"), (6, 4, 4 * (1 - masculine), 1.5)
-        )[0]
+        self.lower = rng.choices(("jeans", "trousers", "skirt", "shorts"), (6, 4, 4 * (1 - masculine), 1.5))[0]
         self.lower_colour = rng.choice(_LOWER[1:4] + _LOWER[4:5] if self.lower == "jeans" else _LOWER)
-        self.arms = {side: self._arm(side) for side in (1, -1)}
+        poses = rng.choices(list(_POSES), list(_POSES.values()), k=2)
+        if poses[0] == poses[1] and poses[0] in ("across", "up", "behind"):
+            poses[1] = "down"
+        self.arms = {side: self._arm(side, pose) for side, pose in zip((1, -1), poses)}
         self.length = {  # Of long hair, down from the middle of the head.
             "bob": 92, "fringe": 120, "long": u(190, 270), "wavy": u(190, 260), "curly": 125,
         }.get(self.style, 0)  # fmt: skip
@@ -99,7 +102,8 @@ class Person:
 
     def upright(self, points):
         """The inverse of `place`."""
-        back = (np.asarray(points) - (self.neck + np.array((0, HIP))).astype(np.float32)) @ _turned(self.lean).astype(np.float32)
+        hip = np.float32(self.neck + (0, HIP))
+        back = (np.asarray(points) - hip) @ np.float32(_turned(self.lean))
         across, down = back[..., 0], back[..., 1] + HIP
         y = down
         for _ in range(3):
@@ -118,13 +122,8 @@ class Person:
         """Half of an arm's width, so far along it."""
         return self.thick * np.interp(t, (0, 25, 60, 150, 235, 290, 360, 435), (26, 31.5, 33, 28.5, 24, 25.5, 20, 16))
 
-    def _arm(self, side):
-        rng = self.rng
-        u = rng.uniform
-        pose = rng.choices(list(_POSES), list(_POSES.values()))[0]
-        if side == -1 and pose in ("across", "up", "behind") and self.arms_first == pose:
-            pose = "down"
-        self.arms_first = pose
+    def _arm(self, side, pose):
+        u = self.rng.uniform
         upper, lower = 233 * u(0.97, 1.03), 203 * u(0.97, 1.03)
         shoulder = self.place([[side * (self.shoulder - 4), self.slope + 21]])[0]
         at = lambda x, y: self.place([[side * x, y]])[0]
@@ -156,7 +155,7 @@ class Person:
 
     @property
     def keypoints(self):
-        """BODY_25's points [25, 3]: x and y in pixels of 768 x 1024, and 1, or zeros where they are out of the picture."""
+        """BODY_25's points [25, 3]: x and y in pixels of 768 x 1024, and 1; zeros where they are out of the picture."""
         found = np.zeros((25, 3))
         head = self._head
         shown = {0: head([[0 + 14 * self.head_turn, 36]])[0]}
@@ -175,7 +174,7 @@ class Person:
         return found
 
     def _head(self, points):
-        """Points of the upright head in the picture: the origin between crown and chin, which are 87 above and below."""
+        """Points of the upright head in the picture; the origin is between crown and chin, 87 from both."""
         base = self.place([[0, -24]])[0]
         return (np.asarray(points, float) - (0, 112)) @ _turned(self.head_lean).T + base
 
@@ -193,7 +192,14 @@ class Person:
     def _trunk(self, d):
         side = [(self.width(y) - 4, y) for y in (70, 110, 170, 230, 300, 360, 430)]
         n = 41 + 9 * self.masculine + 4 * self.heavy
-        top = [(n - 4, -110), (n - 2, -60), (n, -30), (n + 8, -4), (n + 34, self.slope * 0.5 - 5), (self.shoulder * 0.88, self.slope * 0.88 - 3)]
+        top = [
+            (n - 4, -110),
+            (n - 2, -60),
+            (n, -30),
+            (n + 8, -4),
+            (n + 34, self.slope * 0.5 - 5),
+            (self.shoulder * 0.88, self.slope * 0.88 - 3),
+        ]
         right = [*top, (self.shoulder + 12, self.slope + 6), (self.shoulder + 8, self.slope + 36), *side]
         outline = self.place(right + [(-x, y) for x, y in right[::-1]])
         path = smooth(outline, corners=(0, len(right) - 1, len(right), 2 * len(right) - 1))
@@ -209,22 +215,52 @@ class Person:
                 side = self.place([(s * (n - 8), -50), (s * (n - 16), -10), (s * 16, 12)])
                 d.line(smooth(side, closed=False), dark, 6, 0.28)
         left, right = self.place([(-self.shoulder - 26, 200), (self.shoulder + 26, 200)])
-        d.add(path, d.gradient(left, right, (0, deep, 0.5), (0.2, dark, 0.12), (0.45, "#ffffff", 0.08), (0.8, dark, 0.2), (1, deep, 0.6)))
+        d.add(
+            path,
+            d.gradient(
+                left,
+                right,
+                (0, deep, 0.5),
+                (0.2, dark, 0.12),
+                (0.45, "#ffffff", 0.08),
+                (0.8, dark, 0.2),
+                (1, deep, 0.6),
+            ),
+        )
 
     def _legs(self, d, rng):
         w = lambda y: float(self.width(y))
         colour, place = self.lower_colour, self.place
         if self.lower in ("skirt", "shorts"):
             for s in (1, -1):
-                leg = place([(s * 6, 470), (s * (w(450) - 3), 470), (s * w(560) * 0.97, 600), (s * w(560) * 0.84, 780), (s * 16, 780)])
+                leg = place(
+                    [
+                        (s * 6, 470),
+                        (s * (w(450) - 3), 470),
+                        (s * w(560) * 0.97, 600),
+                        (s * w(560) * 0.84, 780),
+                        (s * 16, 780),
+                    ]
+                )
                 path = smooth(leg, corners=(0, 1, 3, 4))
                 d.add(path, self.skin, LEGS[s])
                 deep = shaded(self.skin, -0.45)
-                d.add(path, d.gradient(leg[0], leg[1], (0, deep, 0.65), (0.35, deep, 0.05), (0.6, "#ffffff", 0.12), (1, deep, 0.5)))
+                d.add(
+                    path,
+                    d.gradient(
+                        leg[0], leg[1], (0, deep, 0.65), (0.35, deep, 0.05), (0.6, "#ffffff", 0.12), (1, deep, 0.5)
+                    ),
+                )
         top = HIP - 130
         if self.lower == "skirt":
             length, flare = rng.uniform(560, 730), rng.uniform(1.0, 1.35)
-            right = [(w(top) + 2, top), (w(HIP - 40) + 5, HIP - 40), (w(HIP + 40) + 8, HIP + 40), (w(HIP) * flare + 10, length), (w(HIP) * 0.5 * flare, length + 12)]
+            right = [
+                (w(top) + 2, top),
+                (w(HIP - 40) + 5, HIP - 40),
+                (w(HIP + 40) + 8, HIP + 40),
+                (w(HIP) * flare + 10, length),
+                (w(HIP) * 0.5 * flare, length + 12),
+            ]
             path = smooth(place(right + [(-x, y) for x, y in right[::-1]]), corners=(0, 3, 6, 9))
             d.add(path, colour, SKIRT)
             self._cloth_shade(d, path, colour, top, length)
@@ -240,15 +276,29 @@ class Person:
             inner = 5 if self.lower == "jeans" else 8
             knee = 0.86 if self.lower == "jeans" else 0.98
             for s in (1, -1):
-                leg = [(-s * 3, top), (s * (w(top) + 2), top), (s * (w(HIP - 50) + 3), HIP - 50), (s * (w(HIP + 20) + ease), HIP + 20), (s * (w(560) * 0.99 + ease), 600), (s * (w(560) * knee + ease), end), (s * inner * 1.6, end), (s * inner, CROTCH + 40), (-s * 2, CROTCH)]
+                leg = [
+                    (-s * 3, top),
+                    (s * (w(top) + 2), top),
+                    (s * (w(HIP - 50) + 3), HIP - 50),
+                    (s * (w(HIP + 20) + ease), HIP + 20),
+                    (s * (w(560) * 0.99 + ease), 600),
+                    (s * (w(560) * knee + ease), end),
+                    (s * inner * 1.6, end),
+                    (s * inner, CROTCH + 40),
+                    (-s * 2, CROTCH),
+                ]
                 leg = place(leg)
                 path = smooth(leg, corners=(0, 1, 5, 6, 8))
                 d.add(path, colour, TROUSERS)
                 self._cloth_shade(d, path, colour, top, end, s)
                 with d.within(path):
                     self._creases(d, rng, s, top, end)
-            d.line(smooth(place([(0, top), (2, top + 110), (0, CROTCH - 4)]), closed=False), shaded(colour, -0.5), 3, 0.7)
-            band = place([(-w(top) - 2, top), (w(top) + 2, top), (w(top + 30) + 3, top + 30), (-w(top + 30) - 3, top + 30)])
+            d.line(
+                smooth(place([(0, top), (2, top + 110), (0, CROTCH - 4)]), closed=False), shaded(colour, -0.5), 3, 0.7
+            )
+            band = place(
+                [(-w(top) - 2, top), (w(top) + 2, top), (w(top + 30) + 3, top + 30), (-w(top + 30) - 3, top + 30)]
+            )
             d.add(polygon(band), shaded(colour, -0.14))
             d.line(polygon(band[2:], False), shaded(colour, -0.45), 2.5, 0.8)
             x, y = place([[0, top + 15]])[0]
@@ -268,7 +318,12 @@ class Person:
             pocket = place([(s * (w(top) - 2), top + 74), (s * (w(top) - 34), top + 64), (s * (w(top) - 48), top + 24)])
             d.line(smooth(pocket, closed=False), shaded(colour, 0.35), 2.4, 0.8, 'stroke-dasharray="7 4"')
         elif self.lower == "trousers":
-            d.line(polygon(place([(s * w(560) * 0.52, HIP + 40), (s * w(560) * 0.52, end)]), False), shaded(colour, 0.3), 3, 0.5)
+            d.line(
+                polygon(place([(s * w(560) * 0.52, HIP + 40), (s * w(560) * 0.52, end)]), False),
+                shaded(colour, 0.3),
+                3,
+                0.5,
+            )
 
     def _cloth_shade(self, d, path, colour, top, end, side=None):
         w = float(self.width(HIP)) + 8
@@ -276,7 +331,12 @@ class Person:
         left, right = self.place(ends)
         deep, light = shaded(colour, -0.62), shaded(colour, 0.45)
         edge = 0.55 if side is None else 0.5
-        d.add(path, d.gradient(left, right, (0, deep, edge), (0.3, deep, 0.06), (0.5, light, 0.20), (0.72, deep, 0.08), (1, deep, 0.6)))
+        d.add(
+            path,
+            d.gradient(
+                left, right, (0, deep, edge), (0.3, deep, 0.06), (0.5, light, 0.20), (0.72, deep, 0.08), (1, deep, 0.6)
+            ),
+        )
 
     def arm_box(self, side):
         """Where an arm, its sleeve and its shadow are: (left, top, width, height)."""
@@ -299,7 +359,12 @@ class Person:
         normal = _normals(centre)
         outer = side * np.sign(normal[4, 0]) or 1
         with d.within(path):
-            for offset, colour, width, opacity in ((-0.95, deep, 15, 0.30), (0.98, deep, 12, 0.22), (-0.75, dark, 12, 0.25), (0.15, "#ffffff", 16, 0.13)):
+            for offset, colour, width, opacity in (
+                (-0.95, deep, 15, 0.30),
+                (0.98, deep, 12, 0.22),
+                (-0.75, dark, 12, 0.25),
+                (0.15, "#ffffff", 16, 0.13),
+            ):
                 edge = centre + normal * (outer * offset * self.arm_radius(fine))[:, None]
                 d.line(smooth(edge[4::3], closed=False), colour, width, opacity)
         return d
@@ -347,7 +412,18 @@ class Person:
         path = smooth(h(outline))
         d.add(path, skin, FACE)
         left, right = h([(-66, 0), (66, 0)])
-        d.add(path, d.gradient(left, right, (0, deep, 0.34), (0.22, dark, 0.10), (0.5, "#ffffff", 0.10), (0.78, dark, 0.14), (1, deep, 0.46)))
+        d.add(
+            path,
+            d.gradient(
+                left,
+                right,
+                (0, deep, 0.34),
+                (0.22, dark, 0.10),
+                (0.5, "#ffffff", 0.10),
+                (0.78, dark, 0.14),
+                (1, deep, 0.46),
+            ),
+        )
         for s in (1, -1):
             place = h([(s * 35 + 8 * self.head_turn, 34)])[0]
             d.add(path, d.glow(place, 34, "#e0604e", 0.26 if m < 0.5 else 0.14))
@@ -401,20 +477,46 @@ class Person:
         d.line(smooth(h([(n - 5, 4), (n - 6, 22), (n - 9, 33)]), closed=False), deep, 3.5, 0.25)
         d.line(smooth(h([(n + 1, 2), (n + 1, 24)]), closed=False), "#ffffff", 7, 0.20)
         w = 11.5 + 2.5 * m
-        d.line(smooth(h([(n - w, 35), (n - w * 0.6, 41), (n, 42.5), (n + w * 0.6, 41), (n + w, 35)]), closed=False), deep, 3, 0.5)
+        d.line(
+            smooth(h([(n - w, 35), (n - w * 0.6, 41), (n, 42.5), (n + w * 0.6, 41), (n + w, 35)]), closed=False),
+            deep,
+            3,
+            0.5,
+        )
         for s in (1, -1):
             d.add(ellipse(*h([(n + s * 5, 40)])[0], 2.9, 1.7), shaded(self.skin, -0.7), more='fill-opacity="0.6"')
         mouth, smile, full = rng.uniform(20, 25), rng.uniform(2, 8), rng.uniform(4.5, 7.5) * (1 - 0.35 * m)
         y = 59
         ends = [(t - mouth, y - smile * 0.7), (t + mouth, y - smile * 0.7)]
         middle = [(t - mouth * 0.4, y + smile * 0.3), (t, y + 1 + smile * 0.3), (t + mouth * 0.4, y + smile * 0.3)]
-        upper = [ends[0], (t - mouth * 0.35, y - full), (t, y - full * 0.72), (t + mouth * 0.35, y - full), ends[1], *middle[::-1]]
-        below = [ends[0], *middle, ends[1], (t + mouth * 0.45, y + full * 1.35), (t, y + full * 1.75), (t - mouth * 0.45, y + full * 1.35)]
+        upper = [
+            ends[0],
+            (t - mouth * 0.35, y - full),
+            (t, y - full * 0.72),
+            (t + mouth * 0.35, y - full),
+            ends[1],
+            *middle[::-1],
+        ]
+        below = [
+            ends[0],
+            *middle,
+            ends[1],
+            (t + mouth * 0.45, y + full * 1.35),
+            (t, y + full * 1.75),
+            (t - mouth * 0.45, y + full * 1.35),
+        ]
         d.add(smooth(h(below), corners=(0, 4)), shaded(lip, 0.14))
         d.add(smooth(h(upper), corners=(0, 4)), shaded(lip, -0.08))
         d.line(smooth(h([ends[0], *middle, ends[1]]), closed=False), shaded(lip, -0.6), 2.2, 0.85)
         d.line(smooth(h([(t - 8, y + full + 2), (t + 8, y + full + 2)]), closed=False), "#ffffff", 3, 0.28)
-        d.line(smooth(h([(t - 12, y + full * 1.8 + 6), (t, y + full * 1.8 + 8), (t + 12, y + full * 1.8 + 6)]), closed=False), deep, 4, 0.22)
+        d.line(
+            smooth(
+                h([(t - 12, y + full * 1.8 + 6), (t, y + full * 1.8 + 8), (t + 12, y + full * 1.8 + 6)]), closed=False
+            ),
+            deep,
+            4,
+            0.22,
+        )
 
     # Hair.
 
@@ -430,7 +532,12 @@ class Person:
         path = smooth(h(points), corners=corners)
         d.add(path, colour or self.hair, HAIR)
         top, low = h([(-30, -100), (40, 120)])
-        d.add(path, d.gradient(top, low, (0, shaded(self.hair, 0.35), 0.35), (0.4, self.hair, 0), (1, shaded(self.hair, -0.6), 0.5)))
+        d.add(
+            path,
+            d.gradient(
+                top, low, (0, shaded(self.hair, 0.35), 0.35), (0.4, self.hair, 0), (1, shaded(self.hair, -0.6), 0.5)
+            ),
+        )
         if len(lines):
             self._locks(d, path, lines, h)
 
@@ -444,16 +551,27 @@ class Person:
             wide = {"bob": 84, "fringe": 86, "curly": 104}.get(style, 90)
             right = [(0, -112), (48, -102), (78, -66)]
             ys = np.arange(-20, length, 28)
-            right += [(wide - 4 + wave * (i % 2) + 8 * np.sin(np.pi * (y + 20) / (length + 40)), y) for i, y in enumerate(ys)]
+            right += [
+                (wide - 4 + wave * (i % 2) + 8 * np.sin(np.pi * (y + 20) / (length + 40)), y) for i, y in enumerate(ys)
+            ]
             right += [(wide - 20, length), (wide * 0.4, length + 8)]
             self._hair_shape(d, right + [(-x, y) for x, y in right[:0:-1]], h, colour=dark)
         elif style == "afro":
             self._hair_shape(d, _bumpy(0, -34, 112, 104, 17, rng, 5), h, colour=dark)
         elif style == "bun":
-            self._hair_shape(d, [(0, -150), (36, -140), (40, -108), (20, -88), (-20, -88), (-40, -108), (-36, -140)], h, [[(-25, -110), (0, -140), (26, -112)], [(-20, -100), (4, -124), (24, -100)]])
+            self._hair_shape(
+                d,
+                [(0, -150), (36, -140), (40, -108), (20, -88), (-20, -88), (-40, -108), (-36, -140)],
+                h,
+                [[(-25, -110), (0, -140), (26, -112)], [(-20, -100), (4, -124), (24, -100)]],
+            )
         elif style == "tail":
             s = rng.choice((1, -1))
-            self._hair_shape(d, [(s * 40, -70), (s * 84, -40), (s * 98, 40), (s * 86, 130), (s * 62, 168), (s * 58, 100), (s * 60, 20)], h)
+            self._hair_shape(
+                d,
+                [(s * 40, -70), (s * 84, -40), (s * 98, 40), (s * 86, 130), (s * 62, 168), (s * 58, 100), (s * 60, 20)],
+                h,
+            )
 
     def _hair_before(self, d, rng):
         h, style = self._head, self.style
@@ -465,8 +583,26 @@ class Person:
             rise = {"cropped": 97, "short": 108, "quiff": 122}[style]
             side = {"cropped": 62, "short": 69, "quiff": 67}[style]
             low = 4 if style == "cropped" else 14
-            top = [(-side, low), (-side - 3, -34), (-side + 12, -76), (-26, -rise + 3), (10, -rise), (44, -rise + 10), (side - 8, -70), (side + 3, -34), (side, low)]
-            inner = [(58, -18), (52, -40), (30, line + 2), (part * 0.5, line - 5), (-30, line + 2), (-52, -40), (-58, -18)]
+            top = [
+                (-side, low),
+                (-side - 3, -34),
+                (-side + 12, -76),
+                (-26, -rise + 3),
+                (10, -rise),
+                (44, -rise + 10),
+                (side - 8, -70),
+                (side + 3, -34),
+                (side, low),
+            ]
+            inner = [
+                (58, -18),
+                (52, -40),
+                (30, line + 2),
+                (part * 0.5, line - 5),
+                (-30, line + 2),
+                (-52, -40),
+                (-58, -18),
+            ]
             lines = [[(x - 14, line), (x, -rise + 22), (x + 22, -rise + 6)] for x in np.linspace(-48, 44, 9)]
             self._hair_shape(d, top + inner, h, lines, corners=(0, 8))
         elif style in ("bun", "tail"):
@@ -475,7 +611,17 @@ class Person:
             lines = [[(x, line - 6), (x * 0.75, -84), (x * 0.3, -110)] for x in np.linspace(-58, 58, 11)]
             self._hair_shape(d, top + inner, h, lines, corners=(0, 8))
         elif style == "afro":
-            top = [(-70, 22), (-88, -20), (-86, -70), (-50, -112), (0, -124), (50, -112), (86, -70), (88, -20), (70, 22)]
+            top = [
+                (-70, 22),
+                (-88, -20),
+                (-86, -70),
+                (-50, -112),
+                (0, -124),
+                (50, -112),
+                (86, -70),
+                (88, -20),
+                (70, 22),
+            ]
             inner = [(58, -16), (50, -42), (26, line + 2), (0, line), (-26, line + 2), (-50, -42), (-58, -16)]
             self._hair_shape(d, top + inner, h, [], corners=(0, 8))
             for _ in range(46):
@@ -490,21 +636,51 @@ class Person:
             for s in (1, -1):  # Locks at the sides, over ears and shoulders.
                 ys = np.linspace(-20, low, 8)
                 spread = {"bob": 20, "fringe": 20, "curly": 36}.get(style, 26)
-                outer = [(s * (80 + 8 * np.sin(np.pi * (y + 20) / (low + 40)) + wave * (i % 2) * 0.7), y) for i, y in enumerate(ys)]
-                inside = [(s * (80 - spread - (10 if y > 100 else 0) + 6 * np.sin(y / 30) + wave * (i % 2) * 0.7), y) for i, y in enumerate(ys)]
+                outer = [
+                    (s * (80 + 8 * np.sin(np.pi * (y + 20) / (low + 40)) + wave * (i % 2) * 0.7), y)
+                    for i, y in enumerate(ys)
+                ]
+                inside = [
+                    (s * (80 - spread - (10 if y > 100 else 0) + 6 * np.sin(y / 30) + wave * (i % 2) * 0.7), y)
+                    for i, y in enumerate(ys)
+                ]
                 inside[0] = (s * 57, -22)
                 tip = [(s * (74 - spread * 0.3), low + 22)]
                 top = [(part, -107), (s * 40 + part * 0.3, -104), (s * 72, -70)]
                 fore = [(s * 50, -44), (part + (s * 40 - part) * 0.4, line - 16)]
                 shape = top + outer + tip + inside[::-1] + fore
                 lines = [
-                    [(part, -102), (s * (46 + 8 * q), -80), (s * (64 + 5 * q), -10), (s * (60 + 6 * q + wave * 0.6), low * 0.5), (s * (62 + 5 * q), low)]
+                    [
+                        (part, -102),
+                        (s * (46 + 8 * q), -80),
+                        (s * (64 + 5 * q), -10),
+                        (s * (60 + 6 * q + wave * 0.6), low * 0.5),
+                        (s * (62 + 5 * q), low),
+                    ]
                     for q in np.linspace(-0.8, 2.4, 6)
                 ]
                 self._hair_shape(d, shape, h, lines, corners=(0, len(top) + len(outer)))
             if style == "fringe":
-                fringe = [(-62, -20), (-66, -70), (-30, -104), (0, -108), (30, -104), (66, -70), (62, -20), (40, -22), (14, -19), (-14, -19), (-40, -22)]
-                self._hair_shape(d, fringe, h, [[(x * 0.6, -104), (x, -70), (x * 1.02, -20)] for x in np.linspace(-54, 54, 11)], corners=(0, 6))
+                fringe = [
+                    (-62, -20),
+                    (-66, -70),
+                    (-30, -104),
+                    (0, -108),
+                    (30, -104),
+                    (66, -70),
+                    (62, -20),
+                    (40, -22),
+                    (14, -19),
+                    (-14, -19),
+                    (-40, -22),
+                ]
+                self._hair_shape(
+                    d,
+                    fringe,
+                    h,
+                    [[(x * 0.6, -104), (x, -70), (x * 1.02, -20)] for x in np.linspace(-54, 54, 11)],
+                    corners=(0, 6),
+                )
 
 
 def boxed(low, high):

@@ -118,7 +118,7 @@ def worn(person, garment, size):
 def flat(garment, size):
     """A garment as a shop photographs it: ([height, width, 3] uint8, its mask [height, width] uint8, 0 or 255)."""
     canvas = Canvas(size)
-    rng = random.Random(f"{garment._seed} flat")
+    rng = random.Random(f"{garment.seed} flat")
     drawing = garment.flat()
     made = drawing.colours(canvas.size)
     alpha = made[..., 3]
@@ -129,17 +129,43 @@ def flat(garment, size):
     at = lambda x, y: np.array([x, y]) * scale + offset
     ridges = []
     for side in (1, -1):
-        ridges.append((at(side * garment.chest * 0.9, garment.under + 5), at(side * rng.uniform(20, 70), garment.under + rng.uniform(60, 150)), 13, 1.0, 12))
+        ridges.append(
+            (
+                at(side * garment.chest * 0.9, garment.under + 5),
+                at(side * rng.uniform(20, 70), garment.under + rng.uniform(60, 150)),
+                13,
+                1.0,
+                12,
+            )
+        )
         for _ in range(2):
             x = side * rng.uniform(0.15, 0.85) * garment.waist
             y = rng.uniform(0.5, 0.72) * garment.length
-            ridges.append((at(x, y), at(x + rng.uniform(-30, 30), garment.length + 10), rng.uniform(9, 16), rng.uniform(0.4, 0.8), rng.uniform(-14, 14)))
+            ridges.append(
+                (
+                    at(x, y),
+                    at(x + rng.uniform(-30, 30), garment.length + 10),
+                    rng.uniform(9, 16),
+                    rng.uniform(0.4, 0.8),
+                    rng.uniform(-14, 14),
+                )
+            )
         if garment.sleeve:
             for _ in range(3 if garment.sleeve > 200 else 1):
                 t = rng.uniform(0.2, 0.85) * garment.sleeve
-                a, b = garment._sleeve_points([(-garment.arm * 0.7, t), (garment.arm * 0.6, t + rng.uniform(10, 60))]) * (side, 1)
+                a, b = garment.sleeve_points(
+                    [(-garment.arm * 0.7, t), (garment.arm * 0.6, t + rng.uniform(10, 60))]
+                ) * (side, 1)
                 ridges.append((at(*a), at(*b), 10, rng.uniform(0.4, 0.9), rng.uniform(-8, 8)))
-    ridges.append((at(rng.uniform(-90, 90), garment.under), at(rng.uniform(-70, 70), garment.length * 0.8), 22, 0.5, rng.uniform(-30, 30)))
+    ridges.append(
+        (
+            at(rng.uniform(-90, 90), garment.under),
+            at(rng.uniform(-70, 70), garment.length * 0.8),
+            22,
+            0.5,
+            rng.uniform(-30, 30),
+        )
+    )
     folds, _ = _folds(canvas, ridges, strength=0.75)
     soft = Image.fromarray(np.uint8(alpha * 255)).filter(ImageFilter.GaussianBlur(9 / canvas.unit))
     rim = np.clip((np.asarray(soft, np.float32) / 255 - 0.5) * 2, 0, 1)
@@ -186,9 +212,16 @@ class _Torso:
         half = np.interp(y, ys, self._width).astype(np.float32)
         across = np.clip(x / half, -1.12, 1.12)
         inside = np.clip(across * _WRAP, -0.995, 0.995)
-        slope = (person.slope - garments.SLOPE) * np.minimum(np.abs(x) / person.shoulder, 1.1) * np.clip(1 - y / 170, 0, 1)
+        slope = (
+            (person.slope - garments.SLOPE) * np.minimum(np.abs(x) / person.shoulder, 1.1) * np.clip(1 - y / 170, 0, 1)
+        )
         rise = 10 + 8 * (1 - person.masculine)
-        self.y = y + 4 - slope - rise * (1 - across**2) * np.clip(y / 200, 0, 1) * np.clip((garment.length + 80 - y) / 200, 0, 1)
+        self.y = (
+            y
+            + 4
+            - slope
+            - rise * (1 - across**2) * np.clip(y / 200, 0, 1) * np.clip((garment.length + 80 - y) / 200, 0, 1)
+        )
         self.x = np.arcsin(inside) / np.float32(wrap) * garment.width(self.y)
         self.across = across
         folds, push = self._cloth()
@@ -202,13 +235,15 @@ class _Torso:
         shoulder, under = garment.shoulder, garment.under
         knots = (garments.SLOPE - 40, garments.SLOPE, 70, 105, under - 45, under + 15)
         seam = np.interp(self.y, knots, shoulder + np.array([2, 0, -11, -13, -16, -80]))
-        edge = np.clip((seam - 5 - np.abs(self.x)) / canvas.unit + 0.5, 0, 1) * np.clip((under + 12 - self.y) / 10, 0, 1)
+        edge = np.clip((seam - 5 - np.abs(self.x)) / canvas.unit + 0.5, 0, 1) * np.clip(
+            (under + 12 - self.y) / 10, 0, 1
+        )
         self.inner = edge * np.clip((self.y + 70) / 20, 0, 1)
 
     def _cloth(self):
         """Folds of the trunk."""
         person, garment = self.person, self.garment
-        rng = random.Random(f"{garment._seed} {person.neck[0]:.3f} trunk")
+        rng = random.Random(f"{garment.seed} {person.neck[0]:.3f} trunk")
         width = lambda y: float(np.interp(y, self._ys, self._width))
         loose, end, ridges = garment.loose, garment.length, []
         add = lambda a, b, wide, high, bend=0: ridges.append((*person.place([a, b]), wide, high, bend))
@@ -216,19 +251,49 @@ class _Torso:
             raised = {"up": 1.5, "out": 1.2, "hip": 1.1}.get(person.arms[side].pose, 0.8)
             for _ in range(2):
                 y = garment.under - rng.uniform(5, 45)
-                add((side * width(y) * 0.93, y), (side * rng.uniform(10, 60), y + rng.uniform(50, 140)), rng.uniform(9, 14), raised * rng.uniform(0.5, 0.9), side * rng.uniform(-10, 22))
+                add(
+                    (side * width(y) * 0.93, y),
+                    (side * rng.uniform(10, 60), y + rng.uniform(50, 140)),
+                    rng.uniform(9, 14),
+                    raised * rng.uniform(0.5, 0.9),
+                    side * rng.uniform(-10, 22),
+                )
             y = rng.uniform(250, 310)
-            add((side * width(y) * 0.98, y), (side * width(y) * rng.uniform(0.2, 0.5), y + rng.uniform(25, 60)), rng.uniform(8, 12), 0.5 + 0.4 * loose, side * 12)
-            add((side * width(y) * 0.96, y + 26), (side * width(y) * rng.uniform(0.1, 0.4), y + rng.uniform(60, 95)), rng.uniform(8, 12), 0.4 + 0.4 * loose, side * 10)
+            add(
+                (side * width(y) * 0.98, y),
+                (side * width(y) * rng.uniform(0.2, 0.5), y + rng.uniform(25, 60)),
+                rng.uniform(8, 12),
+                0.5 + 0.4 * loose,
+                side * 12,
+            )
+            add(
+                (side * width(y) * 0.96, y + 26),
+                (side * width(y) * rng.uniform(0.1, 0.4), y + rng.uniform(60, 95)),
+                rng.uniform(8, 12),
+                0.4 + 0.4 * loose,
+                side * 10,
+            )
             if person.masculine < 0.5:  # Below the bust.
                 add((side * 14, 196), (side * width(190) * 0.86, 178), 24, -0.55, 26)
                 add((side * 20, 140), (side * width(140) * 0.8, 136), 26, 0.40, -14)
         for _ in range(2 + round(4 * loose)):
             x = rng.uniform(-0.85, 0.85)
             top = end - rng.uniform(120, 240)
-            add((x * width(top) * 0.9, top), (x * width(end) * 1.02, end + 14), rng.uniform(9, 17), (0.3 + 0.65 * loose) * rng.uniform(0.5, 1), rng.uniform(-14, 14))
+            add(
+                (x * width(top) * 0.9, top),
+                (x * width(end) * 1.02, end + 14),
+                rng.uniform(9, 17),
+                (0.3 + 0.65 * loose) * rng.uniform(0.5, 1),
+                rng.uniform(-14, 14),
+            )
         y = rng.uniform(270, 350)
-        add((-width(y) * rng.uniform(0.3, 0.8), y), (width(y) * rng.uniform(0.3, 0.8), y + rng.uniform(-30, 40)), rng.uniform(9, 14), 0.5, rng.uniform(-24, 24))
+        add(
+            (-width(y) * rng.uniform(0.3, 0.8), y),
+            (width(y) * rng.uniform(0.3, 0.8), y + rng.uniform(-30, 40)),
+            rng.uniform(9, 14),
+            0.5,
+            rng.uniform(-24, 24),
+        )
         return _folds(self.canvas, ridges)
 
 
@@ -294,7 +359,7 @@ def _sleeve(canvas, person, garment, side, t, d):
     wrap = np.arcsin(_WRAP)
     x = np.arcsin(np.clip(across * _WRAP, -0.995, 0.995)) / np.float32(wrap) * flat_width
     arm = person.arms[side]
-    rng = random.Random(f"{garment._seed} {person.neck[0]:.3f} sleeve {side}")
+    rng = random.Random(f"{garment.seed} {person.neck[0]:.3f} sleeve {side}")
     along = lambda reach: np.array([np.interp(reach, arm.reach, arm.line[:, k]) for k in (0, 1)])
     ridges = []
 
@@ -311,19 +376,48 @@ def _sleeve(canvas, person, garment, side, t, d):
     if garment.sleeve > 300:
         for _ in range(5):
             where = 225 + rng.uniform(-55, 45)
-            add(where, -0.95, where + rng.uniform(-25, 25), 0.55, rng.uniform(6, 9), (0.35 + 0.9 * min(bent, 1)) * rng.uniform(0.6, 1), rng.uniform(-6, 6))
+            add(
+                where,
+                -0.95,
+                where + rng.uniform(-25, 25),
+                0.55,
+                rng.uniform(6, 9),
+                (0.35 + 0.9 * min(bent, 1)) * rng.uniform(0.6, 1),
+                rng.uniform(-6, 6),
+            )
         for _ in range(3):
             where = rng.uniform(340, 405)
-            add(where, rng.uniform(-1, -0.4), where + rng.uniform(-16, 16), rng.uniform(0.3, 1), rng.uniform(5, 8), rng.uniform(0.4, 0.8))
+            add(
+                where,
+                rng.uniform(-1, -0.4),
+                where + rng.uniform(-16, 16),
+                rng.uniform(0.3, 1),
+                rng.uniform(5, 8),
+                rng.uniform(0.4, 0.8),
+            )
     for _ in range(3):
         where = rng.uniform(55, min(garment.sleeve, 200))
-        add(where, -0.9, where - rng.uniform(25, 70), rng.uniform(0.1, 0.7), rng.uniform(8, 12), rng.uniform(0.4, 0.8), rng.uniform(-8, 8))
+        add(
+            where,
+            -0.9,
+            where - rng.uniform(25, 70),
+            rng.uniform(0.1, 0.7),
+            rng.uniform(8, 12),
+            rng.uniform(0.4, 0.8),
+            rng.uniform(-8, 8),
+        )
     folds, push = _folds(canvas, ridges)
     curve = 6 * (1 - across**2)
     panel = _Panel(garment.arm_panel(), garments.SLEEVE, canvas.unit)
-    colours, alpha = panel.at(np.where(np.abs(across) > 1, 999, (x + push[..., 0] * 4)) * side, t - curve + push[..., 1] * 4)
+    colours, alpha = panel.at(
+        np.where(np.abs(across) > 1, 999, (x + push[..., 0] * 4)) * side, t - curve + push[..., 1] * 4
+    )
     edge = np.clip((1 - np.abs(across)) * half / canvas.unit + 0.5, 0, 1)
-    shade = 1.02 - 0.34 * np.abs(across + (-0.15 * side if arm.joints[1][0] > arm.joints[0][0] else 0.15 * side)) ** 2.2 + folds
+    shade = (
+        1.02
+        - 0.34 * np.abs(across + (-0.15 * side if arm.joints[1][0] > arm.joints[0][0] else 0.15 * side)) ** 2.2
+        + folds
+    )
     return _lit(colours, shade), alpha * edge, t
 
 

@@ -7,14 +7,15 @@ import numpy as np
 from vision_gen.errors import InputError
 
 JOINTS = (
-    "Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "MidHip", "RHip", "RKnee", "RAnkle",
-    "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar", "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe",
-    "RHeel",
+    "Nose", "Neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "MidHip", "RHip", "RKnee",
+    "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar", "LBigToe", "LSmallToe", "LHeel", "RBigToe",
+    "RSmallToe", "RHeel",
 )  # fmt: skip
 # In the order in which they are drawn, each in the colour of its second joint.
 LIMBS = (
-    (1, 8), (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (8, 9), (9, 10), (10, 11), (8, 12), (12, 13), (13, 14), (1, 0),
-    (0, 15), (15, 17), (0, 16), (16, 18), (14, 19), (19, 20), (14, 21), (11, 22), (22, 23), (11, 24),
+    (1, 8), (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (8, 9), (9, 10), (10, 11), (8, 12), (12, 13), (13, 14),
+    (1, 0), (0, 15), (15, 17), (0, 16), (16, 18),
+    (14, 19), (19, 20), (14, 21), (11, 22), (22, 23), (11, 24),
 )  # fmt: skip
 COLOURS = np.array([
     (255, 0, 85), (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0),
@@ -81,7 +82,9 @@ def read(path):
         raise InputError(f"{path}: nobody is in it; it must have the key points of one person")
     if points.shape != (1, 75):
         count = points.size // 3
-        raise InputError(f"{path}: has {count} points; it must have the {len(JOINTS)} of BODY_25, x, y and confidence each")
+        raise InputError(
+            f"{path}: has {count} points; it must have the {len(JOINTS)} of BODY_25, x, y and confidence each"
+        )
     if not np.isfinite(points).all():
         raise InputError(f"{path}: a number of it is not finite")
     return points.reshape(25, 3), len(people)

@@ -1,6 +1,6 @@
-"""Photographs for virtual try-on in the layout of VITON-HD (Choi et al., CVPR 2021), of the first release or a later one.
+"""Photographs for virtual try-on in the layout of VITON-HD (Choi et al., CVPR 2021), of its first or a later release.
 
-`dir` has `train_pairs.txt` and `test_pairs.txt`, a person's file and a garment's on each line, and of each of `train/` and
+`dir` has `train_pairs.txt` and `test_pairs.txt`, a person's file and a garment's on each line, and in `train/` and in
 `test/`:
 
 - `image/`, people, and `cloth/`, garments laid flat, with `cloth-mask/`, light where the garment is;
@@ -25,12 +25,16 @@ from vision_gen.errors import InputError
 
 log = logging.getLogger("vision_gen")
 FIELDS = ("dir", "size", "pairs", "skip_unreadable", "max_pixels")
-PARSES, POINTS, POSES = ("image-parse-v3", "image-parse"), ("openpose_json", "openpose-json"), ("openpose_img", "openpose-img")
+PARSES, POINTS, POSES = (
+    ("image-parse-v3", "image-parse"),
+    ("openpose_json", "openpose-json"),
+    ("openpose_img", "openpose-img"),
+)
 UNREAD = ("agnostic-v3.2", "image-parse-agnostic-v3.2", "image-densepose", "agnostic-mask")
 # LIP's classes by their numbers, and the colours that VITON-HD's files have for them.
 CLASSES = (
-    "Background", "Hat", "Hair", "Glove", "Sunglasses", "Upper-clothes", "Dress", "Coat", "Socks", "Pants", "Torso-skin",
-    "Scarf", "Skirt", "Face", "Left-arm", "Right-arm", "Left-leg", "Right-leg", "Left-shoe", "Right-shoe",
+    "Background", "Hat", "Hair", "Glove", "Sunglasses", "Upper-clothes", "Dress", "Coat", "Socks", "Pants",
+    "Torso-skin", "Scarf", "Skirt", "Face", "Left-arm", "Right-arm", "Left-leg", "Right-leg", "Left-shoe", "Right-shoe",
 )  # fmt: skip
 PALETTE = np.array([
     (0, 0, 0), (128, 0, 0), (254, 0, 0), (0, 85, 0), (169, 0, 51), (254, 85, 0), (0, 0, 85), (0, 119, 220), (85, 85, 0),
@@ -50,8 +54,8 @@ def shapes(settings):
 def open(settings, split):
     """See `shapes`.
 
-    With `pairs` "paired" everybody comes with the garment that has their own name, which they wear; with "unpaired" with
-    that of the pairs file, or, where every line of it has one name twice, with that of the next line.
+    With `pairs` "paired" everybody comes with the garment that has their own name, which they wear; with "unpaired"
+    with that of the pairs file, or, where every line of it has one name twice, with that of the next line.
 
     Raises:
       InputError: a file is missing, broken, of another size than what it belongs to or of another shape than
@@ -90,7 +94,9 @@ class TryOnFolder(source.Source):
                 images.say_once(f"{self._folder}: key points {what}: {len(found)} times, the first: {found[0]}")
 
     def _one_of(self, names):
-        return next((path for path in (self._folder / name for name in names) if path.is_dir()), self._folder / names[-1])
+        return next(
+            (path for path in (self._folder / name for name in names) if path.is_dir()), self._folder / names[-1]
+        )
 
     def _files(self, person, garment):
         """{array: file} of an example."""
@@ -143,7 +149,7 @@ class TryOnFolder(source.Source):
                 )
         for name in ("parse", "truth_parse"):
             if name in files:
-                _labels(files[name])
+                read_labels(files[name])
         points, people = openpose.read(self._keypoints(person))
         found = [("of more than one person, of whom the first is taken", "")] if people > 1 else []
         height, width = sizes["image"]
@@ -177,7 +183,7 @@ class TryOnFolder(source.Source):
                 example[name] = images.fit(images.read_rgb(files[name]), size)
         for name in ("parse", "truth_parse"):
             if name in files:
-                example[name] = _nearest(_labels(files[name]), size)
+                example[name] = _nearest(read_labels(files[name]), size)
         mask = images.read_rgb(files["cloth_mask"])[..., 0]
         example["cloth_mask"] = _nearest(np.where(mask > 127, 255, 0).astype(np.uint8), size)
         points, _ = openpose.read(self._keypoints(person))
@@ -198,7 +204,10 @@ class TryOnFolder(source.Source):
 
 def _beside(folder, name, stem):
     """A file of that name, or of its stem with another ending."""
-    return next((path for path in (folder / name, folder / f"{stem}.png", folder / f"{stem}.jpg") if path.is_file()), folder / name)
+    return next(
+        (path for path in (folder / name, folder / f"{stem}.png", folder / f"{stem}.jpg") if path.is_file()),
+        folder / name,
+    )
 
 
 def _nearest(array, size):
@@ -206,14 +215,16 @@ def _nearest(array, size):
     return np.asarray(Image.fromarray(array).resize(size[::-1], Image.Resampling.NEAREST))[..., None]
 
 
-def _labels(path):
+def read_labels(path):
     """LIP's labels [height, width] uint8 of a file."""
     found = labels.read(path)
     if found.ndim != 2:
         raise InputError(f"{path}: a picture of colours; it must have a palette, or be grey, with LIP's labels 0 to 19")
     unknown = np.unique(found[found >= len(CLASSES)]).tolist()
     if unknown:
-        raise InputError(f"{path}: has the label(s) {unknown[:5]}, which LIP has not; they must be 0 to {len(CLASSES) - 1}")
+        raise InputError(
+            f"{path}: has the label(s) {unknown[:5]}, which LIP has not; they must be 0 to {len(CLASSES) - 1}"
+        )
     return found
 
 
@@ -250,7 +261,7 @@ def _pairs(settings, split):
 
 
 def write(paired, unpaired, folder, split):
-    """Writes a split of `mannequins` in VITON-HD's layout, with the truth of everybody in the garment of the pairs file.
+    """Writes a split of `mannequins` in VITON-HD's layout, with everybody's truth in the garment of the pairs file.
 
     Args:
       paired: a source, opened with `pairs` "paired".

@@ -91,7 +91,8 @@ def _drawn(elements, box, size, more=""):
     import resvg_py
 
     view = " ".join(f"{n:g}" for n in box)
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}" preserveAspectRatio="none" {more}>{"".join(elements)}</svg>'
+    head = f'xmlns="http://www.w3.org/2000/svg" viewBox="{view}" preserveAspectRatio="none" {more}'
+    svg = f"<svg {head}>{''.join(elements)}</svg>"
     width, height = size
     png = resvg_py.svg_to_bytes(svg_string=svg, width=width, height=height, skip_system_fonts=True)
     with Image.open(io.BytesIO(png)) as image:
@@ -101,7 +102,11 @@ def _drawn(elements, box, size, more=""):
 def smooth(points, closed=True, corners=()):
     """A path of SVG's through points [n, 2]: a Catmull-Rom spline, with corners at those numbers."""
     points = np.asarray(points, float)
-    around = np.concatenate([points[-1:], points, points[:2]]) if closed else np.concatenate([points[:1], points, points[-1:]])
+    around = (
+        np.concatenate([points[-1:], points, points[:2]])
+        if closed
+        else np.concatenate([points[:1], points, points[-1:]])
+    )
     slope = (around[2:] - around[:-2]) / 6
     slope[list(corners)] = 0
     text = [f"M{points[0, 0]:.1f} {points[0, 1]:.1f}"]

@@ -1,19 +1,18 @@
 """People and garments as try-on takes them: a picture and what was found in it, which lies beside it.
 
-In VITON-HD's layout `ROOT/image/ID.jpg` is a person, `ROOT/image-parse/ID.png` (or image-parse-v3) its regions, LIP's
-labels in a picture with a palette, `ROOT/openpose-img/ID_rendered.png` and `ROOT/openpose-json/ID_keypoints.json` its
-pose, `ROOT/cloth/ID.jpg` a garment and `ROOT/cloth-mask/ID.jpg` its mask.
+In VITON-HD's layout (`data.tryon_folder`) `ROOT/image/ID.jpg` is a person, `ROOT/image-parse/ID.png` its regions, LIP's
+labels in a picture with a palette, `ROOT/openpose-json/ID_keypoints.json` its joints, `ROOT/openpose-img/ID_rendered.png`
+their picture, which is drawn if it is not there, `ROOT/cloth/ID.jpg` a garment and `ROOT/cloth-mask/ID.jpg` its mask.
 """
 
 import dataclasses
-import json
 import logging
 import pathlib
 
 import numpy as np
 import PIL.Image
 
-from vision_gen.data import agnostic, images, labels
+from vision_gen.data import agnostic, images, openpose, tryon_folder
 from vision_gen.errors import InputError
 from vision_gen.ops import regions
 from vision_gen.values.kind import Kind, finite, is_path
@@ -45,7 +44,7 @@ class Prepared(Kind):
             if file is None:
                 there = f"no {part} of {picture}: {paths[0]} is not there" if paths else f"{part} is missing"
                 cure = f"give it as {picture},{part}=FILE" if paths else f"give it as {part!r} too"
-                found[part] = self.lacking(part, found[self.main], f"{name}: {there}", cure)
+                found[part] = self.lacking(part, found, f"{name}: {there}", cure)
             else:
                 found[part] = self.part(part, file, f"{name}: {part}")
         sizes = {part: found[part].shape[:2] for part in self.resampling}
@@ -77,8 +76,8 @@ class Prepared(Kind):
         """A checked part."""
         raise NotImplementedError
 
-    def lacking(self, part, picture, what, cure):
-        """What stands for a part that is nowhere; by default an error that says `what` is missing and the `cure`."""
+    def lacking(self, part, found, what, cure):
+        """What stands for a part that is nowhere, by those found so far; by default an error: `what` and `cure`."""
         raise InputError(f"{what}; {cure}")
 
     def resized(self, value, size, name):
@@ -116,9 +115,9 @@ class Person(Prepared):
 
     main = "image"
     beside = {
-        "parse": ("image-parse/{}.png", "image-parse-v3/{}.png"),
-        "pose": ("openpose-img/{}_rendered.png", "openpose_img/{}_rendered.png"),
-        "keypoints": ("openpose-json/{}_keypoints.json", "openpose_json/{}_keypoints.json"),
+        "parse": [f"{folder}/{{}}.png" for folder in tryon_folder.PARSES],
+        "keypoints": [f"{folder}/{{}}_keypoints.json" for folder in tryon_folder.POINTS],
+        "pose": [f"{folder}/{{}}_rendered.png" for folder in tryon_folder.POSES],
     }
     resampling = {"image": BILINEAR, "pose": BILINEAR, "parse": NEAREST}
 
@@ -137,12 +136,19 @@ class Person(Prepared):
     def part(self, part, value, name):
         if part == "pose":
             return Image().read(value, name)
-        if part == "keypoints":
-            return keypoints(value, name)
-        array = labels.read(value) if is_path(value) else pixels(value, name, (1,), "a path")
-        if array.ndim == 3 and array.shape[2] == 3:
-            raise InputError(f"{name} is a picture of colours; it must have a palette whose numbers are LIP's labels")
-        return array.reshape(*array.shape[:2], 1)
+        if part == "parse":
+            return tryon_folder.read_labels(value)[..., None] if is_path(value) else pixels(value, name, (1,), "a path")
+        if is_path(value):
+            return openpose.read(pathlib.Path(value))[0]
+        array = np.asarray(value, np.float32)
+        if array.shape != (25, 3):
+            raise InputError(f"{name} has shape {list(array.shape)}; BODY_25's points are [25, 3], x, y and confidence")
+        return finite(array, name)
+
+    def lacking(self, part, found, what, cure):
+        if part != "pose":
+            return super().lacking(part, found, what, cure)
+        return openpose.picture(found["keypoints"], found["image"].shape[:2])
 
     def resized(self, value, size, name):
         height, width = value["image"].shape[:2]
@@ -173,33 +179,14 @@ class Garment(Prepared):
             raise InputError(f"{name} is black everywhere; the garment must be white")
         return np.uint8(255 * mask)[..., None]
 
-    def lacking(self, part, picture, what, cure):
-        mask, plain = regions.on_plain_ground(picture)
+    def lacking(self, part, found, what, cure):
+        mask, plain = regions.on_plain_ground(found["cloth"])
         if plain < PLAIN or not mask.any():
-            found = f"of its edge {plain:.0%} are of one colour" if plain < PLAIN else "it is of the ground's colour"
-            raise InputError(f"{what}, and it cannot be cut out of its ground: {found}; {cure}")
+            why = f"of its edge {plain:.0%} are of one colour" if plain < PLAIN else "it is of the ground's colour"
+            raise InputError(f"{what}, and it cannot be cut out of its ground: {why}; {cure}")
         log.warning("%s; cut out of its ground, which is of one colour. See that it is right; or %s", what, cure)
         return np.uint8(255 * mask)[..., None]
 
     def array(self, value):
         return {"cloth": value["cloth"][None], "cloth_mask": value["mask"][None]}
 
-
-def keypoints(value, name):
-    """OpenPose's keypoints [25, 3] float32 of its JSON, a file or dict, or of an array."""
-    right = "OpenPose's 25 points, x, y and confidence: {'people': [{'pose_keypoints_2d': [75 numbers]}]}"
-    try:
-        if is_path(value):
-            value = json.loads(pathlib.Path(value).read_text())
-        if isinstance(value, dict):
-            value = value["people"][0]["pose_keypoints_2d"]
-        found = np.asarray(value, np.float32).reshape(-1)
-    except FileNotFoundError:
-        raise InputError(f"{name}: {str(value)!r}: no such file; expected {right}") from None
-    except IndexError:
-        raise InputError(f"{name}: nobody was found in it; expected {right}") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{name} cannot be read ({error!r}); expected {right}") from error
-    if found.size != 75:
-        raise InputError(f"{name} has {found.size} numbers; expected {right}")
-    return finite(found.reshape(25, 3), name)

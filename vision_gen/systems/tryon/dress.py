@@ -47,6 +47,7 @@ class TryOn(System):
         "iou": "intersection over union of the garment's found region with the truth",
         "iou_warped": "intersection over union of the bent garment with the true region",
         "iou_flat": "the same of the garment as it lies",
+        "iou_reach": "intersection over union of the bent garment with the found region",
     }
     legends = {
         "samples": "agnostic: what is kept of the person; regions: found, of the person in the cloth; warped: the "
@@ -141,11 +142,15 @@ class TryOn(System):
     def evaluate(self, batch, keys):
         """PSNR and SSIM of the picture beside the truth, and how well garments and regions lie on it.
 
-        Of unpaired examples whose truth is known also the same of two pictures that cost nothing.
+        Of unpaired examples whose truth is known also the same of two pictures that cost nothing; of those whose truth
+        is not known only how well the garment lies on the found region.
         """
         given = stages.read(batch)
         found = self._dressed(given, keys)
         upper = found["regions"][..., stages.UPPER : stages.UPPER + 1]
+        reach = {"iou_reach": stages.iou(found["mask"], upper)}
+        if "unpaired" in batch:
+            return reach
         truth = (given["truth_classes"] == stages.UPPER_CLASS)[..., None]
         pictures = {"": found["image"]}
         if "truth" in batch:
@@ -155,7 +160,7 @@ class TryOn(System):
             for what, picture in pictures.items()
             for name in ("psnr", "ssim")
         }
-        return figures | {
+        return figures | reach | {
             "iou": stages.iou(upper, truth),
             "iou_warped": stages.iou(found["mask"], truth),
             "iou_flat": stages.iou(given["mask"], truth),

@@ -95,6 +95,7 @@ class Segmentation(System):
 
     def evaluate(self, batch, keys):
         """At the size of the data; of unpaired examples against the person in the garment, where that is known."""
+        stages.check_known(batch)
         given = stages.read(batch)
         truth, found = given["truth_classes"], stages.segmented(self.segmentation, given, keys)
         alike = jnp.stack([stages.iou((found == i)[..., None], (truth == i)[..., None]) for i in range(CLASSES)], -1)

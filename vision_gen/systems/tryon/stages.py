@@ -40,6 +40,12 @@ def read(batch):
     return found
 
 
+def check_known(batch):
+    """Refuses examples of people in garments in which nobody has seen them: there is nothing to compare with."""
+    if "unpaired" in batch:
+        raise InputError('of unpaired examples there is no truth here; evaluate on those with pairs="paired"')
+
+
 def classes(parse):
     """Classes [batch, height, width] int32 of LIP's labels [batch, height, width, 1]."""
     return jnp.asarray(CLASS_OF, jnp.int32)[jnp.minimum(parse[..., 0], len(CLASS_OF) - 1).astype(jnp.int32)]

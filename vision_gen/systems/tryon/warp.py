@@ -94,6 +94,7 @@ class Warp(System):
 
     def evaluate(self, batch, keys):
         """With the true region of the garment; of unpaired examples where that is known."""
+        stages.check_known(batch)
         given, found = self._bent(batch, train=False)
         flat = given["cloth"] * given["mask"] + (1 - given["mask"])
         return {
