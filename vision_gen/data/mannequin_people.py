@@ -120,7 +120,7 @@ class Person:
 
     def arm_radius(self, t):
         """Half of an arm's width, so far along it."""
-        return self.thick * np.interp(t, (0, 25, 60, 150, 235, 290, 360, 435), (26, 31.5, 33, 28.5, 24, 25.5, 20, 16))
+        return self.thick * np.interp(t, (0, 25, 60, 150, 235, 290, 360, 435), (26, 30.5, 32, 28.5, 24, 25.5, 20, 16))
 
     def _arm(self, side, pose):
         u = self.rng.uniform
@@ -206,8 +206,8 @@ class Person:
         d.add(path, self.skin, NECK)
         dark, deep = shaded(self.skin, -0.28), shaded(self.skin, -0.5)
         (x, y) = self.place([[0, -42]])[0]
-        d.add(path, d.glow((x + 8, y - 6), 92, deep, 0.75))  # Under the chin.
         with d.within(path):
+            d.add(ellipse(x + 8, y - 6, 92), d.glow((x + 8, y - 6), 92, deep, 0.75))  # Under the chin.
             for s in (1, -1):  # Collar bones, and the neck's sides.
                 bone = self.place([(s * 14, 16), (s * 48, 12), (s * 96, self.slope - 20)])
                 d.line(smooth(bone, closed=False), dark, 7, 0.35)
@@ -363,7 +363,7 @@ class Person:
                 (-0.95, deep, 15, 0.30),
                 (0.98, deep, 12, 0.22),
                 (-0.75, dark, 12, 0.25),
-                (0.15, "#ffffff", 16, 0.13),
+                (0.15, "#ffffff", 16, 0.10),
             ):
                 edge = centre + normal * (outer * offset * self.arm_radius(fine))[:, None]
                 d.line(smooth(edge[4::3], closed=False), colour, width, opacity)

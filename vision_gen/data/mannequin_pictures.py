@@ -103,7 +103,7 @@ def worn(person, garment, size):
     canvas.put(torso.colours, torso.alpha, people.UPPER)
     before = [side for side, arm in person.arms.items() if not arm.behind]
     last = [side for side in before if person.arms[side].pose == "up"]
-    for side in sorted(set(before) - set(last), key=lambda side: person.arms[side].pose == "across"):
+    for side in sorted((s for s in before if s not in last), key=lambda side: person.arms[side].pose == "across"):
         _arm(canvas, person, garment, side, torso)
     head = person.head()
     part = canvas.part(head.box)
@@ -226,6 +226,7 @@ class _Torso:
         self.across = across
         folds, push = self._cloth()
         self.x = np.where(np.abs(across) > 1.05, 999, self.x + push[..., 0] * 5)
+        self.sleeve = _Panel(garment.arm_panel(), garments.SLEEVE, canvas.unit) if garment.sleeve else None
         panel = _Panel(garment.torso(), garments.TORSO, canvas.unit)
         colours, alpha = panel.at(self.x, self.y + push[..., 1] * 5)
         self.alpha = alpha * np.clip((1 - np.abs(across)) * half / canvas.unit + 0.5, 0, 1)
@@ -311,7 +312,7 @@ def _arm(canvas, person, garment, side, torso):
     alpha = skin[..., 3] * (1 - hidden)
     cloth = np.zeros_like(alpha)
     if garment.sleeve:
-        colours, cloth, sleeve_t = _sleeve(canvas, person, garment, side, t, d)
+        colours, cloth = _sleeve(canvas, person, garment, side, torso.sleeve, t, d)
         cloth = cloth * (1 - hidden)
     whole = np.maximum(alpha, cloth)
     if not arm.behind:
@@ -347,8 +348,8 @@ def _along(canvas, arm, side):
     return found_t, found_d * side
 
 
-def _sleeve(canvas, person, garment, side, t, d):
-    """A sleeve's colours and alpha on the whole canvas."""
+def _sleeve(canvas, person, garment, side, panel, t, d):
+    """A sleeve's colours and alpha on the canvas of its arm."""
     radius = person.arm_radius(t)
     flat_width = garment.sleeve_width(t)
     slack = np.maximum(0, flat_width - 1.36 * radius)
@@ -408,7 +409,6 @@ def _sleeve(canvas, person, garment, side, t, d):
         )
     folds, push = _folds(canvas, ridges)
     curve = 6 * (1 - across**2)
-    panel = _Panel(garment.arm_panel(), garments.SLEEVE, canvas.unit)
     colours, alpha = panel.at(
         np.where(np.abs(across) > 1, 999, (x + push[..., 0] * 4)) * side, t - curve + push[..., 1] * 4
     )
@@ -418,7 +418,7 @@ def _sleeve(canvas, person, garment, side, t, d):
         - 0.34 * np.abs(across + (-0.15 * side if arm.joints[1][0] > arm.joints[0][0] else 0.15 * side)) ** 2.2
         + folds
     )
-    return _lit(colours, shade), alpha * edge, t
+    return _lit(colours, shade), alpha * edge
 
 
 class _Panel:
