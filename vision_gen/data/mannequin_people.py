@@ -645,7 +645,7 @@ class Person:
                     for i, y in enumerate(ys)
                 ]
                 inside[0] = (s * 57, -22)
-                tip = [(s * (74 - spread * 0.3), low + 22)]
+                tip = [(s * (74 - spread * 0.3), low + (9 if spread == 20 else 22))]
                 top = [(part, -107), (s * 40 + part * 0.3, -104), (s * 72, -70)]
                 fore = [(s * 50, -44), (part + (s * 40 - part) * 0.4, line - 16)]
                 shape = top + outer + tip + inside[::-1] + fore

@@ -230,7 +230,8 @@ class _Torso:
         panel = _Panel(garment.torso(), garments.TORSO, canvas.unit)
         colours, alpha = panel.at(self.x, self.y + push[..., 1] * 5)
         self.alpha = alpha * np.clip((1 - np.abs(across)) * half / canvas.unit + 0.5, 0, 1)
-        round_ = 1.03 - 0.30 * np.abs(across - (-0.18)) ** 2.4 - 0.06 * across
+        turned = np.interp(self.y, (30, garment.under), (0.10, 0.30))  # Beside the sleeves it goes on.
+        round_ = 1.03 - turned * np.abs(across + 0.18) ** 2.4 - 0.06 * across
         self.colours = _lit(colours, round_ + folds)
         # Before this line no sleeve is seen: its seam, and from the armpit on a crease inward.
         shoulder, under = garment.shoulder, garment.under
