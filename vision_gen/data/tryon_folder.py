@@ -41,8 +41,8 @@ PALETTE = np.array([
     (0, 85, 85), (85, 51, 0), (52, 86, 128), (0, 128, 0), (0, 0, 254), (51, 169, 220), (0, 254, 254), (85, 254, 169),
     (169, 254, 85), (254, 254, 0), (254, 169, 0),
 ], np.uint8)  # fmt: skip
-# Without these nobody knows how large a body is; elbows and wrists may be missing, their arms are then known so far.
-NEEDED = ("RShoulder", "LShoulder", "RHip", "LHip")
+# Without these nobody knows where the torso is; of others follows as much as is known.
+NEEDED = ("RShoulder", "LShoulder")
 
 
 def shapes(settings):
@@ -149,7 +149,7 @@ class TryOnFolder(source.Source):
                 )
         for name in ("parse", "truth_parse"):
             if name in files:
-                _labels(files[name])
+                read_labels(files[name])
         points, people = openpose.read(self._keypoints(person))
         found = [("of more than one person, of whom the first is taken", "")] if people > 1 else []
         height, width = sizes["image"]
@@ -162,8 +162,8 @@ class TryOnFolder(source.Source):
         lost = [where.strip() for kind, where in found if kind == "not found" and where.strip() in NEEDED]
         if lost:
             raise InputError(
-                f"{self._keypoints(person)}: without {', '.join(lost)}; shoulders and hips must be found, elbows and "
-                "wrists may be missing"
+                f"{self._keypoints(person)}: without {', '.join(lost)}; shoulders must be found, elbows, wrists and hips "
+                "may be missing"
             )
         return found
 
@@ -183,7 +183,7 @@ class TryOnFolder(source.Source):
                 example[name] = images.fit(images.read_rgb(files[name]), size)
         for name in ("parse", "truth_parse"):
             if name in files:
-                example[name] = _nearest(_labels(files[name]), size)
+                example[name] = _nearest(read_labels(files[name]), size)
         mask = images.read_rgb(files["cloth_mask"])[..., 0]
         example["cloth_mask"] = _nearest(np.where(mask > 127, 255, 0).astype(np.uint8), size)
         points, _ = openpose.read(self._keypoints(person))
@@ -215,7 +215,7 @@ def _nearest(array, size):
     return np.asarray(Image.fromarray(array).resize(size[::-1], Image.Resampling.NEAREST))[..., None]
 
 
-def _labels(path):
+def read_labels(path):
     """LIP's labels [height, width] uint8 of a file."""
     found = labels.read(path)
     if found.ndim != 2:
