@@ -139,6 +139,12 @@ def make_people():
         folder = pathlib.Path("people") / kind
         people.make(folder, "train")
         people.spoil(folder, kind.replace("_", " "), "train")
+    for name, label, size in (("zeros", 0, (20, 24)), ("many", 99, (20, 24)), ("small", 5, (10, 12))):
+        Image.fromarray(np.full(size, label, np.uint8)).save(f"people/{name}.png")
+    points = [[12, 10, 0.9]] * 25
+    text("people/nobody.json", '{"people": []}')
+    for name, found in (("whole", points), ("neckless", [points[0], [0, 0, 0], *points[2:]])):
+        text(f"people/{name}.json", json.dumps({"people": [{"pose_keypoints_2d": sum(found, [])}]}))
 
 
 def make_scenes():

@@ -249,3 +249,13 @@ def test_colours_get_the_mean_and_covariance_of_others():
     grey = jnp.full((1, 4, 4, 3), 0.5)
     assert np.isfinite(colour.with_colours_of(grey, jnp.float32(other))).all()
     np.testing.assert_allclose(colour.with_colours_of(jnp.float32(other), jnp.float32(other)), other, atol=1e-3)
+
+
+@pytest.mark.parametrize("size, out", [(64, 14), (16, 8), (32, 224), (24, 36)])
+def test_means_over_parts_are_those_of_repeated_pixels(size, out):
+    """StyleCLIP repeats pixels 7 times and takes means of size / 32: 224 of any size."""
+    times, window = out // np.gcd(size, out), size // np.gcd(size, out)
+    x = np.random.default_rng(0).normal(size=(1, size, 8, 2)).astype(np.float32)
+    wanted = x.repeat(times, 1).reshape(1, out, window, 8, 2).mean(2)
+    np.testing.assert_allclose(resample.area(x, (out, 8)), wanted, atol=1e-5)
+    np.testing.assert_allclose(resample.area(x.swapaxes(1, 2), (8, out)), wanted.swapaxes(1, 2), atol=1e-5)

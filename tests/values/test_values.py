@@ -8,6 +8,7 @@ import pytest
 
 from vision_gen import values
 from vision_gen.errors import InputError
+from vision_gen.pretrained import torch_file
 
 
 def refused(kind, value, message, name="thing"):
@@ -183,6 +184,17 @@ def test_points_latents_and_poses_are_read_from_text_and_files(tmp_path):
     assert latent.read(tmp_path / "l.npy", "l").shape == (2, 3)
     refused(latent, np.ones(5), r"thing has shape \[5\]; it must be \[2, 3\]")
     refused(latent, tmp_path / "none.npy", "no such file")
+    start = values.Start((2, 3))
+    torch_file.write(np.ones((1, 2, 3), np.float32), tmp_path / "face.pt")
+    assert (start.read(tmp_path / "face.pt", "l") == np.ones((2, 3))).all() and start.read("12", "l") == 12
+    assert start.read([1, 2, 3], "l").tolist() == [[1, 2, 3]] * 2 and start.read("mean", "l") == "mean"
+    counts = lambda value: {name: part.tolist() for name, part in start.array(value).items() if name != "latent"}
+    assert counts(12) == {"seed": [12], "drawn": [True], "mean": [False]}
+    assert counts("mean") == {"seed": [0], "drawn": [False], "mean": [True]}
+    assert not any(start.array(np.ones((2, 3)))[name][0] for name in ("drawn", "mean"))
+    torch_file.write(np.ones((5, 2, 3), np.float32), tmp_path / "faces.pt")
+    refused(start, tmp_path / "faces.pt", r"thing has shape \[5, 2, 3\]; it must be numbers of shape \[2, 3\] or \[3\]")
+    refused(start, "face.jpg", r"thing: 'face.jpg': it must be numbers .*, a seed to draw them from, or \"mean\"")
     pose = values.Pose(joints=3)
     joints = np.float32([[1, 2, 1], [3, 4, 0.5], [0, 0, 0]])
     pose.write(joints, tmp_path / "pose.json")

@@ -49,7 +49,7 @@ class Fitted:
         self.parts, self._pictures = parts, pictures
 
     def each(self, call):
-        """The result for the whole of `call(arrays)` for each part."""
+        """The result for the whole of `call(arrays)` for each part; `call(arrays, method)` is of another method."""
         return call(self.parts[0])
 
     def option(self, kind, value, name):
@@ -173,6 +173,22 @@ class CentralSquare(Fitting):
         one = lambda kind, value: images.fit(value, sides) if isinstance(kind, values.Image) else value
         cut = lambda kind, value: tuple(one(kind, x) for x in value) if isinstance(value, tuple) else one(kind, value)
         return super().fit(kinds, {name: cut(kind, inputs[name]) for name, kind in kinds.items()}, options, called)
+
+
+@dataclasses.dataclass(frozen=True)
+class AtSize(Fitting):
+    """Values of kinds that can be `resized`, such as people and garments, at one size.
+
+    Attributes:
+      size: (height, width).
+    """
+
+    size: tuple[int, int]
+
+    def fit(self, kinds, inputs, options, called=None):
+        call = lambda name: (called or {}).get(name, name)
+        inputs = {name: kind.resized(inputs[name], self.size, call(name)) for name, kind in kinds.items()}
+        return super().fit(kinds, inputs, options, called)
 
 
 @dataclasses.dataclass(frozen=True)

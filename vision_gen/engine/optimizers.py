@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from vision_gen.engine.ranger import ranger
 from vision_gen.errors import InputError
 
+OWN = {"ranger": ranger}  # Transformations that optax has not.
 # Of players that share modules, what their moments have in common; everything else is each player's own.
 SHARED = ("optimizer", "b1", "b2", "epsilon", "ema_half_life", "ema_ramp")
 # Of parameters, biases and scales of normalisations do not decay with `decay="weights"`.
@@ -107,7 +109,7 @@ def transformation(settings, power=1.0, field="config.players.*"):
         call = ast.parse(text, mode="eval").body
         name, keywords = (call.func.id, call.keywords) if isinstance(call, ast.Call) and not call.args else (call.id, [])
         arguments = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
-        make = getattr(optax, name)
+        make = OWN.get(name) or getattr(optax, name)
         known = inspect.signature(make).parameters
     except (SyntaxError, ValueError, AttributeError, TypeError):
         raise InputError(f"{wrong}, got {text!r}") from None
@@ -132,8 +134,8 @@ def rate(settings, step, steps):
     """The learning rate that `config.players.<name>` describes, at a step of the run.
 
     "constant"; "linear": constant for the first `decay_start` of the run, then linearly to zero;
-    "halving": halved `halvings` times, after equal parts of what follows `decay_start`; "cosine": to zero;
-    "exponential": to a tenth. A linear warm-up of `warmup` steps comes before.
+    "halving": halved `halvings` times, after equal parts of what follows `decay_start`; "cosine": to `lowest`, within
+    `falling` steps; "exponential": to `lowest`, or to a tenth. A linear warm-up of `warmup` steps comes before.
 
     Args:
       settings: a `defaults.Player`.
@@ -152,9 +154,10 @@ def rate(settings, step, steps):
     elif settings.schedule == "halving":
         share = 0.5 ** jnp.minimum(jnp.floor(after * (settings.halvings + 1) + 1e-6), settings.halvings)
     elif settings.schedule == "cosine":
-        share = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((step - warmup) / max(last - warmup, 1), 0, 1)))
+        through = jnp.clip((step - warmup) / max((settings.falling or last) - warmup, 1), 0, 1)
+        share = settings.lowest + (1 - settings.lowest) * 0.5 * (1 + jnp.cos(jnp.pi * through))
     elif settings.schedule == "exponential":
-        share = 0.1 ** (step / last)
+        share = (settings.lowest or 0.1) ** (step / last)
     else:
         share = jnp.ones(())
     if warmup:

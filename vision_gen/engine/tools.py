@@ -185,7 +185,14 @@ class Runner:
         traced = {name: value for name, value in given.items() if name not in static}
         shown = lambda found: self._shown(tool, fitted, found)
         if not turns:
-            return shown(fitted.each(lambda arrays: self._call(tool.name, static, {**arrays, **traced})))
+
+            def call(arrays, method=None):
+                """Calls the tool's method, or another one of the system's, which gets no options."""
+                if method:
+                    return self._call(method, {}, arrays)
+                return self._call(tool.name, static, {**arrays, **traced})
+
+            return shown(fitted.each(call))
         (arrays,) = fitted.parts
         state = self._call(f"{tool.name}_begin", static, {**arrays, **traced})
         state = self._turns(tool, state, turns, options.get("seed", 0), progress, shown)

@@ -144,7 +144,9 @@ class Named:
 
     def experiment(self):
         """Its `Experiment`."""
-        return Experiment(self.config if self.workdir is None else ckpt.load_config(self.workdir))
+        if self.workdir is None:
+            return weights_lib.with_origins(Experiment(self.config))
+        return Experiment(ckpt.load_config(self.workdir))
 
     def tools(self):
         """Its tools, {name: `tools.Tool`}."""
@@ -213,9 +215,11 @@ def from_config(config):
             f"without a run, {config.system} needs weights: set config.init.{lacking[-1]} to a file, a run or published "
             "weights"
         )
-    for note in [*notes, *(f"{name}: no weights given, so drawn at random" for name in known if name not in weights)]:
+    model = _with(experiment, weights)
+    drawn = [name for name in known if name in model.state["params"] and name not in weights]
+    for note in [*notes, *(f"{name}: no weights given, so drawn at random" for name in drawn)]:
         log.info(note)
-    return _with(experiment, weights)
+    return model
 
 
 def untrained(config):

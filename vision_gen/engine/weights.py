@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import experiment as experiments
+from vision_gen.engine import facts as facts_lib
 from vision_gen.engine import packed
 from vision_gen.errors import InputError
 from vision_gen.pretrained import named
@@ -24,7 +25,8 @@ HINT = " (config.init.allow names what may be missing or unused)"
 
 
 def with_origins(experiment, workdir=None):
-    """The experiment with `config.origin`: of the runs that `config.init` names, what their networks are built of.
+    """The experiment with `config.origin`: of the runs that `config.init` names, what their networks are built of and by
+    which tokens they read texts.
 
     It stands in the run's config.json, so that the run still opens when the others are gone.
 
@@ -92,12 +94,14 @@ def _run(source):
 def _origin(name, source):
     path, attribute = _run(source)
     config = ckpt.load_config(path)
+    tokenizer = facts_lib.load(path, None).get("tokenizer") if (path / facts_lib.NAME).is_file() else None
     return dict(
         run=source.partition(":")[0],
         attribute=attribute or name,
         system=config.system,
         model=config.model.to_dict(),
         data=config.data.to_dict(),
+        **({"tokenizer": tokenizer} if tokenizer else {}),
     )
 
 

@@ -93,6 +93,10 @@ class CLIP(nnx.Module):
         """Features [batch, embedding], not of length 1, of tokens [batch, length] int32."""
         return self.text(tokens)
 
+    def encode_class(self, texts):
+        """The feature [embedding], of length 1, of what texts [texts, length] have in common: their mean on the sphere."""
+        return unit(unit(self.encode_text(texts)).mean(0))
+
 
 def normalised(images):
     """Images in [-1, 1] as the published networks take them."""
@@ -171,8 +175,8 @@ class VisionTransformer(nnx.Module):
 
         Returns:
           [batch, embedding], and with `intermediates` a dict: `stem` [batch, patches, width]; `attention` [depth,
-          batch, heads, tokens, tokens] and `block` [depth, batch, tokens, width] of the blocks; `pooled` [batch,
-          width], the class token before it is projected.
+          batch, heads, tokens, tokens] and `block` [depth, batch, tokens, width] of the blocks; `token` [batch, width],
+          the class token that comes out of them; `pooled` [batch, width], the same normalised, before it is projected.
         """
         out = {}
         x = out["stem"] = self.embed(vit.patches_of(images, self.patch))
@@ -183,7 +187,8 @@ class VisionTransformer(nnx.Module):
         x, out["attention"], out["block"] = vit.run(
             self.blocks, x, remat=self.remat, unroll=self.unroll, intermediates=intermediates
         )
-        x = out["pooled"] = self.norm(x[:, 0])
+        out["token"] = x[:, 0]
+        x = out["pooled"] = self.norm(out["token"])
         x = self.projection(x)
         return (x, out) if intermediates else x
 

@@ -382,9 +382,14 @@ class Synthesis(nnx.Module):
         return image
 
     @property
+    def styled(self):
+        """What takes a style, in order."""
+        return [layer for block in self.blocks for layer in block.styled]
+
+    @property
     def convs(self):
         """The styled convolutions, in order."""
-        return [layer for block in self.blocks for layer in block.styled if isinstance(layer, StyledConv)]
+        return [layer for layer in self.styled if isinstance(layer, StyledConv)]
 
     def noises(self):
         """The noise that the network keeps: a list of [resolution, resolution], one for each convolution."""

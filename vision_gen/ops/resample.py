@@ -26,6 +26,14 @@ def resize(x, size, method="bilinear", antialias=True):
     return whole(x)
 
 
+def nearest(x, size):
+    """Maps [batch, height, width, channel] at `size`, which divides theirs: each cell's first pixel, as in torch."""
+    if any(whole % part for whole, part in zip(x.shape[1:3], size)):
+        raise ValueError(f"nearest: {tuple(size)} does not divide the map's {x.shape[1:3]}")
+    rows, columns = (whole // part for whole, part in zip(x.shape[1:3], size))
+    return x[:, ::rows, ::columns]
+
+
 def double_by_convolution(x):
     """`resize` to twice the size for TPU, where maps would be laid out anew between its products and convolutions."""
     taps, (height, width) = np.array([0.25, 0.75, 0.75, 0.25]), x.shape[1:3]
@@ -86,6 +94,29 @@ def _cubic_matrix(size, out, a=-0.75):
         column = np.clip(first + tap, 0, size - 1)
         np.add.at(matrix, (np.arange(out), column), np.where(d <= 1, near, far))
     return matrix.astype(np.float32)
+
+
+def area(x, size):
+    """Resizes to means over the part of the image that each pixel covers.
+
+    The same as repeating pixels so often that the sizes divide, and `average_pool`, without the map between.
+
+    Args:
+      x: [batch, height, width, channel].
+      size: (height, width) of the result.
+    """
+    if tuple(x.shape[1:3]) == tuple(size):
+        return x
+    rows, columns = (jnp.asarray(_area_matrix(n, m)) for n, m in zip(x.shape[1:3], size))
+    out = jnp.einsum("ip,jq,bpqc->bijc", rows, columns, x.astype(jnp.float32), precision="highest")
+    return out.astype(x.dtype)
+
+
+def _area_matrix(size, out):
+    """[out, size] float32: the share of each pixel of the result that those of the image cover."""
+    edge = np.arange(out + 1)[:, None] * size / out
+    inside = np.clip(edge - np.arange(size), 0, 1)  # Of each pixel, what lies before an edge.
+    return (np.diff(inside, axis=0) * out / size).astype(np.float32)
 
 
 def average_pool(x, size):

@@ -4,12 +4,8 @@ The batch is that of all devices; each compares its own examples with all others
 """
 
 import dataclasses
-import functools
 import hashlib
 import importlib.resources
-import logging
-import os
-import pathlib
 from typing import Literal
 
 from flax import nnx
@@ -22,7 +18,7 @@ import tqdm
 
 from vision_gen import data, values
 from vision_gen.data import captioned, images
-from vision_gen.engine import facts as facts_lib
+from vision_gen.engine import cache
 from vision_gen.engine.fitting import CentralSquare, Fitted
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
@@ -32,8 +28,8 @@ from vision_gen.nets import clip, layers
 from vision_gen.ops import augment, colour, losses, random
 from vision_gen.pretrained import clip as pretrained
 from vision_gen.settings import Count, CountOrNone, Share
+from vision_gen.systems import texts
 
-log = logging.getLogger("vision_gen")
 GROUP = 100  # Pictures among which the one that a caption belongs to is looked for.
 TEMPLATES = str(importlib.resources.files("vision_gen.data") / "imagenet_templates.txt")
 
@@ -117,7 +113,7 @@ class CLIP(System):
     @classmethod
     def check(cls, experiment, source):
         """The tokens of the data are in the vocabulary, and the batch is compared as a whole."""
-        _check_vocabulary(experiment, source.tokenizer)
+        texts.check_vocabulary(experiment, source.tokenizer)
         if experiment.train.accumulate > 1 or experiment.config.players.network.shrink > 1:
             raise InputError(
                 "config.train.accumulate and config.players.network.shrink must be 1: the loss compares all examples "
@@ -142,7 +138,7 @@ class CLIP(System):
 
     @classmethod
     def tools(cls, experiment, facts):
-        encode = functools.partial(_encoded, _Tokenizer(facts, experiment), experiment.data)
+        encode = texts.Encoder(experiment, facts)
         fit = dict(size=experiment.data.resolution[0], multiple=experiment.model.patch or 32)
         image, text = values.Image(), values.Text(encode=encode)
         templates = values.Texts(TEMPLATES, commas=False, holds="{}", doc="sentences in which {} is the name")
@@ -181,13 +177,9 @@ class CLIP(System):
         """Probabilities [batch, names] of pictures; `names` [1, names, templates, length] are in their templates
         already.
         """
-        classes = lax.map(self._class, names[0])
+        classes = lax.map(self.network.encode_class, names[0])
         cosines = clip.unit(self.network.encode_image(image)) @ classes.T
         return jax.nn.softmax(self.network.temperature() * cosines, -1)
-
-    def _class(self, texts):
-        """The feature [embedding] of a class, of texts [texts, length]: their mean on the sphere."""
-        return clip.unit(clip.unit(self.network.encode_text(texts)).mean(0))
 
     def search(self, *, image, text, number):
         """Features of pictures and of texts."""
@@ -215,7 +207,7 @@ class CLIP(System):
         found = {"image": image, "text": clip.unit(self.network.encode_text(batch["tokens"]))}
         right = {}
         for name in [name.removeprefix("ask_") for name in batch if name.startswith("ask_")]:
-            classes = lax.map(self._class, batch[f"ask_{name}"][0])  # The same of all examples.
+            classes = lax.map(self.network.encode_class, batch[f"ask_{name}"][0])  # The same of all examples.
             truth = found[f"is_{name}"] = batch[f"is_{name}"]
             answer = jnp.argmax(image @ classes.T, -1)
             right[f"zero_shot_{name}"] = jnp.where(truth >= 0, answer == truth, jnp.nan).astype(jnp.float32)
@@ -272,31 +264,6 @@ def _probe(features, truth):
     return probe.score(features[half:], truth[half:])
 
 
-class _Tokenizer:
-    """The tokenizer of a run, read when it is needed first."""
-
-    def __init__(self, facts, experiment):
-        self._facts, self._experiment = facts, experiment
-
-    @functools.cached_property
-    def found(self):
-        tokenizer = facts_lib.tokenizer(self._facts, self._experiment.data)
-        _check_vocabulary(self._experiment, tokenizer)
-        return tokenizer
-
-
-def _check_vocabulary(experiment, tokenizer):
-    """Refuses a tokenizer with more tokens than there is room for."""
-    vocabulary = experiment.model.vocabulary
-    if tokenizer.size > vocabulary:
-        raise InputError(f"config.model.vocabulary is {vocabulary}, but {tokenizer.origin} has {tokenizer.size} tokens")
-
-
-def _encoded(tokenizer, settings, text):
-    """The tokens of a text, [1, length] int32."""
-    return tokenizer.found.encode(text, settings.text_length, cut=settings.cut_texts)[None]
-
-
 @dataclasses.dataclass(frozen=True)
 class Prompts(CentralSquare):
     """`CentralSquare` with names put into templates.
@@ -310,13 +277,14 @@ class Prompts(CentralSquare):
     def fit(self, kinds, inputs, options, called=None):
         pictures = super().fit({"image": kinds["image"]}, {"image": inputs["image"]}, options, called)
         prompts = [
-            [self.encode(text.replace("{}", name))[0] for text in _templates(options)] for name in inputs["names"]
+            [self.encode(text.replace("{}", name))[0] for text in read_templates(options)] for name in inputs["names"]
         ]
         return _FittedPrompts([{**pictures.parts[0], "names": np.stack(prompts)[None]}], inputs["names"])
 
 
-def _templates(options):
-    found = options["templates"]  # By default a path.
+def read_templates(options):
+    """The option `templates`: sentences with {}; by default a path."""
+    found = options["templates"]
     return values.Texts(commas=False).read(found, "templates") if isinstance(found, str) else found
 
 
@@ -389,8 +357,9 @@ class _FittedSearch(Fitted):
         first = features([] if self._picture is None else [self._picture])
         query = first["text"][0] if self._picture is None else first["image"][0]
         # What a grey picture looks like tells one network from another.
-        cache = _cache(first["image"][-1], self._pictures.size)
-        known = _load(cache)
+        index = cache.place("search", first["image"][-1], self._pictures.size, 1)
+        found = cache.load(index)
+        known = dict(zip(found["digests"].tolist(), found["features"])) if found else {}  # By a file's SHA-256.
         digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in self._paths]
         missing = list({digest: path for digest, path in zip(digests, self._paths) if digest not in known}.items())
         together = self._pictures.TOGETHER
@@ -399,35 +368,5 @@ class _FittedSearch(Fitted):
             made = features([self._pictures.read(path) for _, path in part])["image"]
             known |= {digest: feature for (digest, _), feature in zip(part, made)}
         if missing:
-            _save(cache, known)
+            cache.save(index, digests=np.array(list(known)), features=np.stack(list(known.values())))
         return {"found": np.stack([known[digest] for digest in digests])[None] @ query}
-
-
-def _cache(feature, size):
-    """Where the features of one network's pictures are kept."""
-    key = hashlib.sha256(f"{np.round(feature, 3).tolist()} {size} 1".encode()).hexdigest()
-    folder = pathlib.Path(os.environ.get("VISION_GEN_CACHE", "~/.cache/vision_gen")).expanduser()
-    return folder / "search" / f"{key[:32]}.npz"
-
-
-def _load(path):
-    """{SHA-256 of a file: its feature}."""
-    if not path.exists():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            return dict(zip(found["digests"].tolist(), found["features"]))
-    except Exception as error:  # As a damaged archive has it.
-        raise InputError(
-            f"{path}: cannot be read ({error}); it is of the cache: delete it, and it is made again"
-        ) from error
-
-
-def _save(path, known):
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
-        np.savez(part, digests=np.array(list(known)), features=np.stack(list(known.values())))
-        part.replace(path)
-    except OSError as error:
-        log.warning("%s: cannot be written (%s); the next search indexes again", path, error.strerror)

@@ -84,10 +84,10 @@ def picture(generator, latent, noise="const"):
     return generator.synthesis(jnp.repeat(latent[:, None], generator.settings.layers, 1), noise)
 
 
-def rate(progress):
+def rate(progress, highest=RATE):
     """Adam's, at a share of all turns: it rises in a line and falls as a cosine."""
     fall = jnp.minimum(1, (1 - progress) / FALL)
-    return RATE * (0.5 - 0.5 * jnp.cos(fall * jnp.pi)) * jnp.minimum(1, progress / RISE)
+    return highest * (0.5 - 0.5 * jnp.cos(fall * jnp.pi)) * jnp.minimum(1, progress / RISE)
 
 
 def _seen(image):

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from vision_gen.errors import InputError
+from vision_gen.pretrained import torch_file
 from vision_gen.values.kind import Kind, array_of, finite, is_path, made, said, write_numbers
 
 
@@ -151,6 +152,50 @@ class Latent(Kind):
 
     def describe(self):
         return f"numbers of shape {list(self.shape)} (npy, json)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Start(Kind):
+    """A latent of a generator for each of its layers, float32 [layers, size]; or the seed that one is drawn from; or
+    "mean", their mean.
+
+    Read from a .npy, .json or .pt file (also of [1, layers, size], as StyleCLIP has them, or of one w for all layers)
+    or an array. The system is given a dict: `latent` [1, layers, size], `seed` uint32 [1], and which of them counts,
+    `drawn` and `mean`, bool [1].
+    """
+
+    shape: tuple[int, int]
+    reads = (".npy", ".json", ".pt")
+
+    def read(self, value, name):
+        right = f"it must be {self.describe()}"
+        if isinstance(value, str) and value == "mean":
+            return value
+        if isinstance(value, (int, np.integer)) or isinstance(value, str) and value.isdigit():
+            return Seed().read(value, name)
+        if is_path(value) and pathlib.Path(value).suffix.lower() not in self.reads:
+            raise InputError(f"{name}: {str(value)!r}: {right}")
+        torch = is_path(value) and pathlib.Path(value).suffix.lower() == ".pt"
+        array = array_of(torch_file.read(value) if torch else value, name, right)
+        layers, size = self.shape
+        if array.shape in ((1, layers, size), (1, size)):
+            array = array[0]
+        if array.shape not in ((layers, size), (size,)):
+            raise InputError(f"{name} has shape {list(array.shape)}; {right}")
+        return np.broadcast_to(finite(array, name), (layers, size))
+
+    def array(self, value):
+        given = isinstance(value, np.ndarray)
+        return {
+            "latent": value[None] if given else np.zeros((1, *self.shape), np.float32),
+            "seed": np.uint32([value if isinstance(value, int) else 0]),
+            "drawn": np.array([isinstance(value, int)]),
+            "mean": np.array([isinstance(value, str)]),
+        }
+
+    def describe(self):
+        layers, size = self.shape
+        return f'numbers of shape [{layers}, {size}] or [{size}] (npy, json, pt), a seed to draw them from, or "mean"'
 
 
 @dataclasses.dataclass(frozen=True)
