@@ -366,7 +366,8 @@ class Person:
                 (0.15, "#ffffff", 16, 0.10),
             ):
                 edge = centre + normal * (outer * offset * self.arm_radius(fine))[:, None]
-                d.line(smooth(edge[4::3], closed=False), colour, width, opacity)
+                fading = d.gradient(centre[2], centre[8], (0, colour, 0), (1, colour, opacity))  # At the shoulder.
+                d.line(smooth(edge[1::3], closed=False), fading, width)
         return d
 
     def _hand(self, d, arm, side):

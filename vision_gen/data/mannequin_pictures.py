@@ -127,45 +127,18 @@ def flat(garment, size):
     canvas.shadow(alpha, (2, 8), 9, 0.20)
     scale, offset = garment.place()
     at = lambda x, y: np.array([x, y]) * scale + offset
-    ridges = []
+    ridges, u, under, end = [], rng.uniform, garment.under, garment.length
+    add = lambda a, b, wide, high, bend: ridges.append((at(*a), at(*b), wide, high, bend))
     for side in (1, -1):
-        ridges.append(
-            (
-                at(side * garment.chest * 0.9, garment.under + 5),
-                at(side * rng.uniform(20, 70), garment.under + rng.uniform(60, 150)),
-                13,
-                1.0,
-                12,
-            )
-        )
+        add((side * garment.chest * 0.9, under + 5), (side * u(20, 70), under + u(60, 150)), 13, 1.0, 12)
         for _ in range(2):
-            x = side * rng.uniform(0.15, 0.85) * garment.waist
-            y = rng.uniform(0.5, 0.72) * garment.length
-            ridges.append(
-                (
-                    at(x, y),
-                    at(x + rng.uniform(-30, 30), garment.length + 10),
-                    rng.uniform(9, 16),
-                    rng.uniform(0.4, 0.8),
-                    rng.uniform(-14, 14),
-                )
-            )
-        if garment.sleeve:
-            for _ in range(3 if garment.sleeve > 200 else 1):
-                t = rng.uniform(0.2, 0.85) * garment.sleeve
-                a, b = garment.sleeve_points(
-                    [(-garment.arm * 0.7, t), (garment.arm * 0.6, t + rng.uniform(10, 60))]
-                ) * (side, 1)
-                ridges.append((at(*a), at(*b), 10, rng.uniform(0.4, 0.9), rng.uniform(-8, 8)))
-    ridges.append(
-        (
-            at(rng.uniform(-90, 90), garment.under),
-            at(rng.uniform(-70, 70), garment.length * 0.8),
-            22,
-            0.5,
-            rng.uniform(-30, 30),
-        )
-    )
+            x = side * u(0.15, 0.85) * garment.waist
+            add((x, u(0.5, 0.72) * end), (x + u(-30, 30), end + 10), u(9, 16), u(0.4, 0.8), u(-14, 14))
+        for _ in range(3 if garment.sleeve > 200 else 1 if garment.sleeve else 0):
+            t = u(0.2, 0.85) * garment.sleeve
+            across = [(-garment.arm * 0.7, t), (garment.arm * 0.6, t + u(10, 60))]
+            add(*garment.sleeve_points(across) * (side, 1), 10, u(0.4, 0.9), u(-8, 8))
+    add((u(-90, 90), under), (u(-70, 70), end * 0.8), 22, 0.5, u(-30, 30))
     folds, _ = _folds(canvas, ridges, strength=0.75)
     soft = Image.fromarray(np.uint8(alpha * 255)).filter(ImageFilter.GaussianBlur(9 / canvas.unit))
     rim = np.clip((np.asarray(soft, np.float32) / 255 - 0.5) * 2, 0, 1)
