@@ -162,8 +162,8 @@ class TryOnFolder(source.Source):
         lost = [where.strip() for kind, where in found if kind == "not found" and where.strip() in NEEDED]
         if lost:
             raise InputError(
-                f"{self._keypoints(person)}: without {', '.join(lost)}; shoulders must be found, elbows, wrists and hips "
-                "may be missing"
+                f"{self._keypoints(person)}: without {', '.join(lost)}; shoulders must be found, elbows, wrists and "
+                "hips may be missing"
             )
         return found
 
