@@ -49,7 +49,7 @@ def test_a_face_keeps_its_number_and_traits_in_longer_sets():
 
 
 def test_a_drawing_that_cannot_be_made_is_no_shorter_set():
-    with pytest.raises(RuntimeError, match="avatar_faces val 1 0 .* ended with 1 before face 0"):
+    with pytest.raises(RuntimeError, match="avatar_faces val 0 .* ended with 1 before 0"):
         list(avatar_faces.rendered("val", 1, 0))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vision_gen import data
-from vision_gen.data import moving_drawings, settings
+from vision_gen.data import emoji, moving_drawings, settings
 from vision_gen.errors import InputError
 
 
@@ -35,7 +35,7 @@ def test_masks_and_points_are_where_the_drawings_are():
 
 
 def test_splits_share_no_drawing_and_epochs_no_clip():
-    drawings = {split: set(moving_drawings._drawings(split)) for split in ("train", "val", "test")}
+    drawings = {split: set(emoji.openmoji_drawings(split)) for split in ("train", "val", "test")}
     assert not drawings["train"] & drawings["test"] and not drawings["train"] & drawings["val"]
     assert min(map(len, drawings.values())) > 50
     source = opened("train")

@@ -175,7 +175,7 @@ def spoil(folder, what, split="test"):
         ("wide", r"test/image/00001_00.jpg: 64 x 64 pixels, another shape than config.data.size, \(32, 24\) of height"),
         ("cut", "test/cloth/00001_00.jpg: truncated"),
         ("nobody", "test/openpose-json/00001_00_keypoints.json: nobody is in it"),
-        ("no shoulders", "00001_00_keypoints.json: without RShoulder, LShoulder; shoulders and hips must be found"),
+        ("no shoulders", "00001_00_keypoints.json: without RShoulder, LShoulder; shoulders must be found, elbows"),
     ],
 )
 def test_what_is_wrong_with_a_person_is_named_or_they_are_left_out(tmp_path, what, message):

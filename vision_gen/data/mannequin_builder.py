@@ -37,8 +37,8 @@ class Mannequins(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """In the order of their numbers."""
 
     name = "mannequins"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Another drawing in `mannequin_people` or `mannequin_garments` is another version."}
+    VERSION = tfds.core.Version("1.0.1")
+    RELEASE_NOTES = {"1.0.1": "Another drawing in `mannequin_people` or `mannequin_garments` is another version."}
 
     def _info(self):
         config = self.builder_config

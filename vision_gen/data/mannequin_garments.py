@@ -24,7 +24,7 @@ _COLOURS = (
     "#8d9096 #c9ccd1 #4d5057 #e94f64"
 ).split()
 _PATTERNS = {
-    "plain": 10, "stripes": 5, "thin stripes": 3, "bands": 3, "upright": 3, "gingham": 3, "plaid": 3, "dots": 4,
+    "plain": 17, "stripes": 5, "thin stripes": 3, "bands": 3, "upright": 3, "gingham": 3, "plaid": 3, "dots": 4,
     "diamonds": 2, "motif": 4, "halves": 2, "chest": 2,
 }  # fmt: skip
 _NECKS = {"crew": 7, "scoop": 4, "v": 4, "boat": 2, "square": 1.5, "high": 2, "shirt": 3}
@@ -112,44 +112,42 @@ class Garment:
             y, (SLOPE - 40, SLOPE, 70, 105, self.under - 18, self.under), (s + 2, s, s - 11, s - 13, s - 4, s + 8)
         )
 
-    def outline(self, back=False):
-        """Of the torso panel; its back reaches up between the shoulders."""
-        s, w, end, under = self.shoulder, self.neck_width, self.length, self.under
-        drop = 16 if self.curved else 0
-        tail = end + (22 if self.curved else 5)
-        inner = (
-            [(s - 9, under - 42)] if self.sleeve else [(s - 6, under - 50), (s + 0.32 * (self.chest - s), under - 12)]
-        )
-        arm = [(s, SLOPE), (s - 12, 74), *inner, (self.chest, under)]
-        right = [
-            (w, 0),
-            *arm,
-            (float(self.width((under + end) / 2)), (under + end) / 2),
-            (self.hem, end - drop),
-            (self.hem * 0.5, tail),
-        ]
-        right = [(*p, i in (0, 1, len(arm), len(arm) + 2)) for i, p in enumerate(right)]
-        d = 12 if back else self.neck_depth
-        neck = {
+    def _neckline(self, inset=0):
+        """Half of it, from the middle towards the shoulder: (x, y, whether it is a corner)."""
+        w, d = self.neck_width + inset, self.neck_depth + inset
+        return {
             "v": [(0, d, True)],
             "shirt": [(0, d, True)],
-            "square": [(w * 0.93, d, True)],
-            "high": [(w * 0.98, -30, False), (w * 0.95, -62, True)],
-        }.get(
-            "" if back and self.neck != "high" else self.neck,
-            [(w * 0.86, d * 0.55, False), (w * 0.42, d * 0.93, False)],
-        )
-        if self.neck not in ("v", "shirt") or back:
-            neck = neck[::-1] if self.neck == "high" else neck
-        order = neck[::-1] if self.neck not in ("high",) and len(neck) > 1 else neck
-        middle = (
-            []
-            if len(neck) == 1 and neck[0][0] == 0
-            else [(0, neck[0][1] if self.neck in ("square", "high") else d, False)]
-        )
-        half = ([] if middle else order) + ([] if not middle else order) + right
-        mirrored = [(-x, y, c) for x, y, c in half[::-1] if x]
-        points = middle + half + [(0, tail + (6 if self.curved else 3), False)] + mirrored
+            "square": [(0, d, False), (0.93 * w, d, True)],
+            "high": [(0, -62, False), (0.95 * w, -62, True), (0.98 * w, -30, False)],
+        }.get(self.neck, [(0, d, False), (0.42 * w, 0.93 * d, False), (0.86 * w, 0.55 * d, False)])
+
+    def neckline(self, inset=0):
+        """The neckline as a path, or a line `inset` below it."""
+        half = [*self._neckline(inset), (self.neck_width + inset, -6, False)]
+        points = [(-x, y, corner) for x, y, corner in half[::-1] if x] + half
+        corners = [i for i, (_, _, corner) in enumerate(points) if corner]
+        return smooth([(x, y) for x, y, _ in points], closed=False, corners=corners)
+
+    def outline(self):
+        """Of the torso's panel."""
+        s, end, under, chest = self.shoulder, self.length, self.under, self.chest
+        drop, tail = (16, 22) if self.curved else (0, 5)
+        inner = [(s - 9, under - 42)] if self.sleeve else [(s - 6, under - 50), (s + 0.32 * (chest - s), under - 12)]
+        middle = (under + end) / 2
+        half = [
+            *self._neckline(),
+            (self.neck_width, 0, True),
+            (s, SLOPE, True),
+            (s - 12, 74, False),
+            *((x, y, False) for x, y in inner),
+            (chest, under, True),
+            (float(self.width(middle)), middle, False),
+            (self.hem, end - drop, True),
+            (self.hem * 0.5, end + tail, False),
+            (0, end + tail + 3, False),
+        ]
+        points = half + [(-x, y, corner) for x, y, corner in half[::-1] if x]
         corners = [i for i, (_, _, corner) in enumerate(points) if corner]
         return smooth([(x, y) for x, y, _ in points], corners=corners)
 
@@ -180,7 +178,7 @@ class Garment:
         path = self.outline()
         d.add(path, self.colour, label)
         with d.within(path):
-            self._fabric(d, TORSO, self.colour)
+            self._fabric(d, TORSO)
             self._trims(d)
         if self.print:
             self._printed(d)
@@ -192,7 +190,7 @@ class Garment:
         d.add(path, self.sleeve_colour, label)
         with d.within(path):
             if self.sleeve_colour == self.colour:
-                self._fabric(d, SLEEVE, self.colour, sleeve=True)
+                self._fabric(d, SLEEVE, sleeve=True)
             end, wide = self.sleeve, 150
             if self.ribbed or self.neck == "shirt":
                 deep = 26 if self.sleeve > 300 else 13
@@ -213,10 +211,10 @@ class Garment:
         dark = shaded(self.colour, -0.4)
         band = 12 if self.neck != "high" else 0
         if band:
-            neck = self.outline_neck()
+            neck = self.neckline()
             d.line(neck, self.trim, 2 * band if self.ribbed else 7)
             if self.ribbed:
-                d.line(self.outline_neck(band), dark, 1.8, 0.6)
+                d.line(self.neckline(band), dark, 1.8, 0.6)
         else:
             for y in np.arange(-60, 0, 7):
                 d.line(polygon([(-60, y), (60, y)], False), dark, 1.5, 0.18)
@@ -237,19 +235,7 @@ class Garment:
                 0.55 if self.sleeve else 1,
             )
 
-    def outline_neck(self, inset=0):
-        w, depth = self.neck_width + inset, self.neck_depth + inset
-        shape = {
-            "v": [(w, -8), (0, depth + 0.3 * inset), (-w, -8)],
-            "shirt": [(w, -8), (0, depth), (-w, -8)],
-            "square": [(w, -8), (w * 0.93, depth), (-w * 0.93, depth), (-w, -8)],
-        }.get(self.neck)
-        if shape:
-            return polygon(shape, False)
-        half = [(w, -2), (w * 0.86, depth * 0.55), (w * 0.42, depth * 0.93)]
-        return smooth(half + [(0, depth)] + [(-x, y) for x, y in half[::-1]], closed=False)
-
-    def _fabric(self, d, box, colour, sleeve=False):
+    def _fabric(self, d, box, sleeve=False):
         """The pattern over a panel's whole box."""
         rng = random.Random(f"{self.seed} {self.pattern}")
         left, top, width, height = box
@@ -274,7 +260,7 @@ class Garment:
             step = rng.uniform(24, 44)
             for x in np.arange(0, right + step, step):
                 for s in (1, -1):
-                    bar(s * (x + step / 2), step * rng.choice((0.4, 0.4)), second)
+                    bar(s * (x + step / 2), 0.4 * step, second)
         elif kind == "gingham":
             step = rng.uniform(36, 58)
             for y in np.arange(-2 * step, bottom, step):

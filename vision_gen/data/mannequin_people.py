@@ -120,7 +120,7 @@ class Person:
 
     def arm_radius(self, t):
         """Half of an arm's width, so far along it."""
-        return self.thick * np.interp(t, (0, 25, 60, 150, 235, 290, 360, 435), (26, 31.5, 33, 28.5, 24, 25.5, 20, 16))
+        return self.thick * np.interp(t, (0, 25, 60, 150, 235, 290, 360, 435), (26, 30.5, 32, 28.5, 24, 25.5, 20, 16))
 
     def _arm(self, side, pose):
         u = self.rng.uniform
@@ -206,8 +206,8 @@ class Person:
         d.add(path, self.skin, NECK)
         dark, deep = shaded(self.skin, -0.28), shaded(self.skin, -0.5)
         (x, y) = self.place([[0, -42]])[0]
-        d.add(path, d.glow((x + 8, y - 6), 92, deep, 0.75))  # Under the chin.
         with d.within(path):
+            d.add(ellipse(x + 8, y - 6, 92), d.glow((x + 8, y - 6), 92, deep, 0.75))  # Under the chin.
             for s in (1, -1):  # Collar bones, and the neck's sides.
                 bone = self.place([(s * 14, 16), (s * 48, 12), (s * 96, self.slope - 20)])
                 d.line(smooth(bone, closed=False), dark, 7, 0.35)
@@ -363,10 +363,11 @@ class Person:
                 (-0.95, deep, 15, 0.30),
                 (0.98, deep, 12, 0.22),
                 (-0.75, dark, 12, 0.25),
-                (0.15, "#ffffff", 16, 0.13),
+                (0.15, "#ffffff", 16, 0.10),
             ):
                 edge = centre + normal * (outer * offset * self.arm_radius(fine))[:, None]
-                d.line(smooth(edge[4::3], closed=False), colour, width, opacity)
+                fading = d.gradient(centre[2], centre[8], (0, colour, 0), (1, colour, opacity))  # At the shoulder.
+                d.line(smooth(edge[1::3], closed=False), fading, width)
         return d
 
     def _hand(self, d, arm, side):
@@ -645,7 +646,7 @@ class Person:
                     for i, y in enumerate(ys)
                 ]
                 inside[0] = (s * 57, -22)
-                tip = [(s * (74 - spread * 0.3), low + 22)]
+                tip = [(s * (74 - spread * 0.3), low + (9 if spread == 20 else 22))]
                 top = [(part, -107), (s * 40 + part * 0.3, -104), (s * 72, -70)]
                 fore = [(s * 50, -44), (part + (s * 40 - part) * 0.4, line - 16)]
                 shape = top + outer + tip + inside[::-1] + fore

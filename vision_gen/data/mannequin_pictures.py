@@ -103,7 +103,7 @@ def worn(person, garment, size):
     canvas.put(torso.colours, torso.alpha, people.UPPER)
     before = [side for side, arm in person.arms.items() if not arm.behind]
     last = [side for side in before if person.arms[side].pose == "up"]
-    for side in sorted(set(before) - set(last), key=lambda side: person.arms[side].pose == "across"):
+    for side in sorted((s for s in before if s not in last), key=lambda side: person.arms[side].pose == "across"):
         _arm(canvas, person, garment, side, torso)
     head = person.head()
     part = canvas.part(head.box)
@@ -127,45 +127,18 @@ def flat(garment, size):
     canvas.shadow(alpha, (2, 8), 9, 0.20)
     scale, offset = garment.place()
     at = lambda x, y: np.array([x, y]) * scale + offset
-    ridges = []
+    ridges, u, under, end = [], rng.uniform, garment.under, garment.length
+    add = lambda a, b, wide, high, bend: ridges.append((at(*a), at(*b), wide, high, bend))
     for side in (1, -1):
-        ridges.append(
-            (
-                at(side * garment.chest * 0.9, garment.under + 5),
-                at(side * rng.uniform(20, 70), garment.under + rng.uniform(60, 150)),
-                13,
-                1.0,
-                12,
-            )
-        )
+        add((side * garment.chest * 0.9, under + 5), (side * u(20, 70), under + u(60, 150)), 13, 1.0, 12)
         for _ in range(2):
-            x = side * rng.uniform(0.15, 0.85) * garment.waist
-            y = rng.uniform(0.5, 0.72) * garment.length
-            ridges.append(
-                (
-                    at(x, y),
-                    at(x + rng.uniform(-30, 30), garment.length + 10),
-                    rng.uniform(9, 16),
-                    rng.uniform(0.4, 0.8),
-                    rng.uniform(-14, 14),
-                )
-            )
-        if garment.sleeve:
-            for _ in range(3 if garment.sleeve > 200 else 1):
-                t = rng.uniform(0.2, 0.85) * garment.sleeve
-                a, b = garment.sleeve_points(
-                    [(-garment.arm * 0.7, t), (garment.arm * 0.6, t + rng.uniform(10, 60))]
-                ) * (side, 1)
-                ridges.append((at(*a), at(*b), 10, rng.uniform(0.4, 0.9), rng.uniform(-8, 8)))
-    ridges.append(
-        (
-            at(rng.uniform(-90, 90), garment.under),
-            at(rng.uniform(-70, 70), garment.length * 0.8),
-            22,
-            0.5,
-            rng.uniform(-30, 30),
-        )
-    )
+            x = side * u(0.15, 0.85) * garment.waist
+            add((x, u(0.5, 0.72) * end), (x + u(-30, 30), end + 10), u(9, 16), u(0.4, 0.8), u(-14, 14))
+        for _ in range(3 if garment.sleeve > 200 else 1 if garment.sleeve else 0):
+            t = u(0.2, 0.85) * garment.sleeve
+            across = [(-garment.arm * 0.7, t), (garment.arm * 0.6, t + u(10, 60))]
+            add(*garment.sleeve_points(across) * (side, 1), 10, u(0.4, 0.9), u(-8, 8))
+    add((u(-90, 90), under), (u(-70, 70), end * 0.8), 22, 0.5, u(-30, 30))
     folds, _ = _folds(canvas, ridges, strength=0.75)
     soft = Image.fromarray(np.uint8(alpha * 255)).filter(ImageFilter.GaussianBlur(9 / canvas.unit))
     rim = np.clip((np.asarray(soft, np.float32) / 255 - 0.5) * 2, 0, 1)
@@ -226,10 +199,12 @@ class _Torso:
         self.across = across
         folds, push = self._cloth()
         self.x = np.where(np.abs(across) > 1.05, 999, self.x + push[..., 0] * 5)
+        self.sleeve = _Panel(garment.arm_panel(), garments.SLEEVE, canvas.unit) if garment.sleeve else None
         panel = _Panel(garment.torso(), garments.TORSO, canvas.unit)
         colours, alpha = panel.at(self.x, self.y + push[..., 1] * 5)
         self.alpha = alpha * np.clip((1 - np.abs(across)) * half / canvas.unit + 0.5, 0, 1)
-        round_ = 1.03 - 0.30 * np.abs(across - (-0.18)) ** 2.4 - 0.06 * across
+        turned = np.interp(self.y, (30, garment.under), (0.10, 0.30))  # Beside the sleeves it goes on.
+        round_ = 1.03 - turned * np.abs(across + 0.18) ** 2.4 - 0.06 * across
         self.colours = _lit(colours, round_ + folds)
         # Before this line no sleeve is seen: its seam, and from the armpit on a crease inward.
         shoulder, under = garment.shoulder, garment.under
@@ -311,7 +286,7 @@ def _arm(canvas, person, garment, side, torso):
     alpha = skin[..., 3] * (1 - hidden)
     cloth = np.zeros_like(alpha)
     if garment.sleeve:
-        colours, cloth, sleeve_t = _sleeve(canvas, person, garment, side, t, d)
+        colours, cloth = _sleeve(canvas, person, garment, side, torso.sleeve, t, d)
         cloth = cloth * (1 - hidden)
     whole = np.maximum(alpha, cloth)
     if not arm.behind:
@@ -347,8 +322,8 @@ def _along(canvas, arm, side):
     return found_t, found_d * side
 
 
-def _sleeve(canvas, person, garment, side, t, d):
-    """A sleeve's colours and alpha on the whole canvas."""
+def _sleeve(canvas, person, garment, side, panel, t, d):
+    """A sleeve's colours and alpha on the canvas of its arm."""
     radius = person.arm_radius(t)
     flat_width = garment.sleeve_width(t)
     slack = np.maximum(0, flat_width - 1.36 * radius)
@@ -408,7 +383,6 @@ def _sleeve(canvas, person, garment, side, t, d):
         )
     folds, push = _folds(canvas, ridges)
     curve = 6 * (1 - across**2)
-    panel = _Panel(garment.arm_panel(), garments.SLEEVE, canvas.unit)
     colours, alpha = panel.at(
         np.where(np.abs(across) > 1, 999, (x + push[..., 0] * 4)) * side, t - curve + push[..., 1] * 4
     )
@@ -418,7 +392,7 @@ def _sleeve(canvas, person, garment, side, t, d):
         - 0.34 * np.abs(across + (-0.15 * side if arm.joints[1][0] > arm.joints[0][0] else 0.15 * side)) ** 2.2
         + folds
     )
-    return _lit(colours, shade), alpha * edge, t
+    return _lit(colours, shade), alpha * edge
 
 
 class _Panel:

@@ -41,8 +41,8 @@ PALETTE = np.array([
     (0, 85, 85), (85, 51, 0), (52, 86, 128), (0, 128, 0), (0, 0, 254), (51, 169, 220), (0, 254, 254), (85, 254, 169),
     (169, 254, 85), (254, 254, 0), (254, 169, 0),
 ], np.uint8)  # fmt: skip
-# Without these nobody knows how large a body is; elbows and wrists may be missing, their arms are then known so far.
-NEEDED = ("RShoulder", "LShoulder", "RHip", "LHip")
+# Without these nobody knows where the torso is; of others follows as much as is known.
+NEEDED = ("RShoulder", "LShoulder")
 
 
 def shapes(settings):
@@ -162,8 +162,8 @@ class TryOnFolder(source.Source):
         lost = [where.strip() for kind, where in found if kind == "not found" and where.strip() in NEEDED]
         if lost:
             raise InputError(
-                f"{self._keypoints(person)}: without {', '.join(lost)}; shoulders and hips must be found, elbows and "
-                "wrists may be missing"
+                f"{self._keypoints(person)}: without {', '.join(lost)}; shoulders must be found, elbows, wrists and "
+                "hips may be missing"
             )
         return found
 

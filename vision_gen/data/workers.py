@@ -30,7 +30,7 @@ def results(module, count, *arguments):
             worker = workers[number % cores]
             try:
                 yield pickle.load(worker.stdout)
-            except EOFError:
+            except (EOFError, pickle.UnpicklingError):
                 raise RuntimeError(f"{' '.join(worker.args)} ended with {worker.wait()} before {number}") from None
     finally:
         for worker in workers:
