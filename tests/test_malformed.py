@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+from tests.data import test_tryon_folder as people
 from tests.engine import toy
 from vision_gen import __main__ as entry
 from vision_gen import memory
@@ -63,6 +64,8 @@ def make_configs():
         "weights": "config.data.unlock()\n    config.data.update(name='mixed', dir='', weights={'a': 1, 'c': 2}, "
         "parts={name: {'name': 'image_folder', 'dir': 'good'} for name in 'ab'})",
         "inner": "config.data.unlock()\n    config.data.update(name='unpaired', dir='', parts={'a': {'nam': 'x'}})",
+        "people": "config.system = 'tests.engine.toy.People'\n"
+        "    config.data.update(name='tryon_folder', size=(32, 24))",
     }
     for name, line in changes.items():
         text(f"{name}.py", f"{begin}    {line}\n    return config\n")
@@ -128,6 +131,20 @@ def make_images():
     text("latin_text/1.txt", "caf\xe9".encode("latin-1"))
     text("tars/0.tar", "no tar at all" * 99)
     text("templates.txt", "a photo\n")
+
+
+def make_people():
+    kinds = ("no_picture", "no_mask", "labels", "smaller_labels", "wide", "nobody", "no_shoulders", "three_names", "no_list")
+    for kind in kinds:
+        folder = pathlib.Path("people") / kind
+        people.make(folder, "train")
+        people.spoil(folder, kind.replace("_", " "), "train")
+    for name, label, size in (("zeros", 0, (20, 24)), ("many", 99, (20, 24)), ("small", 5, (10, 12))):
+        Image.fromarray(np.full(size, label, np.uint8)).save(f"people/{name}.png")
+    points = [[12, 10, 0.9]] * 25
+    text("people/nobody.json", '{"people": []}')
+    for name, found in (("whole", points), ("neckless", [points[0], [0, 0, 0], *points[2:]])):
+        text(f"people/{name}.json", json.dumps({"people": [{"pose_keypoints_2d": sum(found, [])}]}))
 
 
 def make_scenes():
@@ -279,7 +296,7 @@ def folder(tmp_path_factory):
     where = tmp_path_factory.mktemp("malformed")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(where)
-        for part in (make_configs, make_images, make_scenes, make_weights, make_runs):
+        for part in (make_configs, make_images, make_people, make_scenes, make_weights, make_runs):
             part()
     return where
 

@@ -102,7 +102,8 @@ def read(cls, values, name):
 
 def described(cls):
     """{field: what it is} of a dataclass of settings: its comment in the source and its choices, or else its type."""
-    comments = dict(re.findall(r"^    (\w+): .*?  # (.+)$", inspect.getsource(cls), re.M))
+    sources = "".join(inspect.getsource(base) for base in reversed(cls.__mro__) if dataclasses.is_dataclass(base))
+    comments = dict(re.findall(r"^    (\w+): .*?  # (.+)$", sources, re.M))
     found = {name: comments.get(name) or _named(hint) for name, hint in _hints(cls).items()}
     for name, hint in _hints(cls).items():
         if typing.get_origin(hint) is typing.Literal and name in comments:

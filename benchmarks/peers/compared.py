@@ -260,6 +260,44 @@ def nerf(rays):
     from vision_gen.configs import nerf_blender
 
     config = nerf_blender.get_config()
+    local, given = bundles_of(config, rays)
+
+    def make(parts, compiled):
+        trainer = Trainer(compiled=compiled)
+        return lambda: trainer.step(*given, parts=parts)
+
+    peers = {
+        "torch eager, whole": lambda: make(1, False),
+        "torch eager, in parts": lambda: make(rays // PART, False),
+        "torch compiled, whole": lambda: make(1, True),
+    }
+    return Comparison(lambda: ours(config, local), peers, "rays", rays)
+
+
+def dietnerf(rays, render):
+    """A cycle of 10 steps, at one of which a whole view is rendered, which is not counted as rays."""
+    from benchmarks.peers.dietnerf import Trainer
+    from vision_gen.configs import dietnerf_blender
+
+    config = dietnerf_blender.get_config()
+    config.model.update(encoder="ViT-B/32", render=render)
+    local, given = bundles_of(config, rays)
+    direction = torch.randn(render**2, 3)
+    direction = direction / direction.norm(dim=-1, keepdim=True)
+    view = 4 * direction, 0.2 * torch.randn(render**2, 3) - direction
+    repeated = lambda step: lambda: [step() for _ in range(config.players.consistency.every)]
+
+    def make(parts):
+        trainer = Trainer(config, view)
+        return repeated(lambda: trainer.step(*given, parts=parts))
+
+    peers = {"torch eager, whole": lambda: make(1), "torch eager, in parts": lambda: make(rays // PART)}
+    count = rays * config.players.consistency.every
+    return Comparison(lambda: repeated(ours(config, local)), peers, "rays", count)
+
+
+def bundles_of(config, rays):
+    """A batch of so many rays, of which `config` computes a few at a time, and the same for torch."""
     config.data.rays = PART
     config.train.update(batch_size=rays // PART, accumulate=rays // PART)
     bundles = data.open(data.Settings(name="analytic_scene", size=32, rays=PART), "train")
@@ -269,18 +307,7 @@ def nerf(rays):
         for x in ray_ops.camera_rays(local["pixel"], local["pose"], local["intrinsics"])
     )
     colour = torch.tensor(local["colour"].reshape(-1, 4) / 255, dtype=torch.float32)
-    truth = colour[:, :3] * colour[:, 3:] + 1 - colour[:, 3:]
-
-    def make(parts, compiled):
-        trainer = Trainer(compiled=compiled)
-        return lambda: trainer.step(origin, direction, truth, parts=parts)
-
-    peers = {
-        "torch eager, whole": lambda: make(1, False),
-        "torch eager, in parts": lambda: make(rays // PART, False),
-        "torch compiled, whole": lambda: make(1, True),
-    }
-    return Comparison(lambda: ours(config, local), peers, "rays", rays)
+    return local, (origin, direction, colour[:, :3] * colour[:, 3:] + 1 - colour[:, 3:])
 
 
 def colorization(name, batch):
@@ -349,6 +376,88 @@ def inception(batch):
     return Comparison(here, layouts(make), "images", batch)
 
 
+def tryon(size):
+    """VITON-HD's three networks of the published widths, the painter without its last block, which wants 128 px."""
+    from benchmarks.peers.tryon import Pipeline
+    from vision_gen.nets import tryon as nets
+
+    widths = (1024, 1024, 1024, 512, 256, 128, 64)
+    rng = np.random.default_rng(0)
+    maps = lambda n: rng.uniform(-1, 1, (1, *size, n)).astype(np.float32)
+    painted = (maps(9), maps(7), maps(8), np.float32(maps(1) > 0.5))
+    given = (maps(21), maps(7), maps(3), painted)
+
+    def here():
+        rngs = nnx.Rngs(0)
+        painter = nets.AliasGenerator(widths=widths, rngs=rngs)
+        networks = nnx.List([nets.Segmenter(rngs=rngs), nets.Matcher(rngs=rngs), painter])
+        graph, state = nnx.split(networks)
+
+        def apply(state, seen, person, cloth, painted):
+            segmenter, matcher, painter = nnx.merge(graph, state, copy=True)
+            return jax.nn.sigmoid(segmenter(seen)), matcher(person, cloth), painter(*painted)
+
+        function = jax.jit(apply, compiler_options=conv.compiler_options())
+        x = jax.device_put(given)
+        return lambda: jax.block_until_ready(function(state, *x))
+
+    def make(last, compiled):
+        layout = torch.channels_last if last else torch.contiguous_format
+        model = Pipeline(widths).eval().to(memory_format=layout)
+        x = jax.tree.map(lambda x: torch.tensor(x.transpose(0, 3, 1, 2)).contiguous(memory_format=layout), given)
+        run = torch.compile(model) if compiled else model
+
+        def step():
+            with torch.inference_mode():
+                run(*x)
+
+        return step
+
+    return Comparison(here, layouts(make), "images", 1)
+
+
+def dalle(batch):
+    """Codes of 8 x 8 drawn after texts of 36 tokens, of random weights; the peer is transformers' GPT-2 of the same size,
+    its cache on.
+    """
+    from vision_gen.nets.dalle import Transformer
+    from vision_gen.ops import random, sampling
+
+    width, depth, text, codes, count = 512, 8, 36, 512, 64
+    tokens = np.random.default_rng(0).integers(0, codes, (batch, text)).astype(np.int32)
+
+    def here():
+        settings = dict(vocabulary=codes, text_length=text, codes=codes, grid=(8, 8), width=width, depth=depth)
+        network = Transformer(**settings, sandwich=False, rngs=nnx.Rngs(0))
+        graphdef, params = nnx.split(network)
+
+        def draw(params, keys):
+            choose = lambda logits, place: sampling.draw(random.fold(keys, place), logits)
+            network = nnx.merge(graphdef, params)
+            return network.draw(network.begin(tokens), 0, count, choose)["codes"]
+
+        function = jax.jit(draw, compiler_options=conv.compiler_options())
+        keys = jax.random.split(jax.random.key(0), batch)
+        return lambda: jax.block_until_ready(function(params, keys))
+
+    def there():
+        import transformers
+
+        sizes = dict(n_embd=width, n_layer=depth, n_head=width // 64, n_positions=text + count, vocab_size=codes)
+        ends = dict(bos_token_id=0, eos_token_id=None, pad_token_id=0)
+        model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **ends)).eval()
+        given = torch.tensor(tokens, dtype=torch.long)
+        how = dict(attention_mask=torch.ones_like(given), max_new_tokens=count, do_sample=True, top_k=0, use_cache=True)
+
+        def step():
+            with torch.inference_mode():
+                assert model.generate(given, **how).shape == (batch, text + count)
+
+        return step
+
+    return Comparison(here, {"transformers' GPT-2": there}, "tokens", batch * count)
+
+
 COMPARISONS = {
     "pix2pix-256": ("pix2pix train step, 256 px, batch 1", lambda: pix2pix(256, 1)),
     "pix2pix-64": ("pix2pix train step, 64 px, batch 16", lambda: pix2pix(64, 16)),
@@ -362,9 +471,13 @@ COMPARISONS = {
     "vit": ("ViT-S/16 train step, 224 px, batch 8", lambda: vit_small(224, 8)),
     "clip": ("CLIP ViT-B/32 train step, 224 px, 77 tokens, batch 16", lambda: clip(16)),
     "nerf": (f"NeRF train step, 8 x 256, 64 + 128 samples, {RAYS} rays", lambda: nerf(RAYS)),
+    "dietnerf": (f"DietNeRF, 10 train steps, {RAYS} rays, a view of 24 x 24", lambda: dietnerf(RAYS, 24)),
     "eccv16": ("colorization train step, 176 px, batch 4", lambda: colorization("eccv16", 4)),
     "siggraph17": ("colorization by hints train step, 176 px, batch 4", lambda: colorization("siggraph17", 4)),
     "adain": ("AdaIN train step, 128 px, batch 4", lambda: adain(128, 4)),
+    "tryon": ("VITON-HD's networks, 192 x 256 px, batch 1", lambda: tryon((256, 192))),
+    "dalle-1": ("DALL-E, 64 codes after 36 tokens, width 512, 8 blocks, one text", lambda: dalle(1)),
+    "dalle-8": ("DALL-E, 64 codes after 36 tokens, width 512, 8 blocks, 8 texts", lambda: dalle(8)),
     "inception": ("Inception features, 299 px, batch 32", lambda: inception(32)),
 }
 

@@ -67,7 +67,8 @@ class Trainer:
         self.samples = coarse, fine
         self.run = torch.compile(self.loss) if compiled else self.loss
 
-    def loss(self, origin, direction, truth):
+    def render(self, origin, direction):
+        """Coarse and fine colours [rays, 3]."""
         view = (direction / direction.norm(dim=-1, keepdim=True))[:, None]
 
         def look(network, t):
@@ -80,15 +81,23 @@ class Trainer:
         middles = (t[:, 1:] + t[:, :-1]) / 2
         more = importance(middles, weights[:, 1:-1], fine)
         _, second = look(self.networks[1], torch.sort(torch.cat([t, more], -1), -1).values)
-        return ((first - truth) ** 2).mean() + ((second - truth) ** 2).mean()
+        return first, second
+
+    def loss(self, origin, direction, truth):
+        return sum(((colour - truth) ** 2).mean() for colour in self.render(origin, direction))
 
     def step(self, origin, direction, truth, parts=1):
         """Rays [rays, 3] each and their colours [rays, 3] -> loss; gradients add up over parts."""
         self.optimizer.zero_grad()
+        total = self.gradients(origin, direction, truth, parts)
+        self.optimizer.step()
+        return total
+
+    def gradients(self, origin, direction, truth, parts):
+        """Adds those of `loss`, which it returns."""
         total = 0.0
         for part in zip(*(x.chunk(parts) for x in (origin, direction, truth))):
             loss = self.run(*part) / parts
             loss.backward()
             total += loss.item()
-        self.optimizer.step()
         return total

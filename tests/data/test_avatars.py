@@ -9,7 +9,7 @@ from PIL import Image
 import pytest
 
 from vision_gen import data
-from vision_gen.data import avatar_faces
+from vision_gen.data import avatar_captions, avatar_faces
 from vision_gen.errors import InputError
 
 SETTINGS = dict(name="avatars", labels=True, examples=40)
@@ -131,6 +131,17 @@ def test_an_example_has_its_traits_and_attributes(folder):
     assert [source.combinations(i)[:1] for i in (0, 1, 3)] == [[], ["green hoodie, red hair"], ["yellow overall"]]
     np.testing.assert_array_equal(source.column("attributes"), [source[i]["attributes"] for i in range(4)])
     np.testing.assert_array_equal(source.column("label"), [source[i]["label"] for i in range(4)])
+
+
+def test_what_captions_name_is_known_of_held_out_examples(folder):
+    part = SETTINGS | dict(dir=folder)
+    settings = data.Settings(name="captioned", size=64, parts=dict(p=part), tokenizer="learned:300", text_length=140)
+    source, faces = data.open(settings, "test"), opened(folder)
+    assert source.shapes["named"].shape == (len(faces.traits),) == source.shapes["traits"].shape
+    for index in range(len(faces)):
+        told = avatar_captions.told("test", index, faces.describe(index))
+        found = dict(zip(faces.traits, source[index]["named"], strict=True))
+        assert source.caption(index) == told[0][0] and {name for name, said in found.items() if said} == told[0][1]
 
 
 def test_any_trait_or_attribute_is_the_label(folder):

@@ -73,6 +73,27 @@ def test_captions_name_what_is_seen():
     assert seen == {"hair", "round", "square", "none", "moustache", "clothes", "bald"}
 
 
+def test_what_a_caption_names_is_known():
+    told = {text: said for number, traits in faces("train", 200) for text, said in avatar_captions.told("train", number, traits)}
+    assert all(said <= set(avatar_faces.TRAITS) for said in told.values())
+    for text, said in told.items():
+        for words, traits in {
+            r"\bbald\b": {"top"},
+            "glasses": {"glasses"},
+            "background": {"background"},
+            "skin": {"skin"},
+            "moustache|beard": {"facial_hair"},
+            r"(black|brown|grey|gray|red|ginger|blonde?|pink) hair": {"hair_colour"},
+            r"\w+ clothes": {"clothing_colour"},
+            "(black|blue|green|red|yellow|purple|pink) hoodie": {"clothing", "clothing_colour"},
+            "smiling|laughing (?!eyes)|shouting|serious": {"mouth"},
+        }.items():
+            assert not re.search(words, text) or traits <= said, text
+    bare = {said for text, said in told.items() if re.fullmatch(r"an? \w+ wearing a hoodie", text)}
+    assert not bare or bare == {frozenset({"clothing"})}
+    assert all(said or "without a hat" in text for text, said in told.items())
+
+
 def test_a_new_combination_is_named_and_never_in_training():
     assert len(avatar_faces.COMBINATIONS) >= 20
     assert not any(avatar_faces.combinations(traits) for _, traits in faces("train", 300))
@@ -151,6 +172,18 @@ def test_held_out_examples_have_the_first_caption_and_the_vocabulary_of_training
     assert captioned.written(test[1]["text"][None]) == ["a test picture"]
     assert test.tokenizer.text(test[1]["tokens"]) == "a test picture"
     np.testing.assert_array_equal(test[3]["tokens"], test[1]["tokens"])  # There are two; no epochs of others.
+
+
+def test_words_are_cut_otherwise_each_epoch_where_merges_are_left_out(folder):
+    plain, dropped = (data.open(settings(folder, text_dropout=rate), "train") for rate in (0.0, 0.5))
+    for index in range(len(plain)):
+        epochs = [dropped[index + len(plain) * epoch]["tokens"] for epoch in (0, 2, 4, 6, 0)]
+        whole = plain[index]["tokens"]
+        assert len({tokens.tobytes() for tokens in epochs}) > 1
+        np.testing.assert_array_equal(epochs[0], epochs[-1])  # By the epoch alone.
+        assert {plain.tokenizer.text(tokens) for tokens in epochs} == {plain.tokenizer.text(whole)}
+    held_out = data.open(settings(folder, text_dropout=0.5), "test")
+    np.testing.assert_array_equal(held_out[0]["tokens"], data.open(settings(folder), "test")[0]["tokens"])
 
 
 def test_long_captions_are_refused_or_cut_and_counted(folder, caplog):

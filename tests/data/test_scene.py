@@ -98,6 +98,33 @@ def test_every_ray_is_in_one_bundle_with_its_own_camera():
     assert found.shapes == data.shapes(settings)
 
 
+def test_views_to_train_on_are_chosen_by_the_numbers_in_their_names(synthetic, truth):
+    """In that order, of a folder whose views come in another; what is held out stays."""
+    edit(synthetic / "transforms_train.json", lambda record: record["frames"].reverse())
+    settings = data.Settings(name="nerf_synthetic", dir=str(synthetic), rays=16, views=(11, 2))
+    found = data.open(settings, "train")
+    assert found.scene.names == ("r_11.png", "r_2.png")
+    np.testing.assert_array_equal(found.scene.colour, truth.colour[[11, 2]])
+    np.testing.assert_allclose(found.cameras["pose"], truth.pose[[11, 2]], atol=1e-6)
+    assert len(found) == 2 * SIZE * SIZE // 16
+    bundle = found[3]
+    assert {np.abs(truth.pose - p).sum((1, 2)).argmin() for p in bundle["pose"]} <= {11, 2}
+    assert len(data.open(settings, "val")) == len(truth.names)
+
+
+@pytest.mark.parametrize(
+    "views,message",
+    [
+        ((1, 40), "config.data.views: no one view to train on ends in 40; there are 0, 1, 2"),
+        ((1, 2, 1), r"config.data.views numbers a view twice: \[1, 2, 1\]"),
+    ],
+)
+def test_views_that_are_not_there_are_refused(views, message, synthetic):
+    settings = data.Settings(name="nerf_synthetic", dir=str(synthetic), rays=16, views=views)
+    with pytest.raises(InputError, match=message):
+        data.open(settings, "train")
+
+
 def test_views_need_not_be_square():
     scene = analytic_scene.render("val", (12, 20))
     square = analytic_scene.render("val", 20)

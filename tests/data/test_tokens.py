@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 
 import numpy as np
 import pytest
@@ -58,6 +59,17 @@ def test_a_learned_vocabulary_is_the_same_again_and_says_every_text(learned):
     assert len(ids) == 6  # Words that it knows are one token each.
     assert learned.text(ids) == "a cat with glasses"
     assert learned.text(learned.ids("Größe 7, 猫!")) == "größe 7, 猫!"
+
+
+def test_merges_are_left_out_by_chance(learned):
+    for text in TEXTS:
+        whole = learned.ids(text)
+        assert learned.ids(text, dropout=1e-12, rng=random.Random(0)) == whole
+        letters = learned.ids(text, dropout=1.0, rng=random.Random(0))
+        # A space before every word, and nothing merged.
+        assert len(letters) == 3 + len(text.encode()) and learned.text(letters) == learned.text(whole)
+        half = [learned.ids(text, dropout=0.5, rng=random.Random(seed)) for seed in (1, 1)]
+        assert half[0] == half[1] and len(whole) <= len(half[0]) <= len(letters)
 
 
 def test_files_of_the_library_are_read_with_and_without_start_and_end(learned, tmp_path):

@@ -186,6 +186,53 @@ def test_a_lazy_regulariser_corrects_rate_and_betas_and_weighs_its_loss():
         assert found[number][1]["critic"] == pytest.approx(float(critic), rel=1e-4)
 
 
+class JoinedDuel(PenalisedDuel):
+    """The penalty is a part of the critic's loss at every third step."""
+
+    players = ("critic", "maker", Player("penalty", modules=("critic",), forward="none", joins="critic"))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("programs", [False, True], ids=["branches", "programs"])
+def test_a_player_that_joins_another_is_one_move_with_it(programs, accumulate):
+    adam = dict(optimizer="adam", b1=0.5, b2=0.9, learning_rate=0.01, clip=40.0)
+    players = dict(critic=adam, maker=DESCENT | dict(learning_rate=RATE), penalty=dict(every=3))
+    config = defaults.experiment(
+        f"{__name__}.JoinedDuel", players=players, batch_size=4, steps=6, accumulate=accumulate
+    )
+    experiment = Experiment(config)
+    parallel = parallel_lib.Parallel(experiment, jax.devices()[:1])
+    graphdef, state = states.place_state(experiment, parallel)
+    step = jax.jit(step_lib.make_step(experiment, graphdef))
+    if programs:
+        step = step_lib.Programs(experiment, graphdef, parallel, state, BATCH)
+    assert set(state["optimizers"]) == {"critic", "maker"}
+    transform = optax.scale_by_adam(0.5, 0.9, 1e-8)
+    critic, maker, moments = 2.0, 3.0, transform.init(jnp.asarray(2.0))
+    for number in range(6):
+        state, metrics = step(state, BATCH)
+        metrics, due = metrics.scalars(), number % 3 == 0
+        assert metrics["penalty/acted"] == due and metrics["penalty/size"] == pytest.approx(critic**2 * due, rel=1e-4)
+        gradient = maker * 5 * 2.5 + 2 * critic * due
+        assert metrics["critic/gradient_norm"] == pytest.approx(gradient, rel=1e-4)
+        assert not {"penalty/learning_rate", "penalty/gradient_norm"} & set(metrics)
+        direction, moments = transform.update(jnp.asarray(min(gradient, 40.0)), moments)
+        critic = float(critic - 0.01 * direction)
+        maker += RATE * critic * 5 * 2.5
+        assert weights(state)["critic"] == pytest.approx(critic, rel=1e-4)
+
+
+def test_a_player_that_joins_another_has_no_settings_but_when():
+    config = defaults.experiment(
+        f"{__name__}.JoinedDuel",
+        players=dict(critic=dict(learning_rate=0.5), maker=dict(learning_rate=0.1), penalty=dict(every=3)),
+    )
+    settings = Experiment(config).players["penalty"][1]
+    assert (settings.every, settings.learning_rate) == (3, 0.5)
+    with pytest.raises(InputError, match="config.players.penalty.learning_rate is unknown"):
+        defaults.experiment(f"{__name__}.JoinedDuel", players=dict(penalty=dict(learning_rate=0.1)))
+
+
 class Critic(System):
     """A WGAN-GP critic: five turns to the maker's one; its penalty is a gradient of a gradient."""
 
@@ -459,8 +506,11 @@ def rates(steps, **settings):
 def test_schedules():
     np.testing.assert_allclose(rates([0, 50, 75, 100], schedule="linear"), [1, 1, 0.5, 0], atol=1e-6)
     np.testing.assert_allclose(rates([0, 5, 10, 55, 100], schedule="cosine", warmup=10), [0, 0.5, 1, 0.5, 0], atol=1e-6)
+    falling = rates([0, 20, 40, 100], schedule="cosine", falling=40, lowest=0.25)
+    np.testing.assert_allclose(falling, [1, 0.625, 0.25, 0.25], atol=1e-6)
     np.testing.assert_allclose(rates([0, 99]), 1)
     np.testing.assert_allclose(rates([0, 50, 100], schedule="exponential"), [1, 0.1**0.5, 0.1], rtol=1e-5)
+    np.testing.assert_allclose(rates([50, 100], schedule="exponential", lowest=0.04), [0.2, 0.04], rtol=1e-5)
     np.testing.assert_allclose(rates([5, 75], schedule="linear", warmup=10), [0.5, 0.5], rtol=1e-5)
     halved = rates([0, 59, 60, 70, 99, 100], schedule="halving", halvings=4)
     np.testing.assert_allclose(halved, [1, 1, 0.5, 0.25, 1 / 16, 1 / 16], rtol=1e-5)

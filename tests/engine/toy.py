@@ -1,6 +1,7 @@
 """A system and a config that compile in a second, to test what surrounds a system."""
 
 import dataclasses
+import typing
 
 from flax import nnx
 import jax
@@ -57,6 +58,12 @@ class Toy(System):
     def evaluate(self, batch, keys):
         target = colour.from_uint8(batch["colour"])
         return {"psnr": metrics.psnr(self.painter(augment.sketches(batch, keys)), target)}
+
+
+class People(Toy):
+    """Of people for try-on, whom it only asks for."""
+
+    needs: typing.ClassVar[dict] = {"image": (None, None, 3)}
 
 
 def get_config():

@@ -57,6 +57,37 @@ def test_sixteen_bits_are_exact_to_their_rounding_and_keep_no_float32_scores():
     assert max(x.nbytes for x in jax.tree.leaves(pull)) <= 2 * scores
 
 
+def test_masks_hide_keys_in_values_and_gradients():
+    rng = np.random.default_rng(0)
+    q, k, v, dout = rng.normal(size=(4, 2, 5, 2, 8)).astype(np.float32)
+    mask = rng.random((5, 5)) < 0.5
+    mask[:, 0] = True
+
+    def dense(q, k, v):
+        scores = jnp.where(mask, jnp.einsum("bqhd,bkhd->bhqk", q, k) / 8**0.5, -jnp.inf)
+        return jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(scores, -1), v)
+
+    @jax.jit
+    def look(q, k, v, mask):  # Traced, as one of several that a loop takes.
+        masked = lambda *given: attention.multi_head(*given, mask=mask)
+        forms = masked, dense, lambda *given: attention.multi_head(*given, causal=True)
+        outs, pulls = zip(*(jax.vjp(form, q, k, v) for form in forms))
+        return outs, [pull(jnp.asarray(dout)) for pull in pulls]
+
+    (found, expected, _), (gradients, expected_gradients, _) = look(q, k, v, mask)
+    for got, want in zip((found, *gradients), (expected, *expected_gradients), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+    assert np.abs(expected).max() > 0.1
+    outs, gradients = look(q, k, v, np.tri(5, dtype=bool))
+    np.testing.assert_allclose(outs[0], outs[2], atol=1e-6)
+    # In 16 bits keys and queries are padded to eights: nothing of that comes back.
+    halves = [jnp.asarray(x, jnp.bfloat16) for x in (q, k, v)]
+    out, pull = jax.vjp(lambda *given: attention.multi_head(*given, mask=mask), *halves)
+    np.testing.assert_allclose(np.float32(out), expected, atol=0.05)
+    for got, want in zip(pull(jnp.asarray(dout, jnp.bfloat16)), expected_gradients):
+        np.testing.assert_allclose(np.float32(got), want, atol=0.1)
+
+
 def test_pointing_copies_what_is_alike_near_and_among_the_best():
     rng = np.random.default_rng(0)
     query, key, value = (rng.normal(size=s).astype(np.float32) for s in ((2, 7, 3), (2, 12, 3), (2, 12, 4)))

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import tiny
-from tests.systems import test_edges, test_nerf, test_styleclip, test_stylegan2
+from tests.systems import test_dalle, test_dietnerf, test_edges, test_nerf, test_styleclip, test_stylegan2
 from vision_gen import data
 from vision_gen import systems as shipped
 from vision_gen.configs import styleclip_ffhq, vit_digits
@@ -34,6 +34,8 @@ from vision_gen.systems import (
     cocosnet,
     colorization,
     cyclegan,
+    dalle,
+    dietnerf,
     edges,
     hints,
     lines,
@@ -47,6 +49,7 @@ from vision_gen.systems import (
     tracking,
 )
 from vision_gen.systems.styleclip import mapper
+from vision_gen.systems.tryon import segmentation, stages, synthesis, warp
 
 
 class Case(NamedTuple):
@@ -575,6 +578,27 @@ def of_nerf(encoding):
     return Case(config, batch, expected, {"field": flows})
 
 
+def of_dietnerf(encoding):
+    """The same, and minus 0.1 times the cosine of a view from a random pose and of a training view (equation 5)."""
+    case = of_nerf(encoding)
+    config = test_dietnerf.tiny(encoding)
+
+    def expected(system, out, now):
+        pose, pixel, target = test_dietnerf.as_released(system, now.keys[0])
+        drawn = random.fold(random.fold(now.keys, dietnerf.POSE + 5), 0)
+        found = nnx.jit(lambda system, pixel: system.render_rays(pixel, pose[None, None], SCREEN, drawn))(system, pixel)
+        terms = {}
+        for term, name in {"fine": "colour", "coarse": "coarse"}.items():
+            if name in found:
+                view = np.reshape(found[name], (8, 8, 3)).clip(0, 1)
+                seen = np.asarray(system._look(system.encoder, view[None])[0])
+                terms[term] = -0.1 * seen @ target / np.linalg.norm(seen) / np.linalg.norm(target)
+        return {**case.expected(system, out, now), "consistency": terms}
+
+    SCREEN = np.float32([[[8, 8, 4, 4, 0, 0, 0, 0]]])
+    return Case(config, case.batch, expected, case.flows)
+
+
 def of_stylegan2():
     """The non-saturating game, 10 / 2 |dD / dx|^2 and 2 (|J^T y| - a)^2, each behind augmentations of its own."""
     config = test_stylegan2.tiny(augmentation="fixed", probability=0.5, pipeline="color", r1_weight=10.0)
@@ -677,6 +701,55 @@ def of_clip():
     return Case(config, batch, expected, {"network": {"contrastive": {"image", "text"}}})
 
 
+def of_dvae():
+    """Equation 1 by the logit-Laplace distribution and a uniform prior, over the numbers of a picture, at step 3 of 10."""
+    config = test_dalle.of_dvae(temperature_steps=10, kl_steps=10, kl_weight=6.6, least_scale=0.9)
+    batch = {"colour": pixels(2, 16, 16, 3)}
+
+    def expected(system, out, now):
+        along = (1 + np.cos(np.pi * 3 / 10)) / 2
+        logits = np.asarray(out["logits"], np.float64)
+        uniform = np.asarray(random.uniform(now.keys, logits.shape[1:], 1e-6, 1.0), np.float64)
+        relaxed = np.exp((logits - np.log(-np.log(uniform))) / (1 / 16 + 15 / 16 * along))
+        relaxed = (relaxed / relaxed.sum(-1, keepdims=True)).astype(np.float32)
+        mean, log_scale = nnx.jit(lambda network, weights: network(weights))(system.decoder, relaxed)
+        np.testing.assert_allclose(out["mean"], mean, atol=1e-3)
+        assert np.log(0.9) < np.max(log_scale) and np.min(log_scale) < np.log(0.9)
+        log_scale = np.maximum(log_scale, np.log(0.9))
+        x, mean, log_scale = (np.asarray(a, np.float64) for a in (out["pixels"], mean, log_scale))
+        np.testing.assert_allclose(x, 0.8 * batch["colour"] / 255 + 0.1, atol=1e-6)
+        scale = np.exp(log_scale)
+        density = np.exp(-np.abs(np.log(x / (1 - x)) - mean) / scale) / (2 * scale * x * (1 - x))
+        share = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        divergence = (share * np.log(share * 16)).sum((1, 2, 3)).mean()
+        terms = {"reconstruction": -np.log(density).mean(), "kl": 6.6 * (1 - along) * divergence / (16 * 16 * 3)}
+        return {"autoencoder": terms}
+
+    flows = {"reconstruction": {"pixels", "mean", "log_scale"}, "kl": {"logits"}}
+    return Case(config, batch, expected, {"autoencoder": flows})
+
+
+def of_dalle():
+    """Cross-entropy of texts, an eighth, and of codes, seven; behind an end, each place has a token of its own."""
+    config = test_dalle.config("")
+    ids = np.random.default_rng(3).integers(1, 298, (2, 12))
+    ids[0, 7:], ids[1, 11], ids[0, 7] = 0, 319, 319
+    batch = {"colour": pixels(2, 16, 16, 3), "tokens": np.int32(ids)}
+
+    def expected(system, out, now):
+        targets = ids.copy()
+        targets[0, 8:] = 320 + np.arange(8, 12)
+        codes = np.asarray(nnx.jit(lambda encoder, image: encoder.codes(image))(system.encoder, plain(batch["colour"])))
+
+        def entropy(logits, targets):
+            log = np.asarray(logits, np.float64)
+            log = log - np.log(np.exp(log).sum(-1, keepdims=True))
+            return -np.take_along_axis(log, targets[..., None], -1).mean()
+
+        text, image = entropy(out["text"], targets[:, 1:]), entropy(out["image"], codes.reshape(2, 16))
+        return {"transformer": {"text": text / 8, "image": 7 / 8 * image}}
+
+    return Case(config, batch, expected, {"transformer": {"text": {"text"}, "image": {"image"}}})
 def of_styleclip(space):
     """Equation 4 of the paper and the released weights: CLIP 1, mean squared distance 0.8, identity 0.1."""
     small = dict(space=space, text=(1, 7, 2, 299, 0, 0))
@@ -771,6 +844,106 @@ def hinge(logits, real):
     return np.maximum(0, 1 - np.asarray(logits) if real else 1 + np.asarray(logits)).mean()
 
 
+def of_tryon(stage, size, **model):
+    """(config, batch) of a stage of try-on, its model but for widths as published."""
+    config = tiny(f"tryon_{stage}_mannequins", small=(size, size))
+    config.data.size = size
+    module = dict(segmentation=segmentation, warp=warp, synthesis=synthesis)[stage]
+    of_settings(config, module.Settings(), small=(size, size), **model)
+    channels = dict(image=3, cloth=3, cloth_mask=1, pose=3, agnostic=3, parse=1, parse_agnostic=1)
+    batch = {name: pixels(2, size, size, count) for name, count in channels.items()}
+    return config, batch | {name: batch[name] % 20 for name in ("parse", "parse_agnostic")}
+
+
+UPPER = (5, 6, 7)  # Of LIP's labels.
+
+
+def of_tryon_segmentation():
+    """Equations 1 and 2: least squares, and cross-entropy of weight 10."""
+    config, batch = of_tryon("segmentation", 32, width=4, levels=3, discriminator_width=4, scales=1)
+    truth = np.eye(13)[np.array(stages.CLASS_OF)[batch["parse"][..., 0]]]
+
+    def expected(system, out, now):
+        logits = np.asarray(out["logits"], np.float64)
+        shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        look = lambda regions: called(system.discriminator, out["given"][..., :20], np.float32(regions))[0]
+        fake = look(1 / (1 + np.exp(-logits)))
+        return {
+            "discriminator": {"real": 0.5 * square(look(truth), True), "fake": 0.5 * square(fake, False)},
+            "segmentation": {"gan": square(fake, True), "entropy": -10 * np.mean(np.log((shares * truth).sum(-1)))},
+        }
+
+    flows = {
+        "discriminator": {"real": {"given"}, "fake": {"given", "logits"}},
+        "segmentation": {"gan": {"given", "logits"}, "entropy": {"logits"}},
+    }
+    return Case(config, batch, expected, flows)
+
+
+def of_tryon_warp():
+    """Equation 3: L1, and how unlike control points lie to both sides, of weight 0.04; here the mask's L1 too."""
+    config, batch = of_tryon("warp", 64, width=2, levels=3, mask_weight=2.0)
+
+    def expected(system, out, now):
+        upper = np.isin(batch["parse"], UPPER)
+        worn = np.where(upper, plain(batch["image"]), 1)
+        assert np.asarray(out["bent"]).std() > 0.1
+        line = np.linspace(-0.9, 0.9, 5)
+        moved = np.asarray(out["moved"]).reshape(2, 5, 5, 2)
+        points = np.stack(np.meshgrid(line, line, indexing="ij"), -1) + moved
+        constraint = 0
+        for points in (points, points.swapaxes(1, 2)):
+            before, here, after = points[:, :-2], points[:, 1:-1], points[:, 2:]
+            (x, y), (u, v) = (np.moveaxis(part, -1, 0) for part in (here - before, after - here))
+            constraint += np.abs(x**2 + y**2 - u**2 - v**2).mean() + np.abs(y * u - x * v).mean()
+        terms = {"l1": absolute(out["bent"], worn), "mask": 2 * absolute(out["bent_mask"], upper)}
+        return {"warp": {**terms, "constraint": 0.04 * constraint}}
+
+    flows = {"warp": {"l1": {"bent", "worn"}, "mask": {"bent_mask", "upper"}, "constraint": {"moved"}}}
+    return Case(config, batch, expected, flows)
+
+
+def of_tryon_synthesis():
+    """Hinge, and by 10 each what the discriminator and VGG-19 see."""
+    narrow = dict(widths=(8, 8, 4), masked=2, hidden=4, added=2, segmentation_width=1, warp_width=1)
+    config, batch = of_tryon("synthesis", 64, **narrow, discriminator_width=4, scales=1, perceptual="vgg19")
+    layers = [f"relu{block}_1" for block in range(1, 6)]
+
+    def expected(system, out, now):
+        look = nnx.jit(lambda network, *given: network(*given, train=True, intermediates=True)[0])
+        seen = nnx.jit(lambda network, image: network(image, intermediates=True)[1])
+        regions = np.eye(7)[np.array(stages.REGION_OF)[np.array(stages.CLASS_OF)[batch["parse"][..., 0]]]]
+        assert (regions[..., 2:3] == np.isin(batch["parse"], UPPER)).all()
+        judged = {}
+        for player, order in (("synthesis", ("fake", "image")), ("discriminator", ("image", "fake"))):
+            network = nnx.clone(system.discriminator)  # Its singular values are followed from one look to the next.
+            judged[player] = {name: look(network, np.float32(regions), out[name]) for name in order}
+        (fake, fake_maps), (_, maps) = (judged["synthesis"][name] for name in ("fake", "image"))
+        looks = [seen(system.perceptual, out[name]) for name in ("fake", "image")]
+        apart = [absolute(*(x[name] for x in looks)) for name in layers]
+        return {
+            "synthesis": {
+                "gan": -np.mean(fake),
+                "feature": 10 * sum(absolute(fake_maps[name], maps[name]) for name in maps),
+                "perceptual": 10 * np.dot([1 / 32, 1 / 16, 1 / 8, 1 / 4, 1], apart),
+            },
+            "discriminator": {
+                "real": hinge(judged["discriminator"]["image"][0], True),
+                "fake": hinge(judged["discriminator"]["fake"][0], False),
+            },
+        }
+
+    flows = {
+        "synthesis": {
+            "gan": {"regions", "fake"},
+            "feature": {"regions", "fake", "image"},
+            "perceptual": {"fake", "image"},
+        },
+        "discriminator": {"real": {"regions", "image"}, "fake": {"regions", "fake"}},
+    }
+    return Case(config, batch, expected, flows)
+
+
 MAXOUT = dict(hidden=(8, 8, 8), image_maxout=(4, 2), class_maxout=(4, 2), joint_maxout=(4, 2))
 SMALL = dict(channels=1, widths=(8,), discriminator_widths=(4, 8))
 
@@ -808,13 +981,20 @@ CASES = {
     "positional": (nerf.NeRF, lambda: of_nerf("positional")),
     "tracking": (tracking.Tracking, of_tracking),
     "clip": (clip.CLIP, of_clip),
+    "regions of garments": (segmentation.Segmentation, of_tryon_segmentation),
+    "bent garments": (warp.Warp, of_tryon_warp),
+    "painted garments": (synthesis.Synthesis, of_tryon_synthesis),
+    "codes": (dalle.DVAE, of_dvae),
+    "texts and codes": (dalle.DALLE, of_dalle),
     "mapper": (mapper.Mapper, lambda: of_styleclip("w+")),
     "mapper of styles": (mapper.Mapper, lambda: of_styleclip("s with colours")),
     "hash": (nerf.HashNeRF, lambda: of_nerf("hash")),
+    "few views": (dietnerf.DietNeRF, lambda: of_dietnerf("positional")),
+    "few views, hash": (dietnerf.DietHashNeRF, lambda: of_dietnerf("hash")),
 }
 
 
-SLOW = ("whitening", "exemplars", "mapper of styles")  # To compile.
+SLOW = ("whitening", "exemplars", "mapper of styles", "regions of garments", "painted garments")  # To compile.
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in CASES])
@@ -828,4 +1008,4 @@ def test_every_system_that_ships_has_a_case():
     known = {cls for module in modules for _, cls in inspect.getmembers(module, inspect.isclass)}
     leaf = lambda cls: cls.players and known.isdisjoint(cls.__subclasses__())
     trained = {cls for cls in known if issubclass(cls, systems.System) and leaf(cls)}
-    assert trained == {cls for cls, _ in CASES.values()}
+    assert trained <= {cls for cls, _ in CASES.values()}

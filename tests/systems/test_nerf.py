@@ -220,6 +220,56 @@ def test_published_torch_weights_render_as_they_do_in_torch(tmp_path):
         field_of(path, config)
 
 
+@pytest.mark.parametrize("fine", [0, 4])
+def test_released_weights_without_directions_compute_what_torch_computes(fine, tmp_path):
+    """As DietNeRF's release has them: wrapped in DataParallel, a layer of directions that nothing reads."""
+    config = nerf_blender.get_config()
+    config.model.update(width=16, directions=False, position_octaves=6, fine_samples=fine)
+    rng = np.random.default_rng(0)
+    sizes = {f"pts_linears.{i}": (16, 39 if i == 0 else 16 + 39 * (i == 5)) for i in range(8)}
+    sizes |= {"output_linear": (5 if fine else 4, 16), "views_linears.0": (8, 16)}
+    state = lambda: {
+        f"module.{name}.{part}": np.float32(rng.normal(size=shape[: 2 - (part == "bias")]) / 4)
+        for name, shape in sizes.items()
+        for part in ("weight", "bias")
+    }
+    entries = ["network_fn_state_dict", *(["network_fine_state_dict"] if fine else [])]
+    file, path = {"global_step": 3, **{entry: state() for entry in entries}}, tmp_path / "200000.tar"
+    torch_file.write(file, path)
+    field = field_of(path, config)
+    assert field.keys() == ({"coarse", "fine"} if fine else {"coarse"})
+    x = rng.uniform(-1, 1, (30, 3))
+    encoded = np.concatenate([x, *(w for k in range(6) for w in (np.sin(2**k * x), np.cos(2**k * x)))], -1)
+    system = systems.load_class(config.system)(Experiment(config), rngs=nnx.Rngs(0))
+    graphdef = nnx.split(system.field["coarse"])[0]
+    look = jax.jit(lambda params: nnx.merge(graphdef, nnx.State(params))(np.float32(x), None))
+    for part, entry in zip(field, entries, strict=True):
+        layer = lambda name, h: h @ file[entry][f"module.{name}.weight"].T + file[entry][f"module.{name}.bias"]
+        h = encoded
+        for i in range(8):
+            h = np.maximum(layer(f"pts_linears.{i}", h), 0)
+            if i == 4:
+                h = np.concatenate([encoded, h], -1)
+        raw = layer("output_linear", h)
+        density, colour = look(field[part])
+        assert np.abs(raw[:, 3]).max() > 0.1
+        np.testing.assert_allclose(density, raw[:, 3], atol=1e-4)
+        np.testing.assert_allclose(colour, 1 / (1 + np.exp(-raw[:, :3])), atol=1e-4)
+
+    about = {"step": 3, "classes": (), "cameras": None}
+    pretrained.WRITERS["pytorch"].write(tmp_path / "back.tar", named.load(pretrained.read, path, system.field), about)
+    back = torch_file.read(tmp_path / "back.tar")
+    assert len(back["optimizer_state_dict"]["param_groups"][0]["params"]) == len(entries) * len(sizes) * 2
+    for entry in entries:
+        for name, value in file[entry].items():
+            written = back[entry][name.removeprefix("module.")]
+            assert written.shape == value.shape
+            if "views_linears" not in name:
+                np.testing.assert_array_equal(written[:4], value[:4])
+    with pytest.raises(InputError, match="jaxnerf's checkpoints are of two networks with directions"):
+        pretrained.WRITERS["jaxnerf"].write(tmp_path / "checkpoint_3", system.field, about)
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 def test_jaxnerf_weights_compute_what_jaxnerf_computes(legacy, tmp_path):
     width = 16

@@ -4,7 +4,7 @@ import numpy as np
 
 from vision_gen.data import cameras, scene
 
-FIELDS = ("size", "rays", "film_frames")
+FIELDS = ("size", "rays", "views", "film_frames")
 LICENCE = "Views: rendered by vision_gen, Apache-2.0"
 shapes = scene.shapes
 example = scene.example

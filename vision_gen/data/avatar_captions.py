@@ -117,7 +117,12 @@ def answers(traits):
 
 
 def captions(split, number, traits):
-    """The `COUNT` captions of a face.
+    """The `COUNT` captions of a face; arguments as of `told`."""
+    return tuple(text for text, _ in told(split, number, traits))
+
+
+def told(split, number, traits):
+    """The `COUNT` captions of a face, and of each the traits whose value it says: (text, frozenset) each.
 
     Args:
       split: "train", "val" or "test".
@@ -131,51 +136,56 @@ def captions(split, number, traits):
 
 
 def _caption(rng, traits, said):
-    """One caption; `said` are traits that it names in any case."""
+    """One caption and the traits that it says; `said` are those that it names in any case."""
     pick = lambda words: rng.choice(words.split("|"))
     colour = lambda trait: pick(_COLOURS.get(traits[trait], traits[trait]) if "hair" in trait else traits[trait])
 
-    def whole(words, trait, only):
-        """Words with the colour of a trait, with `only` one of both where nobody asked for them."""
-        return " ".join(pick(words).format("" if only and rng.random() < 0.25 else colour(trait)).split())
+    def whole(words, of, trait, only):
+        """Words for trait `of` with the colour `trait`, with `only` one of both where nobody asked for them; both."""
+        words = pick(words)
+        plain = only and rng.random() < 0.25
+        return " ".join(words.format("" if plain else colour(trait)).split()), (of,) if plain else (of, trait)
 
-    # Of each attribute: where it stands in a sentence, and the words; `free` where it need not be told in full.
+    # Of each attribute: where it stands in a sentence, the words, and the traits that they say; `free` where it need
+    # not be told in full.
     attributes, top = {}, traits["top"]
     free = lambda *names: not said.intersection(names)
     if top == "bald":
-        attributes["top"] = "before", "bald"
+        attributes["top"] = "before", "bald", ("top",)
     elif top in _HATS:
-        attributes["hat_colour"] = "wearing", whole(_HATS[top], "hat_colour", free("top", "hat_colour"))
+        attributes["hat_colour"] = "wearing", *whole(_HATS[top], "top", "hat_colour", free("top", "hat_colour"))
     elif free("top", "hair_colour") and rng.random() < 0.5:
-        attributes["top"] = "with", f"{colour('hair_colour')} hair"
+        attributes["top"] = "with", f"{colour('hair_colour')} hair", ("hair_colour",)
     else:
-        attributes["top"] = "with", whole(_STYLES[top], "hair_colour", free("top", "hair_colour"))
+        attributes["top"] = "with", *whole(_STYLES[top], "top", "hair_colour", free("top", "hair_colour"))
     if top not in _HATS and rng.random() < 0.15 and free("top"):
-        attributes["hat_colour"] = "last", "without a hat"
-    attributes["glasses"] = _placed(pick(_GLASSES[traits["glasses"]]))
+        attributes["hat_colour"] = "last", "without a hat", ()  # No hat is no value of a trait.
+    attributes["glasses"] = *_placed(pick(_GLASSES[traits["glasses"]])), ("glasses",)
     beard = _FACIAL_HAIR[traits["facial_hair"]]
     if traits["facial_hair"] == "none":
-        attributes["facial_hair"] = _placed(pick(beard))
+        attributes["facial_hair"] = *_placed(pick(beard)), ("facial_hair",)
     else:
         coloured = free("facial_hair_colour") and rng.random() < 0.5
         attributes["facial_hair"] = (
             "with",
             " ".join(pick(beard).format("" if coloured else colour("facial_hair_colour")).split()),
+            ("facial_hair",) if coloured else ("facial_hair", "facial_hair_colour"),
         )
     if free("clothing") and rng.random() < 0.3:
-        attributes["clothing"] = "wearing", f"{colour('clothing_colour')} clothes"
+        attributes["clothing"] = "wearing", f"{colour('clothing_colour')} clothes", ("clothing_colour",)
     else:
         attributes["clothing"] = (
             "wearing",
-            whole(_CLOTHES[traits["clothing"]], "clothing_colour", free("clothing", "clothing_colour")),
+            *whole(_CLOTHES[traits["clothing"]], "clothing", "clothing_colour", free("clothing", "clothing_colour")),
         )
     mouth = pick(_MOUTHS[traits["mouth"]])
-    attributes["mouth"] = ("last" if mouth.startswith("with ") else "with" if " " in mouth else "before"), mouth
+    attributes["mouth"] = ("last" if mouth.startswith("with ") else "with" if " " in mouth else "before"), mouth, ("mouth",)
     if traits["eyes"] != "hidden":
         eyes = pick(_EYES[traits["eyes"]])
-        attributes["eyes"] = ("with" if "eye" in eyes else "before"), eyes
-    attributes["skin"] = "with", pick(_SKIN[traits["skin"]])
-    attributes["background"] = "last", f"{rng.choice(['on', 'in front of'])} a {traits['background']} background"
+        attributes["eyes"] = ("with" if "eye" in eyes else "before"), eyes, ("eyes",)
+    attributes["skin"] = "with", pick(_SKIN[traits["skin"]]), ("skin",)
+    background = f"{rng.choice(['on', 'in front of'])} a {traits['background']} background"
+    attributes["background"] = "last", background, ("background",)
     # Colours are told with what has them.
     of = {"hair_colour": "top", "clothing_colour": "clothing", "facial_hair_colour": "facial_hair"}
     told = {of.get(trait, trait) for trait in said} | ({"hat_colour"} if "top" in said and top in _HATS else set())
@@ -187,7 +197,9 @@ def _caption(rng, traits, said):
     count = max(len(first), rng.randint(1, MOST) if not said else MOST)
     chosen = [*first, *others][:count]
     rng.shuffle(chosen)
-    return re.sub(r"\ba (?=[aeiou])", "an ", _sentence(rng, [attributes[name] for name in chosen]))
+    parts = [attributes[name] for name in chosen]
+    text = re.sub(r"\ba (?=[aeiou])", "an ", _sentence(rng, [part[:2] for part in parts]))
+    return text, frozenset(trait for _, _, traits in parts for trait in traits)
 
 
 def _placed(words):

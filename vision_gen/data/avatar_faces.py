@@ -5,14 +5,9 @@ under a hat has no colour, eyes behind sunglasses are hidden. Run as a module, t
 split as PNG bytes on standard output.
 """
 
-import os
 import random
-import signal
-import struct
-import subprocess
-import sys
 
-from vision_gen.data import images
+from vision_gen.data import images, workers
 
 # {value: (weight, drawings of python_avatars, one of which is taken)}; what 64 pixels do not tell apart is one value.
 _HAIR = {
@@ -282,35 +277,14 @@ def rendered(split, count, size):
       count: how many.
       size: pixels.
     """
-    cores = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, count)
-    # Processes of their own: drawing holds Python's lock, and multiprocessing would run the user's script again.
-    command = [sys.executable, "-m", __name__, split, str(count), str(size), str(cores)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    workers = [
-        subprocess.Popen([*command, str(first)], stdout=subprocess.PIPE, env=environment) for first in range(cores)
-    ]
-    try:
-        for number in range(count):
-            worker = workers[number % cores]
-            length = worker.stdout.read(4)
-            if len(length) < 4:
-                raise RuntimeError(f"{' '.join(worker.args)} ended with {worker.wait()} before face {number}")
-            yield face(split, number)[0], worker.stdout.read(*struct.unpack("<I", length))
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.stdout.close()
-            worker.wait()
+    for number, png in enumerate(workers.results(__name__, count, split, size)):
+        yield face(split, number)[0], png
 
 
-def _main(split, count, size, step, first):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Who reads ends this.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    for number in range(int(first), int(count), int(step)):
-        traits, drawing = face(split, number)
-        png = render(drawing, traits["top"] in _HATS, int(size))
-        sys.stdout.buffer.write(struct.pack("<I", len(png)) + png)
+def _drawn_face(number, split, size):
+    traits, drawing = face(split, number)
+    return render(drawing, traits["top"] in _HATS, int(size))
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    workers.serve(_drawn_face)

@@ -82,9 +82,16 @@ class Avatars(faces.Faces):
 
     def captions(self, index):
         """What is seen, in several sentences; see `avatar_captions`."""
+        return tuple(text for text, _ in self._told(index))
+
+    def named(self, index):
+        """Of which traits each of `captions` says the value, [captions, traits] bool."""
+        return np.array([[trait in said for trait in self.traits] for _, said in self._told(index)])
+
+    def _told(self, index):
         number = self._numbers[index]
         traits, _ = avatar_faces.face(self._split, number)  # Faster than to read them.
-        return avatar_captions.captions(self._split, number, traits)
+        return avatar_captions.told(self._split, number, traits)
 
     def answers(self, index):
         """Which of the values of each of `ASKED` a face has: {name: its number, or -1}."""

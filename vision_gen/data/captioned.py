@@ -3,15 +3,16 @@
 `parts` is one data set that describes its pictures: `avatars`, `openmoji`, `twemoji`, `caption_folder`,
 `coco_captions`, `webdataset`, or "tfds:NAME" with captions. Where a picture has several captions, training takes one
 after the other, epoch by epoch, and held-out examples have the first. A vocabulary "learned:N" is of the captions of
-"train".
+"train". With `text_dropout` training sees words cut otherwise each time, by the epoch and the example's number.
 
 Held-out examples also have the caption as `text` [bytes] uint8, UTF-8 with zeros behind it, and where the data set says
 what it can be asked about (`ASKED`), for each of that `ask_NAME` [values, texts, tokens] and `is_NAME`, the number of
-the right value or -1.
+the right value or -1. Where the data set has traits and says which of them a caption names, also `named` [traits] bool.
 """
 
 import dataclasses
 import logging
+import random
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from vision_gen.data import settings as reader
 from vision_gen.errors import InputError
 
 log = logging.getLogger("vision_gen")
-FIELDS = ("size", "parts", "tokenizer", "text_length", "cut_texts", "only_new")
+FIELDS = ("size", "parts", "tokenizer", "text_length", "cut_texts", "text_dropout", "only_new")
 SHOWN = 240  # Bytes of a caption in `text`.
 
 
@@ -91,12 +92,17 @@ class Captioned(source.Source):
         texts = _texts(part, self._held_out)
         self.tokenizer = _tokenizer(settings, None if self._held_out else texts)
         self._number(texts, settings)
+        self._dropout = 0.0 if self._held_out else settings.text_dropout
+        if self._dropout:
+            self.tokenizer.check_dropout(f"{settings.section}.text_dropout")
         if self._held_out:
             self._asked = {name: self._questions(values, settings) for name, values in data.asked(settings).items()}
             spec = lambda shape, dtype: source.ShapeDtype(shape, np.dtype(dtype))
             self.shapes |= {"text": spec((SHOWN,), np.uint8)}
             self.shapes |= {f"ask_{name}": spec(ask.shape, np.int32) for name, ask in self._asked.items()}
             self.shapes |= {f"is_{name}": spec((), np.int32) for name in self._asked}
+            if "traits" in part.shapes:
+                self.shapes |= {"named": spec(part.shapes["traits"].shape, bool)}
 
     def _number(self, texts, settings):
         """All captions as numbers, and where those of each example begin."""
@@ -134,13 +140,23 @@ class Captioned(source.Source):
     def __getitem__(self, index):
         epoch, index = divmod(int(index), len(self))
         first, last = self._starts[index : index + 2]
-        found = self._part[index] | {"tokens": self._tokens[first + epoch % (last - first)].astype(np.int32)}
+        number = epoch % (last - first)
+        ids = self._tokens[first + number].astype(np.int32)
+        found = self._part[index] | {"tokens": self._dropped(ids, epoch, index, number) if self._dropout else ids}
         if self._held_out:
             written = np.frombuffer(self.caption(index).encode()[:SHOWN], np.uint8)
             found["text"] = np.pad(written, (0, SHOWN - len(written)))
             for name, answer in self._part.answers(index).items() if self._asked else ():
                 found |= {f"ask_{name}": self._asked[name], f"is_{name}": np.int32(answer)}
+            if "named" in self.shapes:
+                found["named"] = self._part.named(index)[0]
         return found
+
+    def _dropped(self, whole, epoch, index, number):
+        """The tokens of caption `number` with merges left out; where these are too many, `whole`."""
+        rng = random.Random(f"dropout {epoch} {index}")
+        ids = self.tokenizer.ids(self._part.captions(index)[number], dropout=self._dropout, rng=rng)
+        return whole if len(ids) > len(whole) else tokens.padded(ids, len(whole))
 
     def caption(self, index):
         """The caption of a held-out example; of one to train on the first."""

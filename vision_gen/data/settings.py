@@ -9,7 +9,7 @@ from typing import Literal
 from vision_gen import settings
 from vision_gen.data import images
 from vision_gen.errors import InputError
-from vision_gen.settings import Count, CountOrNone
+from vision_gen.settings import Count, CountOrNone, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,21 +27,24 @@ class Settings:
     labels: bool = False  # Examples have a label, such as an emoji's group, or the subfolder of an image.
     label: str = ""  # Faces: the trait or attribute that is the label; "": the colour of hair, of celeba "Smiling".
     attributes: tuple[str, ...] = ()  # Faces: the attributes of an example, in this order; (): all there are.
-    examples: Count = 20_000  # Avatars, latents: faces, or draws, to train on.
+    examples: Count = 20_000  # Avatars, mannequins, latents: how many to train on.
     only_new: bool = False  # Avatars: of held-out faces those with a combination of traits that training never has.
     workers: CountOrNone = 0  # Processes that read files; 0: threads of this one do.
     skip_unreadable: bool = False  # Files: leave broken ones out and say how many, instead of an error.
     max_pixels: Count = images.MAX_PIXELS  # Files: an image of more is refused.
     downscale: Count = 1  # Scenes: views are made smaller by this factor.
     rays: Count = 64  # Scenes: rays in an example to train on.
+    views: tuple[int, ...] = ()  # Scenes: those to train on, by the numbers at the end of their names; (): all.
     frames: Count = 4  # Clips: frames of an example to train on.
     frame_step: Count = 1  # Clips: from one frame of an example to train on to the next.
     held_out_frames: Count = 16  # Clips: frames of a held-out example, from its clip's first.
     film_frames: Count = 60  # Scenes: frames of the film that evaluation makes.
     direction: Literal["AtoB", "BtoA"] = "AtoB"  # Pairs: which side is the source, and which the target.
+    pairs: Literal["paired", "unpaired"] = "paired"  # Try-on: people with the garment that they wear, or with another.
     tokenizer: str = "clip"  # Captioned: "clip", "learned:N" with N tokens, or a tokenizer.json.
     text_length: Count = 77  # Captioned: tokens of a text, start and end included.
     cut_texts: bool = False  # Captioned: cut longer ones and say how many, instead of an error.
+    text_dropout: Share = 0.0  # Captioned: in training, chance that a merge of byte pairs is left out.
     parts: dict = dataclasses.field(default_factory=dict)  # Combinations: {name: fields of a data set}.
     weights: dict = dataclasses.field(default_factory=dict)  # Mixed: {part: its share}; all alike by default.
     balance_by: str = "label"  # Balanced: the scalar of an example whose values come equally often.

@@ -8,6 +8,7 @@ as CLIP finds it by that; texts are padded with 0.
 import functools
 import gzip
 import html
+import json
 import pathlib
 import re
 
@@ -47,17 +48,54 @@ class Tokenizer:
         self.size = count if own else count + 2
         self._start = inner.token_to_id(START) if own else count
 
-    def ids(self, text):
+    def ids(self, text, *, dropout=0.0, rng=None):
         """The numbers of a text, start and end included.
+
+        Args:
+          text: any.
+          dropout: chance that a merge of two parts of a word is left out (BPE-dropout, Provilkov et al., ACL 2020), by
+            draws of `rng`, a `random.Random`; the library's own draws cannot be repeated.
 
         Raises:
           InputError: it is empty.
         """
         text = html.unescape(html.unescape(text)).strip()
-        found = self._inner.encode(text, add_special_tokens=False).ids
+        found = self._dropped(text, dropout, rng) if dropout else self._inner.encode(text, add_special_tokens=False).ids
         if not found:
             raise InputError(f"the text {text!r} has no words")
         return [self._start, *found, self.size - 1]
+
+    def check_dropout(self, where):
+        """Refuses a tokenizer without byte pairs, or one whose words do not begin as letters; `where` is the field."""
+        model = self._model
+        if model["type"] != "BPE" or model.get("continuing_subword_prefix") or model.get("byte_fallback"):
+            raise InputError(f"{where} must be 0: {self.origin} is no tokenizer of byte pairs")
+
+    @functools.cached_property
+    def _model(self):
+        return json.loads(self._inner.to_str())["model"]
+
+    @functools.cached_property
+    def _ranks(self):
+        """{two parts: when they are merged}."""
+        pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in self._model["merges"])
+        return {tuple(pair): rank for rank, pair in enumerate(pairs)}
+
+    def _dropped(self, text, rate, rng):
+        """The numbers of a text without start and end, each word of merges that are not left out."""
+        text = self._inner.normalizer.normalize_str(text) if self._inner.normalizer else text
+        end, ids = self._model.get("end_of_word_suffix") or "", []
+        for word, _ in self._inner.pre_tokenizer.pre_tokenize_str(text):
+            parts = [*word[:-1], word[-1] + end]
+            while True:
+                pairs = [(self._ranks.get(pair, len(self._ranks)), at) for at, pair in enumerate(zip(parts, parts[1:]))]
+                kept = [pair for pair in pairs if pair[0] < len(self._ranks) and rng.random() >= rate]
+                if not kept:
+                    break
+                _, at = min(kept)
+                parts[at : at + 2] = [parts[at] + parts[at + 1]]
+            ids += [self._inner.token_to_id(part) for part in parts]
+        return [number for number in ids if number is not None]
 
     def encode(self, text, length, *, cut=False):
         """The numbers of a text, [length] int32.

@@ -47,7 +47,7 @@ FREE_FIELDS = (
     "data.workers",
     *(
         f"players.*.{field}"
-        for field in ("learning_rate", "schedule", "decay_start", "warmup", "weight_decay", "decay", "clip")
+        for field in ("learning_rate", "schedule", "decay_start", "falling", "lowest", "warmup", "weight_decay", "decay", "clip")
     ),
 )
 CHANGES = "changes.json"  # What of them has changed, and at which step.
@@ -709,10 +709,9 @@ def load_config(workdir):
 
 def _filled(record):
     """A config with the fields that the engine, the data or the system did not have yet when the run was made."""
-    sections = {name: record[name] for name in ("data", "model", "init", "evaluations", "parallel")}
-    players = {name: defaults.player(**player) for name, player in record["players"].items()}
+    sections = {name: record[name] for name in ("data", "model", "players", "init", "evaluations", "parallel")}
     config = defaults.experiment(
-        record["system"], seed=record["seed"], dtype=record["dtype"], players=players, **sections, **record["train"]
+        record["system"], seed=record["seed"], dtype=record["dtype"], **sections, **record["train"]
     )
     if "origin" in record:
         with config.unlocked():

@@ -291,7 +291,8 @@ def _fields(config, name):
     init["allow"] = "Patterns of tensors that may be missing there, or left over."
     described = {"": settings.described(defaults.Run), "data.": settings.described(data.Settings)}
     described |= {"model.": settings.described(system.load_class(config.system).Settings), "init.": init}
-    described |= {f"players.{player}.": settings.described(defaults.Player) for player in config.players}
+    kinds = defaults.sections(system.load_class(config.system))
+    described |= {f"players.{player}.": settings.described(kinds[player]) for player in config.players}
     described |= {"train.": settings.described(defaults.Train), "parallel.": settings.described(defaults.Parallel)}
     says = {section + field: text for section, fields in described.items() for field, text in fields.items()}
     named = [*(field for field in says if field in values), *(field for field in values if field not in says)]

@@ -25,12 +25,22 @@ class Player:
     schedule: Literal["constant", "linear", "halving", "cosine", "exponential"] = "constant"  # How the rate falls.
     decay_start: Share = 0.5  # Of "linear" and "halving": share of the run before it falls.
     halvings: Count = 9  # Of "halving": how often the rate is halved, after equal parts of the rest of the run.
+    falling: CountOrNone = 0  # Of "cosine": steps in which the rate falls, with those of the warmup; 0: all.
+    lowest: Share = 0.0  # Of "cosine" and "exponential": share of the rate that the run ends with; 0 of the latter: a tenth.
     warmup: CountOrNone = 0  # Steps in which the rate rises from 0.
     clip: NotNegative = 0.0  # A gradient that is longer (norm over all parameters) is cut to this; 0: never.
     every: CountOrNone = 1  # The player learns at one in so many steps; 0: never.
     shrink: Count = 1  # Costly losses: the player learns from one in so many examples of a batch.
     ema_half_life: NotNegative = 0.0  # Use a moving average of weights, of this half-life in examples; 0: none.
     ema_ramp: NotNegative = 0.05  # The half-life is at most this share of the examples seen so far; 0: no limit.
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined:
+    """`config.players.<name>` of a player that joins another (`system.Player.joins`), whose move it shares."""
+
+    every: CountOrNone = 1  # Its loss is added at one in so many steps; 0: never.
+    shrink: Count = 1  # Costly losses: it is of one in so many examples of a batch.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +88,11 @@ def player(learning_rate, **overrides):
     return settings.section(Player, dict(overrides, learning_rate=learning_rate), "config.players.*")
 
 
+def sections(cls):
+    """What the sections of the players of a system's class are of: {name: `Player` or `Joined`}."""
+    return {player.name: Joined if player.joins else Player for player in systems.players_of(cls)}
+
+
 def experiment(system, *, data=(), model=(), players=(), init=(), evaluations=(), seed=0, dtype="float32", parallel=(), **train):
     """An experiment: the engine's defaults and the system's own around what differs.
 
@@ -85,7 +100,7 @@ def experiment(system, *, data=(), model=(), players=(), init=(), evaluations=()
       system: "module.Class" in vision_gen.systems.
       data: fields of `config.data` that differ from `data.Settings`.
       model: fields of `config.model` that differ from the system's `Settings`.
-      players: {name: player(...)}.
+      players: {name: player(...)}, or fields as a dict; of a player that joins another, those of `Joined`.
       init: {attribute of the system: where its weights come from}; see `engine.weights`.
       evaluations: {name: fields of `config.data` that differ, and `split`}: further sets for evaluation.
       seed, dtype, parallel, **train: the same of the run, of `config.parallel` and of `config.train`.
@@ -100,7 +115,11 @@ def experiment(system, *, data=(), model=(), players=(), init=(), evaluations=()
     config = ConfigDict(dict(system=system, seed=seed, dtype=dtype))
     config.data = settings.section(Data, dict(data), "config.data")
     config.model = settings.section(cls.Settings, dict(model), "config.model")
-    config.players = ConfigDict(dict(players))
+    kinds = sections(cls)
+    config.players = ConfigDict({
+        name: settings.section(kinds.get(name, Player), given, f"config.players.{name}")
+        for name, given in dict(players).items()
+    })
     config.init = ConfigDict(dict.fromkeys(systems.networks(cls), "") | dict(allow=()) | dict(init))
     config.evaluations = ConfigDict(dict(evaluations))
     config.train = settings.section(Train, train, "config.train")

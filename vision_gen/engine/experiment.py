@@ -64,10 +64,13 @@ class Experiment:
         named = [player.name for player in declared]
         if sorted(section) != sorted(named):
             raise InputError(f"config.players must be {named}, got {sorted(section)}")
-        found = {
-            player.name: (player, settings.read(defaults.Player, section[player.name], f"config.players.{player.name}"))
-            for player in declared
-        }
+        found = {}
+        for player in declared:
+            kind = defaults.sections(self.system)[player.name]
+            given = settings.read(kind, section[player.name], f"config.players.{player.name}")
+            if player.joins:  # All else is the other's.
+                given = dataclasses.replace(found[player.joins][1], **dataclasses.asdict(given))
+            found[player.name] = player, given
         optimizers.check(found, self.train)
         return found
 
@@ -126,19 +129,28 @@ class Experiment:
         Raises:
           InputError: `config.init.<attribute>` names no run, or one without that network.
         """
+        other = self.other(attribute)
+        origin = self.origin[attribute]
+        system = other.system(other, rngs=rngs)
+        if not hasattr(system, origin.attribute):
+            raise InputError(
+                f"config.init.{attribute}: the run {origin.run!r} has no network {origin.attribute!r}"
+                f"{settings.nearest(origin.attribute, systems.networks(other.system))}"
+            )
+        return getattr(system, origin.attribute)
+
+    def other(self, attribute):
+        """The experiment of the run that `config.init.<attribute>` names, as far as `config.origin` describes it.
+
+        Raises:
+          InputError: it names no run.
+        """
         if attribute not in self.origin:
             raise InputError(
                 f"config.init.{attribute} must name a run whose network it is, got {self.init.get(attribute, '')!r}"
             )
         origin = self.origin[attribute]
-        cls = systems.load_class(origin.system)
-        config = defaults.experiment(origin.system, data=origin.data.to_dict(), model=origin.model.to_dict())
-        with config.unlocked():
-            config.players = {p.name: defaults.player(0.0) for p in systems.players_of(cls)}
-        system = cls(Experiment(config), rngs=rngs)
-        if not hasattr(system, origin.attribute):
-            raise InputError(
-                f"config.init.{attribute}: the run {origin.run!r} has no network {origin.attribute!r}"
-                f"{settings.nearest(origin.attribute, systems.networks(cls))}"
-            )
-        return getattr(system, origin.attribute)
+        kinds = defaults.sections(systems.load_class(origin.system)).items()
+        players = {name: dict(learning_rate=0.0) if kind is defaults.Player else {} for name, kind in kinds}
+        sections = dict(data=origin.data.to_dict(), model=origin.model.to_dict(), players=players)
+        return Experiment(defaults.experiment(origin.system, **sections))

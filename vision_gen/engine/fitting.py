@@ -176,6 +176,22 @@ class CentralSquare(Fitting):
 
 
 @dataclasses.dataclass(frozen=True)
+class AtSize(Fitting):
+    """Values of kinds that can be `resized`, such as people and garments, at one size.
+
+    Attributes:
+      size: (height, width).
+    """
+
+    size: tuple[int, int]
+
+    def fit(self, kinds, inputs, options, called=None):
+        call = lambda name: (called or {}).get(name, name)
+        inputs = {name: kind.resized(inputs[name], self.size, call(name)) for name, kind in kinds.items()}
+        return super().fit(kinds, inputs, options, called)
+
+
+@dataclasses.dataclass(frozen=True)
 class WholePicture(Fitting):
     """Pictures of any size and shape, whole.
 

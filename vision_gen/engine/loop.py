@@ -85,6 +85,8 @@ def train(config, workdir):
             known, best = inference.figure_names(shapes, held_out["val"]), experiment.train.best_metric
         if best not in known:
             raise InputError(f"config.train.best_metric is {best!r}; {config.system} evaluates {', '.join(known)}")
+        if not begun:
+            weights = weights | experiment.system.prepare(experiment, source, weights)
         graphdef, state = states.place_state(experiment, parallel, weights)
         parallel_lib.barrier("workdir")  # It is there.
         with _log_to(workdir, jax.process_index()):
@@ -143,7 +145,9 @@ def _differences(experiment, changed, step):
         return found
     steps = experiment.train.steps
     old_steps, _ = changed.get("train.steps", (steps, steps))
-    for name, (_, settings) in experiment.players.items():
+    for name, (player, settings) in experiment.players.items():
+        if player.joins:  # It has no rate of its own.
+            continue
         prefix = f"players.{name}."
         old = {n.removeprefix(prefix): was for n, (was, _) in changed.items() if n.startswith(prefix)}
         was = optimizers.rate(dataclasses.replace(settings, **old), step, old_steps)
@@ -440,10 +444,12 @@ def _drain(pending, window, leave):
             values = metrics.scalars()
             bad = [name for name, value in values.items() if not np.isfinite(value)]
             player = bad[0].split("/")[0]
+            movers = [name.removesuffix("/learning_rate") for name in values if name.endswith("/learning_rate")]
+            mover = player if player in movers else movers[0]  # One that joins another has no rate.
             terms = ", ".join(f"{n.split('/')[1]} = {values[n]}" for n in bad if n.startswith(player + "/"))
             raise NonFiniteError(
                 f"step {number}: the {player}'s {terms}. The checkpoints before are intact; a "
-                f"lower config.players.{player}.learning_rate or a config.players.{player}.clip "
+                f"lower config.players.{mover}.learning_rate or a config.players.{mover}.clip "
                 "often helps"
             )
         unequal = [n for n, value in zip(metrics.names, values) if n.startswith(f"{step_lib.UNEQUAL}/") and value]

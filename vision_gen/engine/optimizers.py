@@ -134,8 +134,8 @@ def rate(settings, step, steps):
     """The learning rate that `config.players.<name>` describes, at a step of the run.
 
     "constant"; "linear": constant for the first `decay_start` of the run, then linearly to zero;
-    "halving": halved `halvings` times, after equal parts of what follows `decay_start`; "cosine": to zero;
-    "exponential": to a tenth. A linear warm-up of `warmup` steps comes before.
+    "halving": halved `halvings` times, after equal parts of what follows `decay_start`; "cosine": to `lowest`, within
+    `falling` steps; "exponential": to `lowest`, or to a tenth. A linear warm-up of `warmup` steps comes before.
 
     Args:
       settings: a `defaults.Player`.
@@ -154,9 +154,10 @@ def rate(settings, step, steps):
     elif settings.schedule == "halving":
         share = 0.5 ** jnp.minimum(jnp.floor(after * (settings.halvings + 1) + 1e-6), settings.halvings)
     elif settings.schedule == "cosine":
-        share = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((step - warmup) / max(last - warmup, 1), 0, 1)))
+        through = jnp.clip((step - warmup) / max((settings.falling or last) - warmup, 1), 0, 1)
+        share = settings.lowest + (1 - settings.lowest) * 0.5 * (1 + jnp.cos(jnp.pi * through))
     elif settings.schedule == "exponential":
-        share = 0.1 ** (step / last)
+        share = (settings.lowest or 0.1) ** (step / last)
     else:
         share = jnp.ones(())
     if warmup:

@@ -160,15 +160,10 @@ class Step:
             state, shared = self._forward(state, batch, now)
         metrics = {}
         for number, (name, (player, settings)) in enumerate(self._players.items()):
-            if not settings.every or player.turn:
+            if not settings.every or player.turn or player.joins:
                 continue
             act = lambda state, p=player, s=settings, n=number: self._turn(p, s, n, state, batch, now, shared)
-            if settings.every > 1:
-                acts = state["step"] % settings.every == 0 if self._acting is None else name in self._acting
-                state, terms = _only_if(acts, act, state)
-                terms[f"{name}/acted"] = jnp.float32(acts)
-            else:
-                state, terms = act(state)
+            state, terms = self._when_due(name, settings, now, act, state)
             metrics |= terms
         state, unequal = self._ended(begun, state)
         watched, _ = self._run(state["params"], state["rest"], "watched")
@@ -176,6 +171,14 @@ class Step:
         metrics |= {f"{UNEQUAL}/{leaf}": value for leaf, value in unequal.items()}
         values = jnp.stack(list(metrics.values())) if metrics else jnp.zeros(0)
         return state, Metrics(tuple(metrics), values)
+
+    def _when_due(self, name, settings, now, act, state):
+        """`act(state)` at every k-th step -> (state, metrics)."""
+        if settings.every == 1:
+            return act(state)
+        acts = now.step % settings.every == 0 if self._acting is None else name in self._acting
+        state, terms = _only_if(acts, act, state)
+        return state, terms | {f"{name}/acted": jnp.float32(acts)}
 
     def _reads_shared(self, player, settings):
         return player.forward == "shared" and settings.shrink == 1 and not player.turn
@@ -253,26 +256,41 @@ class Step:
         grads, terms = jax.tree.map(lambda x: x / count, (grads, terms))
         return grads, terms, rest
 
-    def _turn(self, player, settings, number, state, batch, now, shared):
-        """A player's turn: its move and those of others by its loss -> (state, metrics)."""
+    def _handed(self, player, settings, number, batch, now, shared):
+        """What a player gets to see: (batch, now, shared or None)."""
         if settings.shrink > 1:
             batch, keys = jax.tree.map(lambda x: x[:: settings.shrink], (batch, now.keys))
             now = dataclasses.replace(now, keys=keys)
         if player.forward == "own":  # Not the draws of the shared pass.
             now = dataclasses.replace(now, keys=random.fold(now.keys, number + 1))
-        if not self._reads_shared(player, settings):
-            shared = None
+        return batch, now, shared if self._reads_shared(player, settings) else None
+
+    def _joined(self, player, settings, params, grads, rest, *given):
+        """Adds the gradients of a player that joins another -> ((gradients, rest), metrics)."""
+        more, terms, rest = self._gradients(player, settings, params, rest, *given)
+        more = jax.tree.map(jnp.add, states.pick(grads, player.modules), more)
+        return ({**grads, **more}, rest), _named(player, terms)
+
+    def _turn(self, player, settings, number, state, batch, now, shared):
+        """A player's turn: its move and those of others by its loss -> (state, metrics)."""
+        given = self._handed(player, settings, number, batch, now, shared)
         params, rest = state["params"], state["rest"]
         together = self._moved(player)
         modules = tuple(module for p, _ in together.values() for module in p.modules)
         whole = dataclasses.replace(player, modules=modules)
         if self._accumulate > 1:
-            grads, terms, rest = self._accumulated(whole, settings, params, rest, batch, now)
+            grads, terms, rest = self._accumulated(whole, settings, params, rest, *given[:2])
         else:
-            grads, terms, rest = self._gradients(whole, settings, params, rest, batch, now, shared)
+            grads, terms, rest = self._gradients(whole, settings, params, rest, *given)
+        metrics = _named(player, terms)
+        for number, (name, (other, settings)) in enumerate(self._players.items()):
+            if other.joins == player.name and settings.every:
+                given = self._handed(other, settings, number, batch, now, shared)
+                join = lambda carry, p=other, s=settings, g=given: self._joined(p, s, params, *carry, *g)
+                (grads, rest), terms = self._when_due(name, settings, now, join, (grads, rest))
+                metrics |= terms
         if self._axis:
-            grads, terms = lax.pmean((grads, terms), self._axis)
-        metrics = {f"{player.name}/{term}": value for term, value in {**terms, "loss": sum(terms.values())}.items()}
+            grads, metrics = lax.pmean((grads, metrics), self._axis)
         state = {**state, "rest": rest}
         for name, (mover, settings) in together.items():
             state, norm, rate = self._move(mover, settings, state, states.pick(grads, mover.modules))
@@ -321,6 +339,11 @@ class Step:
                 if module in averages.get(average, {}):
                     averages[average][module] = jax.tree.map(moved, averages[average][module], state[of][module])
         return averages
+
+
+def _named(player, terms):
+    """Terms of a loss and their sum as metrics of a player."""
+    return {f"{player.name}/{term}": value for term, value in {**terms, "loss": sum(terms.values())}.items()}
 
 
 def _only_if(acts, act, state):

@@ -26,6 +26,9 @@ class Player:
         the rates and betas of the optimizer that they share are corrected for the additional moves.
       turn: name of the player in whose turn, and by whose loss, it moves: it has no loss of its own, but its own rate,
         moments and averages.
+      joins: name of a player before it, of the same modules, whose loss is the sum of both at every k-th step, k being
+        `config.players.<name>.every`: one gradient, clipped together, and one move of the optimizer. Its section says no
+        more than when (`defaults.Joined`). It is computed at once, whatever `config.train.accumulate` is.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Player:
     forward: Literal["shared", "own", "none"] = "shared"
     lazy: bool = False
     turn: str = ""
+    joins: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "modules", self.modules or (self.name,))
@@ -129,6 +133,20 @@ class System(nnx.Module):
         Raises:
           InputError: names the field.
         """
+
+    @classmethod
+    def prepare(cls, experiment, source, weights):
+        """What a run finds out of its data before its first step, and keeps in its state: more of `weights`.
+
+        Args:
+          experiment: an `engine.experiment.Experiment`.
+          source: the training examples.
+          weights: what `config.init` names, {attribute: {name: array}}.
+
+        Returns:
+          The same of other attributes, parameters or running state.
+        """
+        return {}
 
     @classmethod
     def export_notes(cls, experiment):

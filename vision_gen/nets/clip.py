@@ -175,8 +175,8 @@ class VisionTransformer(nnx.Module):
 
         Returns:
           [batch, embedding], and with `intermediates` a dict: `stem` [batch, patches, width]; `attention` [depth,
-          batch, heads, tokens, tokens] and `block` [depth, batch, tokens, width] of the blocks; `pooled` [batch,
-          width], the class token before it is projected.
+          batch, heads, tokens, tokens] and `block` [depth, batch, tokens, width] of the blocks; `token` [batch, width],
+          the class token that comes out of them; `pooled` [batch, width], the same normalised, before it is projected.
         """
         out = {}
         x = out["stem"] = self.embed(vit.patches_of(images, self.patch))
@@ -187,7 +187,8 @@ class VisionTransformer(nnx.Module):
         x, out["attention"], out["block"] = vit.run(
             self.blocks, x, remat=self.remat, unroll=self.unroll, intermediates=intermediates
         )
-        x = out["pooled"] = self.norm(x[:, 0])
+        out["token"] = x[:, 0]
+        x = out["pooled"] = self.norm(out["token"])
         x = self.projection(x)
         return (x, out) if intermediates else x
 

@@ -11,14 +11,13 @@ from jax import lax
 import jax.numpy as jnp
 
 from vision_gen.nets import layers
-from vision_gen.nets.patchgan import PatchDiscriminator
+from vision_gen.nets.layers import XAVIER
 from vision_gen.nets.scft import places
 from vision_gen.ops import attention, resample
-from vision_gen.ops.pool import average_pool, reflected
+from vision_gen.ops.pool import reflected
 
 CELL = 4  # Pixels along a place of the maps that correspond.
 STRIDE = 32  # Pixels of which sides must be multiples: along a place of the generator's first map.
-XAVIER = nnx.initializers.variance_scaling(0.02**2, "fan_avg", "normal")
 MATCH = 3  # Places along a side of the neighbourhood that is compared.
 
 
@@ -34,12 +33,6 @@ def unit(x):
     """Vectors [..., channel] of length 1, float32."""
     x = x.astype(jnp.float32)
     return x * lax.rsqrt(jnp.sum(x * x, -1, keepdims=True) + 1e-12)
-
-
-def thinned(x, size):
-    """Maps [batch, height, width, channel] at `size`, which divides theirs: each cell's first pixel, as in torch."""
-    rows, columns = (whole // part for whole, part in zip(x.shape[1:3], size))
-    return x[:, ::rows, ::columns]
 
 
 class SpectralConv(nnx.Module):
@@ -67,7 +60,7 @@ class Modulation(nnx.Module):
 
     def __call__(self, x, condition):
         """Of maps [batch, h, w, features]; the condition [batch, *, *, channel] is brought to their size."""
-        hidden = jax.nn.relu(self.shared(reflected(thinned(condition, x.shape[1:3]))))
+        hidden = jax.nn.relu(self.shared(reflected(resample.nearest(condition, x.shape[1:3]))))
         hidden = reflected(hidden)
         return positional_norm(x) * (1 + self.scale(hidden)) + self.bias(hidden)
 
@@ -194,7 +187,7 @@ class Translator(nnx.Module):
 
     def __call__(self, condition, *, train):
         size = [n // STRIDE for n in condition.shape[1:3]]
-        x = self.start(thinned(condition, size))
+        x = self.start(resample.nearest(condition, size))
         for i, block in enumerate(self.blocks):
             if i not in (0, 2):  # The first and the second of the two in the middle stay at their size.
                 x = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
@@ -245,19 +238,3 @@ class CoCosNet(nnx.Module):
         return image, dict(
             adapted=adapted, query=query, key=key, carried=carried, returned=returned, small=small, warped=warped
         )
-
-
-class Discriminators(nnx.Module):
-    """PatchGANs for an image and for it at half its size, each with what it shall fit to."""
-
-    def __init__(self, channel, *, width=64, scales=2, rngs):
-        one = lambda: PatchDiscriminator(channel=channel, width=width, norm="instance", rngs=rngs)
-        self.scales = nnx.List(one() for _ in range(scales))
-
-    def __call__(self, *images, train):
-        """Logits of images [batch, height, width, *], stacked by channel: an array for each scale, finest first."""
-        x, found = jnp.concatenate(images, -1), []
-        for discriminator in self.scales:
-            found.append(discriminator(x, train=train))
-            x = average_pool(x, 3, stride=2, padding=1)
-        return found

@@ -15,6 +15,8 @@ from vision_gen.ops import normalise, random
 # The name of the mapped axis under `shard_map` and `pmap`; unbound under `jit`, where an array
 # is the whole batch already.
 BATCH_AXIS = "data"
+# As torch's `xavier_normal_` with the gain that SPADE's code and those after it have.
+XAVIER = nnx.initializers.variance_scaling(0.02**2, "fan_avg", "normal")
 
 
 @jax.custom_vjp

@@ -23,12 +23,14 @@ class RadianceMLP(nnx.Module):
       width: of the trunk; the view branch has half of it.
       depth: layers of the trunk.
       position_octaves, direction_octaves: of the positional encodings.
+      directions: colours depend on the direction; otherwise they and the density are one linear layer's, as in the
+        PyTorch implementation without `use_viewdirs`.
 
     Intermediates, [..., *]: `encoding` of the position; `trunk1`, ... each layer of the trunk after
-    ReLU; `view`, the hidden layer of the view branch.
+    ReLU; `view`, the hidden layer of the view branch, if there is one.
     """
 
-    def __init__(self, *, width=256, depth=8, position_octaves=10, direction_octaves=4, rngs):
+    def __init__(self, *, width=256, depth=8, position_octaves=10, direction_octaves=4, directions=True, rngs):
         self.octaves = position_octaves, direction_octaves
         inputs = 3 * (1 + 2 * position_octaves)
         init = dict(init=nnx.initializers.glorot_uniform(), rngs=rngs)
@@ -38,13 +40,16 @@ class RadianceMLP(nnx.Module):
             )
             for i in range(depth)
         )
+        if not directions:
+            self.out = layers.Linear(width, 4, **init)
+            return
         self.density = layers.Linear(width, 1, **init)
         self.bottleneck = layers.Linear(width, width, **init)
         self.view = layers.Linear(width + 3 * (1 + 2 * direction_octaves), width // 2, **init)
         self.colour = layers.Linear(width // 2, 3, **init)
 
     def __call__(self, x, d, *, intermediates=False):
-        dtype, out = self.density.kernel.dtype, {}
+        dtype, out = self.trunk[0].kernel.dtype, {}
         h = encoded = out["encoding"] = encoding.positional(x, self.octaves[0]).astype(dtype)
         for i, layer in enumerate(self.trunk):
             if i == SKIP_AFTER + 1:  # The joined inputs, without joining them.
@@ -53,6 +58,10 @@ class RadianceMLP(nnx.Module):
             else:
                 h = layer(h)
             h = out[f"trunk{i + 1}"] = jax.nn.relu(h)
+        if hasattr(self, "out"):
+            raw = self.out(h)
+            found = raw[..., 3], jax.nn.sigmoid(raw[..., :3])
+            return (found, out) if intermediates else found
         density = self.density(h)[..., 0]
         # No activation between bottleneck and view layer: their kernels are multiplied, not every point; and what
         # depends on the direction alone is computed once a direction.

@@ -111,11 +111,11 @@ class Block(nnx.Module):
         return x + path(drop(self.contract(hidden), 3), 4), attention
 
 
-def stacked(size, *, rngs, **settings):
-    """As many `Block`s as `size` says in one, parameters along a leading axis, for `run`; `settings`: a `Block`'s."""
-    graphdef = nnx.split(nnx.eval_shape(lambda: Block(size, **settings, rngs=nnx.Rngs(0))))[0]
+def stacked(size, *, block=Block, rngs, **settings):
+    """As many blocks as `size` says in one, parameters along a leading axis, for `run`; `settings`: of a `block`."""
+    graphdef = nnx.split(nnx.eval_shape(lambda: block(size, **settings, rngs=nnx.Rngs(0))))[0]
     keys = jax.random.split(rngs.params(), size.depth)
-    return nnx.merge(graphdef, jax.vmap(lambda key: nnx.state(Block(size, **settings, rngs=nnx.Rngs(key))))(keys))
+    return nnx.merge(graphdef, jax.vmap(lambda key: nnx.state(block(size, **settings, rngs=nnx.Rngs(key))))(keys))
 
 
 def run(blocks, x, keys=None, *, rates=(0.0, 0.0), remat="none", unroll=1, intermediates=False):

@@ -19,7 +19,7 @@ def attention_map(query, key):
     return jax.nn.softmax(scores / query.shape[-1] ** 0.5, -1)
 
 
-def multi_head(query, key, value, *, causal=False):
+def multi_head(query, key, value, *, causal=False, mask=None):
     """softmax(q k^T / sqrt(d)) v of every head.
 
     The backward pass keeps the weights, in the values' dtype.
@@ -29,6 +29,7 @@ def multi_head(query, key, value, *, causal=False):
       key: [batch, keys, heads, d], or without heads.
       value: [batch, keys, heads, d], or without heads.
       causal: query i looks at the keys 0 to i.
+      mask: [queries, keys] bool, of the keys that each query looks at, one at least.
 
     Returns:
       [batch, queries, heads, d], or without heads, of the values' dtype; scores and sums are float32.
@@ -36,16 +37,18 @@ def multi_head(query, key, value, *, causal=False):
     # A GPU's matrix units take 16 bits in eights; XLA would pad, and so copy, every array of [queries, keys].
     multiple = 8 if value.dtype.itemsize == 2 else 1
     whole = lambda x: jnp.pad(x, ((0, 0), (0, -x.shape[1] % multiple), *((0, 0),) * (x.ndim - 2)))
-    return _multi_head(whole(query), whole(key), whole(value), key.shape[1], causal)[:, : query.shape[1]]
+    if mask is not None:
+        mask = jnp.pad(mask, [(0, -n % multiple) for n in mask.shape], constant_values=True)
+    return _multi_head(whole(query), whole(key), whole(value), mask, key.shape[1], causal)[:, : query.shape[1]]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _multi_head(query, key, value, keys, causal):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def _multi_head(query, key, value, mask, keys, causal):
     """`multi_head` over the first `keys` keys."""
-    return _multi_head_forward(query, key, value, keys, causal)[0]
+    return _multi_head_forward(query, key, value, mask, keys, causal)[0]
 
 
-def _multi_head_forward(query, key, value, keys, causal):
+def _multi_head_forward(query, key, value, mask, keys, causal):
     h = "h" * (query.ndim - 3)
     query = query * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
     scores = jnp.einsum(f"bq{h}d,bk{h}d->b{h}qk", query, key, preferred_element_type=jnp.float32)
@@ -53,6 +56,8 @@ def _multi_head_forward(query, key, value, keys, causal):
         scores = jnp.where(jnp.arange(key.shape[1]) < keys, scores, -jnp.inf)
     if causal:
         scores = jnp.where(jnp.tri(query.shape[1], key.shape[1], dtype=bool), scores, -jnp.inf)
+    if mask is not None:
+        scores = jnp.where(mask, scores, -jnp.inf)
     (weights,) = fusion.apart(jax.nn.softmax(scores, -1).astype(value.dtype))
     out = jnp.einsum(f"b{h}qk,bk{h}d->bq{h}d", weights, value)
     return out, (query, key, value, weights, out)
@@ -68,7 +73,7 @@ def _multi_head_backward(keys, causal, residuals, dout):
     dscores = (weights * (dweights - along)).astype(query.dtype)
     dquery = jnp.einsum(f"b{h}qk,bk{h}d->bq{h}d", dscores, key) * jnp.asarray(query.shape[-1] ** -0.5, query.dtype)
     dkey = jnp.einsum(f"b{h}qk,bq{h}d->bk{h}d", dscores, query)
-    return dquery, dkey, jnp.einsum(f"b{h}qk,bq{h}d->bk{h}d", weights, dout)
+    return dquery, dkey, jnp.einsum(f"b{h}qk,bq{h}d->bk{h}d", weights, dout), None
 
 
 _multi_head.defvjp(_multi_head_forward, _multi_head_backward)

@@ -117,3 +117,24 @@ def contrastive(rows, columns, own, scale, *, chunk=1024):
     split = lambda x: x.reshape(len(x) // count, count, *x.shape[1:]).swapaxes(0, 1)
     total, _ = jax.lax.scan(lambda total, given: (total + part(*given), None), 0.0, (split(rows), split(own)))
     return total / len(rows)
+
+
+def logit_laplace(pixels, mean, log_scale):
+    """-ln of the density of pixels in (0, 1) whose logit has a Laplace distribution (Ramesh et al. 2021, appendix A.3).
+
+    Args:
+      pixels, mean, log_scale: of one shape; of the logit the mean, and the logarithm of the scale.
+
+    Returns:
+      That shape, float32.
+    """
+    pixels, mean, log_scale = (x.astype(jnp.float32) for x in (pixels, mean, log_scale))
+    logit = jnp.log(pixels) - jnp.log1p(-pixels)
+    return jnp.abs(logit - mean) * jnp.exp(-log_scale) + log_scale + jnp.log(2 * pixels * (1 - pixels))
+
+
+def cross_entropy(logits, classes):
+    """-ln of the probability of classes [...] int32 by logits [..., classes]: [...] float32."""
+    logits = logits.astype(jnp.float32)
+    right = jnp.take_along_axis(logits, classes[..., None], -1)[..., 0]
+    return jax.nn.logsumexp(logits, -1) - right

@@ -30,6 +30,23 @@ def camera_rays(pixel, pose, intrinsics):
     return jnp.broadcast_to(pose[..., 3], direction.shape), direction
 
 
+def spherical_pose(theta, phi, radius):
+    """Cameras that look at the origin, with z up; `pose_spherical` of the released NeRF.
+
+    Args:
+      theta, phi: [...] in degrees, around z and from the horizon; the camera stands above it where phi is NEGATIVE.
+      radius: [...], how far from the origin it is.
+
+    Returns:
+      [..., 3, 4], camera to world.
+    """
+    turn, tilt = jnp.radians(theta), jnp.radians(phi)
+    c, s, cos, sin = jnp.cos(turn), jnp.sin(turn), jnp.cos(tilt), jnp.sin(tilt)
+    right, up = jnp.stack([-c, s, jnp.zeros_like(s)], -1), jnp.stack([s * sin, c * sin, cos], -1)
+    back = jnp.stack([s * cos, c * cos, -sin], -1)
+    return jnp.stack([right, up, back, back * radius[..., None]], -1)
+
+
 def distort(point, distortion):
     """OpenCV's radial and tangential distortion of normalised image points [..., 2].
 

@@ -102,3 +102,24 @@ def flat(picture, lines, gap=0):
     fill = np.stack([ndimage.median(picture[..., i], of_paper, numbers) for i in range(3)], -1)
     found = fill[regions - 1] * (lines[..., None] + 1) / 2
     return np.uint8(np.round(np.clip(found, 0, 255)))
+
+
+def on_plain_ground(picture, tolerance=10, edge=4):
+    """What lies on a ground of one colour: the largest region that cannot be reached from the edge. On the host.
+
+    Args:
+      picture: [height, width, 3] uint8.
+      tolerance: levels by which the ground may differ from its colour, the median of the edge.
+      edge: pixels that count as the edge.
+
+    Returns:
+      (mask [height, width] bool, the share of the edge that is of the colour).
+    """
+    inner = np.zeros(picture.shape[:2], bool)
+    inner[edge:-edge, edge:-edge] = True
+    ground = np.abs(picture.astype(np.float32) - np.median(picture[~inner], 0)).max(-1) <= tolerance
+    labels, _ = ndimage.label(ground)
+    outside = np.isin(labels, np.setdiff1d(labels[~inner], 0))
+    labels, count = ndimage.label(ndimage.binary_opening(~outside, iterations=2))
+    sizes = np.bincount(labels.ravel(), minlength=2)
+    return (labels == 1 + np.argmax(sizes[1:])) & (count > 0), float(ground[~inner].mean())

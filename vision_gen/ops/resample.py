@@ -26,6 +26,14 @@ def resize(x, size, method="bilinear", antialias=True):
     return whole(x)
 
 
+def nearest(x, size):
+    """Maps [batch, height, width, channel] at `size`, which divides theirs: each cell's first pixel, as in torch."""
+    if any(whole % part for whole, part in zip(x.shape[1:3], size)):
+        raise ValueError(f"nearest: {tuple(size)} does not divide the map's {x.shape[1:3]}")
+    rows, columns = (whole // part for whole, part in zip(x.shape[1:3], size))
+    return x[:, ::rows, ::columns]
+
+
 def double_by_convolution(x):
     """`resize` to twice the size for TPU, where maps would be laid out anew between its products and convolutions."""
     taps, (height, width) = np.array([0.25, 0.75, 0.75, 0.25]), x.shape[1:3]

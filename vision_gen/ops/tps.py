@@ -25,7 +25,7 @@ def solve(control, target):
     """Coefficients of the spline that takes `control` to `target`.
 
     Args:
-      control: [batch, n, 2], at least three points that are not on one line.
+      control: [batch, n, 2], at least three points that are not on one line; or [n, 2], the same for all.
       target: [batch, n, 2].
 
     Returns:
@@ -43,9 +43,9 @@ def solve(control, target):
 
 
 def apply(coefficients, control, points):
-    """f at `points`: [batch, m, 2] for coefficients [batch, n + 3, 2], control [batch, n, 2]."""
+    """f at `points`: [batch, m, 2] for coefficients [batch, n + 3, 2], control and points with a batch or without."""
     basis = jnp.concatenate([_kernel(points, control), _affine(points)], -1)
-    return basis @ coefficients
+    return jnp.matmul(basis, coefficients, precision="highest")  # Positions are exact on TPU too.
 
 
 def flow(coefficients, control, height, width):

@@ -39,7 +39,7 @@ def read(path, network):
 
 
 def read_torch(path, network):
-    """A checkpoint of the PyTorch implementation (`network_fn_state_dict`, `network_fine_state_dict`).
+    """A checkpoint of the PyTorch implementation or DietNeRF's (`network_fn_state_dict`, `network_fine_state_dict`).
 
     Without a fine network in the file, both are the coarse one. Arguments, result and errors as `read`.
     """
@@ -47,12 +47,20 @@ def read_torch(path, network):
     entries = dict(ENTRIES)
     if not isinstance(whole, dict) or not whole.get(entries["fine"]):
         entries["fine"] = entries["coarse"]
+    entries = {part: entries[part] for part in network}
     state = {
         f"{entry}.{name}": value
         for entry in set(entries.values())
         for name, value in torch_file.read_state_dict(path, entry).items()
     }
-    return named.read(path, state, _torch(network, entries)).result()
+    file = named.read(path, state, _torch(network, entries))
+    if not _directions(network):
+        file.ignore("*.views_linears.*", "the layer of directions, which this network has and does not use")
+    return file.result()
+
+
+def _directions(network):
+    return not hasattr(network["coarse"], "out")
 
 
 def _torch(network, entries):
@@ -60,17 +68,35 @@ def _torch(network, entries):
     found = {}
     for part, entry in entries.items():
         names = {f"trunk/{i}": f"pts_linears.{i}" for i in range(len(network[part].trunk))}
-        names |= dict(view="views_linears.0", bottleneck="feature_linear", density="alpha_linear", colour="rgb_linear")
+        if _directions(network):
+            names |= dict(view="views_linears.0", bottleneck="feature_linear")
+            names |= dict(density="alpha_linear", colour="rgb_linear")
+        else:
+            names["out"] = "output_linear"
         for ours, name in names.items():
-            found[f"{part}/{ours}/kernel"] = f"{entry}.{name}.weight", named.LINEAR
-            found[f"{part}/{ours}/bias"] = f"{entry}.{name}.bias", named.SAME
+            weight, bias = (named.LINEAR, named.SAME) if ours != "out" or "fine" not in network else _OUT
+            found[f"{part}/{ours}/kernel"] = f"{entry}.{name}.weight", weight
+            found[f"{part}/{ours}/bias"] = f"{entry}.{name}.bias", bias
     return found
+
+
+# Without directions but with a fine network there is a fifth output there, which nothing reads.
+_OUT = (
+    named.Turn(lambda w: w[:4].T, lambda k: [np.pad(k.T, ((0, 1), (0, 0)))]),
+    named.Turn(lambda b: b[:4], lambda b: [np.pad(b, (0, 1))]),
+)
 
 
 def _write_torch(path, network, about):
     """Also the optimizer's state, without which that implementation opens no checkpoint: before its first step."""
-    file = {"global_step": about["step"], **{entry: {} for entry in ENTRIES.values()}}
-    state = named.written(network, _torch(network, ENTRIES))
+    entries = {part: ENTRIES[part] for part in network}
+    file = {"global_step": about["step"], **{entry: {} for entry in entries.values()}}
+    state = named.written(network, _torch(network, entries))
+    if not _directions(network):  # That implementation has the layer all the same.
+        width = len(network["coarse"].out.kernel)
+        for entry in entries.values():
+            state[f"{entry}.views_linears.0.weight"] = np.zeros((width // 2, width), np.float32)
+            state[f"{entry}.views_linears.0.bias"] = np.zeros(width // 2, np.float32)
     for name, value in state.items():
         entry, _, name = name.partition(".")
         file[entry][name] = value
@@ -100,6 +126,8 @@ def read_jaxnerf(path, network, *, legacy_posenc_order=False):
 
 def _jaxnerf(network, legacy=False):
     """The layout of jaxnerf's parameters; see `named`."""
+    if not _directions(network) or "fine" not in network:
+        raise InputError("jaxnerf's checkpoints are of two networks with directions; config.model says otherwise")
     found = {}
     order = lambda rows: rows if legacy else _order(rows, (2, -1))
     back = lambda rows: rows if legacy else _order(rows, (-1, 2))

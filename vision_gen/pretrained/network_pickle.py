@@ -58,7 +58,7 @@ def read(path):
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); expected a network pickle") from None
     try:
-        return _networks(_Unpickler(io.BytesIO(data), None).load())
+        return _networks(Unpickler(io.BytesIO(data), None).load())
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
@@ -71,9 +71,9 @@ def _networks(value):
     named = value if isinstance(value, dict) else {"": value}
     found = {}
     for name in ("G", "D", "G_ema", ""):
-        if isinstance(named.get(name), _Module):
+        if isinstance(named.get(name), Module):
             tensors, facts, module = {}, {}, named[name]
-            collect = _collect_tensorflow if "variables" in module.state else _collect_torch
+            collect = _collect_tensorflow if "variables" in module.state else collect_torch
             collect(module, "", tensors, facts, set())
             found[name] = Network(tensors, facts, collect is _collect_tensorflow)
     if not found:
@@ -81,7 +81,7 @@ def _networks(value):
     return found
 
 
-class _Module:
+class Module:
     """What a persistent class or a TensorFlow network would be: a dict of what was set on it."""
 
     def __init__(self, state=None):
@@ -89,13 +89,14 @@ class _Module:
 
 
 def _once(module, met):
-    if not isinstance(module, _Module) or id(module) in met:
+    if not isinstance(module, Module) or id(module) in met:
         raise InputError("refused: a network has a part that is no module, or has it twice")
     met.add(id(module))
     return module.state
 
 
-def _collect_torch(module, prefix, tensors, facts, met):
+def collect_torch(module, prefix, tensors, facts, met):
+    """Adds what a torch `Module` and its parts have to `tensors` and `facts`, as of a `Network`; `met` are ids of others."""
     state = _once(module, met)
     for name, value in [*state["_parameters"].items(), *state["_buffers"].items()]:
         if value is not None:
@@ -104,7 +105,7 @@ def _collect_torch(module, prefix, tensors, facts, met):
     facts |= {prefix + name: value for name, value in state.items() if isinstance(value, plain)}
     for name, part in state["_modules"].items():
         if part is not None:
-            _collect_torch(part, f"{prefix}{name}.", tensors, facts, met)
+            collect_torch(part, f"{prefix}{name}.", tensors, facts, met)
 
 
 def _collect_tensorflow(module, prefix, tensors, facts, met):
@@ -158,7 +159,7 @@ def _persistent(meta):
     state = meta.get("state") if isinstance(meta, dict) else None
     if not isinstance(state, dict):
         raise InputError("refused: a persistent object without a state")
-    return _Module(state)
+    return Module(state)
 
 
 def _storage(data):
@@ -175,13 +176,13 @@ def _set(values=()):
     return list(values)
 
 
-class _Unpickler(torch_file.Unpickler):
+class Unpickler(torch_file.Unpickler):
     """Lets through what is in network pickles beyond a torch file."""
 
     refusal = "only networks, arrays and plain containers are read"
     allowed = torch_file.Unpickler.allowed | {
         ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent,
-        ("dnnlib.tflib.network", "Network"): _Module,
+        ("dnnlib.tflib.network", "Network"): Module,
         ("dnnlib.util", "EasyDict"): torch_file.Dict,
         ("torch.storage", "_load_from_bytes"): _storage,
         ("builtins", "set"): _set,
@@ -190,7 +191,7 @@ class _Unpickler(torch_file.Unpickler):
         **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
         **{(f"numpy.{core}.multiarray", "scalar"): _number for core in ("core", "_core")},
     }
-    makes = (torch_file.Dict, _Module)
+    makes = (torch_file.Dict, Module)
     dispatch = dict(torch_file.Unpickler.dispatch)
 
     def _make_set(self):
@@ -206,7 +207,7 @@ class _Unpickler(torch_file.Unpickler):
         state, made = self.stack.pop(), self.stack[-1]
         if isinstance(made, (_Type, _Array)):
             made.set(state)
-        elif isinstance(made, _Module) and isinstance(state, dict):
+        elif isinstance(made, Module) and isinstance(state, dict):
             made.state = state
         elif not isinstance(made, torch_file.Dict):  # An OrderedDict may have torch's versions of modules.
             raise InputError("refused: it sets attributes of what is no network")

@@ -51,7 +51,7 @@ def read(path, unpickler=None):
 
     Args:
       path: the file.
-      unpickler: of a zip archive, a subclass of `Unpickler` in its place.
+      unpickler: a subclass of `Unpickler` in its place.
 
     Raises:
       InputError: the file is missing, damaged, or names something that is neither a tensor nor a
@@ -67,7 +67,8 @@ def read(path, unpickler=None):
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(data)
-        return _read_zip(data, unpickler) if data[:2] == b"PK" else read_legacy(io.BytesIO(data))
+        unpickler = unpickler or Unpickler
+        return _read_zip(data, unpickler) if data[:2] == b"PK" else read_legacy(io.BytesIO(data), unpickler)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
@@ -291,7 +292,7 @@ def _read_zip(data, unpickler):
                 storages[key].values = np.frombuffer(archive.read(f"{folder}data/{key}"), storages[key].dtype)
             return storages[key]
 
-        return arrays((unpickler or Unpickler)(io.BytesIO(archive.read(index)), storage).load())
+        return arrays(unpickler(io.BytesIO(archive.read(index)), storage).load())
 
 
 def _read_safetensors(data):
@@ -304,7 +305,7 @@ def _read_safetensors(data):
     return found
 
 
-def read_legacy(file):
+def read_legacy(file, unpickler=Unpickler):
     """What torch wrote before the zip archive: a sequence of pickles, then the storages."""
     storages = {}
 
@@ -314,7 +315,7 @@ def read_legacy(file):
             raise InputError("a storage that views another is not supported")
         return storages.setdefault(key, Storage(dtype))
 
-    load = lambda: Unpickler(file, storage).load()
+    load = lambda: unpickler(file, storage).load()
     if load() != _MAGIC:
         raise InputError("not a torch file: the magic number is missing")
     load()  # Protocol version.

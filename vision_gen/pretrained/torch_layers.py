@@ -1,7 +1,8 @@
 """State dicts of torch's modules whose layers are ours by other names; one table says both ways which is which.
 
 `names` is a function of a network of ours that gives {our layer: theirs}; the layers' parts are called as torch does. A
-part that is called otherwise there stands in it by its own name: {"norm/scale": "norm.gamma"}.
+part that is called otherwise there stands in it by its own name: {"norm/scale": "norm.gamma"}; one that is laid out
+otherwise, with its `named.Turn`.
 """
 
 from vision_gen.pretrained import named, torch_file
@@ -57,5 +58,6 @@ def _layout(names, embeddings, network):
     for ours, value in named.flat(network).items():
         layer, _, part = ours.rpartition("/")
         turn = named.SAME if layer in embeddings else _TURNS.get(value.ndim, named.SAME)
-        found[ours] = layers.get(ours) or f"{layers[layer]}.{_PARTS[part]}", turn
+        theirs = layers.get(ours) or f"{layers[layer]}.{_PARTS[part]}"
+        found[ours] = theirs if isinstance(theirs, tuple) else (theirs, turn)
     return found

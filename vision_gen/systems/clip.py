@@ -4,7 +4,6 @@ The batch is that of all devices; each compares its own examples with all others
 """
 
 import dataclasses
-import functools
 import hashlib
 import importlib.resources
 from typing import Literal
@@ -20,7 +19,6 @@ import tqdm
 from vision_gen import data, values
 from vision_gen.data import captioned, images
 from vision_gen.engine import cache
-from vision_gen.engine import facts as facts_lib
 from vision_gen.engine.fitting import CentralSquare, Fitted
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
@@ -30,6 +28,7 @@ from vision_gen.nets import clip, layers
 from vision_gen.ops import augment, colour, losses, random
 from vision_gen.pretrained import clip as pretrained
 from vision_gen.settings import Count, CountOrNone, Share
+from vision_gen.systems import texts
 
 GROUP = 100  # Pictures among which the one that a caption belongs to is looked for.
 TEMPLATES = str(importlib.resources.files("vision_gen.data") / "imagenet_templates.txt")
@@ -114,7 +113,7 @@ class CLIP(System):
     @classmethod
     def check(cls, experiment, source):
         """The tokens of the data are in the vocabulary, and the batch is compared as a whole."""
-        _check_vocabulary(experiment, source.tokenizer)
+        texts.check_vocabulary(experiment, source.tokenizer)
         if experiment.train.accumulate > 1 or experiment.config.players.network.shrink > 1:
             raise InputError(
                 "config.train.accumulate and config.players.network.shrink must be 1: the loss compares all examples "
@@ -139,7 +138,7 @@ class CLIP(System):
 
     @classmethod
     def tools(cls, experiment, facts):
-        encode = functools.partial(_encoded, _Tokenizer(facts, experiment), experiment.data)
+        encode = texts.Encoder(experiment, facts)
         fit = dict(size=experiment.data.resolution[0], multiple=experiment.model.patch or 32)
         image, text = values.Image(), values.Text(encode=encode)
         templates = values.Texts(TEMPLATES, commas=False, holds="{}", doc="sentences in which {} is the name")
@@ -263,31 +262,6 @@ def _probe(features, truth):
         return np.nan
     probe = sklearn.linear_model.LogisticRegression(C=0.316, max_iter=1000).fit(features[:half], truth[:half])
     return probe.score(features[half:], truth[half:])
-
-
-class _Tokenizer:
-    """The tokenizer of a run, read when it is needed first."""
-
-    def __init__(self, facts, experiment):
-        self._facts, self._experiment = facts, experiment
-
-    @functools.cached_property
-    def found(self):
-        tokenizer = facts_lib.tokenizer(self._facts, self._experiment.data)
-        _check_vocabulary(self._experiment, tokenizer)
-        return tokenizer
-
-
-def _check_vocabulary(experiment, tokenizer):
-    """Refuses a tokenizer with more tokens than there is room for."""
-    vocabulary = experiment.model.vocabulary
-    if tokenizer.size > vocabulary:
-        raise InputError(f"config.model.vocabulary is {vocabulary}, but {tokenizer.origin} has {tokenizer.size} tokens")
-
-
-def _encoded(tokenizer, settings, text):
-    """The tokens of a text, [1, length] int32."""
-    return tokenizer.found.encode(text, settings.text_length, cut=settings.cut_texts)[None]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ from vision_gen.errors import InputError
 from vision_gen.metrics import image as metrics
 from vision_gen.nets import cocosnet as nets
 from vision_gen.nets import layers
+from vision_gen.nets.patchgan import MultiscaleDiscriminator
 from vision_gen.ops import augment, colour, losses, random, resample, tps
 from vision_gen.pretrained import features
 from vision_gen.settings import Count, NotNegative, Range, Share
@@ -86,7 +87,9 @@ class CoCosNet(System):
         self.generator = nets.CoCosNet(
             width=model.width, temperature=model.temperature, chunk=model.attention_chunk, rngs=rngs
         )
-        self.discriminator = nets.Discriminators(4, width=model.discriminator_width, scales=model.scales, rngs=rngs)
+        self.discriminator = MultiscaleDiscriminator(
+            4, width=model.discriminator_width, scales=model.scales, rngs=rngs
+        )
 
     @classmethod
     def default_init(cls, settings):

@@ -22,7 +22,7 @@ from vision_gen.metrics import masked
 from vision_gen.nets import nerf as net
 from vision_gen.ops import chunks, colour, random, rays, volume
 from vision_gen.pretrained import nerf as pretrained
-from vision_gen.settings import Count, NotNegative, Range, Share
+from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Share
 from vision_gen.values.cameras import Rig
 
 
@@ -33,10 +33,12 @@ class Settings:
     white_background: bool = True  # Of what rays see that hit nothing; otherwise black.
     near: NotNegative = 2.0  # Distance from the camera from which rays are sampled,
     far: NotNegative = 6.0  # and to which: the scene must lie between.
-    chunk: Count = 4096  # Rays rendered at a time, outside training; less takes less memory.
+    chunk: Count = 4096  # Rays of whole views that are rendered at a time; less takes less memory.
     width: Annotated[int, Range(2)] = 256  # Units of a layer of the MLPs.
+    position_octaves: Count = 10  # Of the encoding of positions; fewer make a smoother scene.
+    directions: bool = True  # Colours depend on where they are seen from.
     coarse_samples: Count = 64  # Places along a ray, spread evenly,
-    fine_samples: Count = 128  # and further ones where the first found something.
+    fine_samples: CountOrNone = 128  # and further ones where the first found something; 0: none, nor a fine MLP.
     density_noise: NotNegative = 0.0  # In training, noise on densities of this deviation: fewer floating specks.
     ndc: bool = False  # Normalised device coordinates, for captures that face forward.
 
@@ -51,7 +53,7 @@ class HashSettings:
     white_background: bool = True  # Of what rays see that hit nothing; otherwise black.
     near: NotNegative = 2.0  # Distance from the camera from which rays are sampled,
     far: NotNegative = 6.0  # and to which: the scene must lie between.
-    chunk: Count = 4096  # Rays rendered at a time, outside training; less takes less memory.
+    chunk: Count = 4096  # Rays of whole views that are rendered at a time; less takes less memory.
     bound: Annotated[float, Range(1e-3)] = 1.5  # The grids cover [-bound, bound]^3; the scene must lie within.
     levels: Count = 16  # Grids of rising resolution.
     features: Count = 2  # Numbers at a corner of a cell.
@@ -262,7 +264,7 @@ class RadianceField(System):
 
 
 class NeRF(RadianceField):
-    """A coarse and a fine MLP of encoded positions."""
+    """A coarse and a fine MLP of encoded positions, or the coarse one alone, whose loss then is called "fine"."""
 
     Settings = Settings
     readers = {"field": pretrained.read}
@@ -270,10 +272,9 @@ class NeRF(RadianceField):
 
     def __init__(self, experiment, *, rngs):
         model = experiment.model
-        self.field = nnx.Dict(
-            coarse=net.RadianceMLP(width=model.width, rngs=rngs),
-            fine=net.RadianceMLP(width=model.width, rngs=rngs),
-        )
+        names = ("width", "position_octaves", "directions")
+        mlp = lambda: net.RadianceMLP(**{name: getattr(model, name) for name in names}, rngs=rngs)
+        self.field = nnx.Dict({part: mlp() for part in ("coarse", *(("fine",) if model.fine_samples else ()))})
         self.model = nnx.static(model)
 
     @classmethod
@@ -301,6 +302,8 @@ class NeRF(RadianceField):
             full(model.near), full(model.far), model.coarse_samples, draw(0, model.coarse_samples)
         )
         coarse = look(self.field.coarse, t, 1)
+        if not model.fine_samples:
+            return coarse
         middles = (t[..., 1:] + t[..., :-1]) / 2
         more, _ = volume.importance(
             middles, coarse["weights"][..., 1:-1], model.fine_samples, draw(2, model.fine_samples)

@@ -1,0 +1,44 @@
+"""DALL-E's first stage on cartoon faces, 64 px: a small autoencoder of 8 x 8 codes, sized for 15 minutes on 2 cores.
+
+Its run is what `dalle_avatars` draws with.
+"""
+
+from vision_gen.engine import defaults
+
+
+def get_config():
+    return defaults.experiment(
+        "dalle.DVAE",
+        data=dict(name="avatars", size=64),
+        model=dict(
+            vocabulary=512,
+            width=32,
+            initial=64,
+            blocks=1,
+            temperature_steps=1000,
+            kl_weight=1.0,
+            kl_steps=300,
+            least_scale=0.1,
+        ),
+        players=dict(
+            autoencoder=defaults.player(
+                2e-3,
+                b1=0.9,
+                b2=0.999,
+                weight_decay=1e-4,
+                schedule="cosine",
+                lowest=0.02,
+                warmup=50,
+                clip=1.0,
+                ema_half_life=6400,
+            )
+        ),
+        batch_size=32,
+        steps=1500,
+        best_metric="psnr",
+        log_every=50,
+        sample_every=500,
+        eval_every=500,
+        eval_images=256,
+        checkpoint_every=500,
+    )

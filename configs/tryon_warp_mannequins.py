@@ -1,0 +1,30 @@
+"""VITON-HD's second stage (Choi et al. 2021): drawn garments bent as they are worn, 96 x 128 px, on two cores.
+
+The mask's term is not the paper's: plain garments on white have few edges to go by in so short a training.
+"""
+
+from vision_gen.configs.tryon_segmentation_mannequins import PEOPLE, SIZE, UNPAIRED
+from vision_gen.engine import defaults
+
+PAPER = {
+    "data.size": (1024, 768),
+    "model.width": 64,
+    "model.levels": 4,
+    "model.small": (256, 192),
+    "model.mask_weight": 0.0,
+    "train.batch_size": 8,
+    "dtype": "bfloat16",
+}
+
+
+def get_config():
+    return defaults.experiment(
+        "tryon.warp.Warp",
+        data=PEOPLE,
+        model=dict(width=32, levels=3, small=SIZE, mask_weight=1.0),
+        players=dict(warp=defaults.player(4e-4, ema_half_life=2000, schedule="linear")),
+        evaluations=UNPAIRED,
+        batch_size=16,
+        steps=4000,
+        best_metric="iou",
+    )

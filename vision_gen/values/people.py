@@ -1,0 +1,205 @@
+"""People and garments as try-on takes them: a picture and what was found in it, which lies beside it.
+
+In VITON-HD's layout `ROOT/image/ID.jpg` is a person, `ROOT/image-parse/ID.png` (or image-parse-v3) its regions, LIP's
+labels in a picture with a palette, `ROOT/openpose-img/ID_rendered.png` and `ROOT/openpose-json/ID_keypoints.json` its
+pose, `ROOT/cloth/ID.jpg` a garment and `ROOT/cloth-mask/ID.jpg` its mask.
+"""
+
+import dataclasses
+import json
+import logging
+import pathlib
+
+import numpy as np
+import PIL.Image
+
+from vision_gen.data import agnostic, images, labels
+from vision_gen.errors import InputError
+from vision_gen.ops import regions
+from vision_gen.values.kind import Kind, finite, is_path
+from vision_gen.values.pictures import Image, Mask, pixels
+
+log = logging.getLogger("vision_gen")
+PLAIN = 0.95  # Share of a picture's edge that is of one colour, of a ground that a garment can be cut out of.
+RATIO = 0.01  # Sizes whose ratios of height and width differ by less are alike.
+
+
+class Prepared(Kind):
+    """A picture with parts beside it: a dict of arrays [height, width, *].
+
+    Read from the picture's path, "PICTURE,part=FILE" for parts that lie elsewhere, or a dict of such and of arrays.
+    """
+
+    reads = images.SUFFIXES
+    main = ""  # Name of the picture.
+    beside: dict = {}  # {part: places, from the folder above the picture's; {} is its name}.
+    resampling: dict = {}  # {array: how it is brought to another size}.
+
+    def read(self, value, name):
+        given = self._given(value, name)
+        picture = given[self.main]
+        found = {self.main: Image().read(picture, name)}
+        for part, places in self.beside.items():
+            paths = self._beside(picture, places)
+            file = given.get(part, next(filter(pathlib.Path.is_file, paths), None))
+            if file is None:
+                there = f"no {part} of {picture}: {paths[0]} is not there" if paths else f"{part} is missing"
+                cure = f"give it as {picture},{part}=FILE" if paths else f"give it as {part!r} too"
+                found[part] = self.lacking(part, found[self.main], f"{name}: {there}", cure)
+            else:
+                found[part] = self.part(part, file, f"{name}: {part}")
+        sizes = {part: found[part].shape[:2] for part in self.resampling}
+        for part, size in sizes.items():
+            if size != sizes[self.main]:
+                (height, width), (tall, wide) = size, sizes[self.main]
+                raise InputError(f"{name}: {part} has {width} x {height} pixels, but {self.main} {wide} x {tall}")
+        return found
+
+    def _given(self, value, name):
+        """{part: what was given for it}."""
+        if is_path(value):
+            first, *more = [str(value)] if pathlib.Path(value).exists() else str(value).split(",")
+            value = {self.main: first} | dict(part.strip().partition("=")[::2] for part in more)
+        if not isinstance(value, dict) or self.main not in value:
+            raise InputError(f"{name} must be {self.describe()}, got {type(value).__name__}")
+        for part in value:
+            if part not in (self.main, *self.beside):
+                raise InputError(f"{name}: unknown part {part!r}; there are {', '.join((self.main, *self.beside))}")
+        return value
+
+    def _beside(self, picture, places):
+        """Where a part may lie."""
+        if not is_path(picture):
+            return []
+        return [pathlib.Path(picture).parent.parent / place.format(pathlib.Path(picture).stem) for place in places]
+
+    def part(self, part, value, name):
+        """A checked part."""
+        raise NotImplementedError
+
+    def lacking(self, part, picture, what, cure):
+        """What stands for a part that is nowhere; by default an error that says `what` is missing and the `cure`."""
+        raise InputError(f"{what}; {cure}")
+
+    def resized(self, value, size, name):
+        """A value at `size` = (height, width). Raises InputError where that has another ratio."""
+        height, width = value[self.main].shape[:2]
+        if abs(height * size[1] / (width * size[0]) - 1) > RATIO:
+            raise InputError(
+                f"{name} has {width} x {height} pixels; it must be of the ratio of {size[1]} x {size[0]}, at which it "
+                "is computed: crop it, or fill it up"
+            )
+        if (height, width) == tuple(size):
+            return value
+        return value | {part: _resized(value[part], size, how) for part, how in self.resampling.items()}
+
+    def describe(self):
+        parts = ", ".join(self.beside)
+        return f"a picture with its {parts} beside it as VITON-HD has them, or PICTURE,{next(iter(self.beside))}=FILE"
+
+
+def _resized(array, size, how):
+    squeezed = array[..., 0] if array.shape[-1] == 1 else array
+    found = np.asarray(PIL.Image.fromarray(squeezed).resize(size[::-1], how))
+    return found.reshape(*size, array.shape[-1])
+
+
+BILINEAR, NEAREST = PIL.Image.Resampling.BILINEAR, PIL.Image.Resampling.NEAREST
+
+
+@dataclasses.dataclass(frozen=True)
+class Person(Prepared):
+    """A person: image and pose [height, width, 3], parse [height, width, 1] uint8, keypoints [25, 3] float32.
+
+    The system is given a dict of these but the keypoints, and of what `data.agnostic.hidden` makes of them, [1, ...].
+    """
+
+    main = "image"
+    beside = {
+        "parse": ("image-parse/{}.png", "image-parse-v3/{}.png"),
+        "pose": ("openpose-img/{}_rendered.png", "openpose_img/{}_rendered.png"),
+        "keypoints": ("openpose-json/{}_keypoints.json", "openpose_json/{}_keypoints.json"),
+    }
+    resampling = {"image": BILINEAR, "pose": BILINEAR, "parse": NEAREST}
+
+    def read(self, value, name):
+        found = super().read(value, name)
+        try:
+            agnostic.check(found["parse"], found["keypoints"])
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+        there = agnostic.found_joints(found["keypoints"])
+        lost = [joint for number, joint in agnostic.JOINTS.items() if number not in there]
+        if lost:
+            log.warning("%s: %s not found; what lies around them stays as it is", name, ", ".join(lost))
+        return found
+
+    def part(self, part, value, name):
+        if part == "pose":
+            return Image().read(value, name)
+        if part == "keypoints":
+            return keypoints(value, name)
+        array = labels.read(value) if is_path(value) else pixels(value, name, (1,), "a path")
+        if array.ndim == 3 and array.shape[2] == 3:
+            raise InputError(f"{name} is a picture of colours; it must have a palette whose numbers are LIP's labels")
+        return array.reshape(*array.shape[:2], 1)
+
+    def resized(self, value, size, name):
+        height, width = value["image"].shape[:2]
+        scale = np.float32([size[1] / width, size[0] / height, 1])
+        return super().resized(value, size, name) | {"keypoints": value["keypoints"] * scale}
+
+    def array(self, value):
+        made = value | agnostic.hidden(*(value[part] for part in ("image", "parse", "keypoints")))
+        return {part: array[None] for part, array in made.items() if part != "keypoints"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Garment(Prepared):
+    """A garment that lies flat: cloth [height, width, 3] and mask [height, width, 1] uint8, 255 inside.
+
+    Without a mask it is cut out of its ground, if that is of one colour.
+
+    The system is given {"cloth", "cloth_mask"}, [1, ...].
+    """
+
+    main = "cloth"
+    beside = {"mask": ("cloth-mask/{}.jpg", "cloth-mask/{}.png")}
+    resampling = {"cloth": BILINEAR, "mask": NEAREST}
+
+    def part(self, part, value, name):
+        mask = Mask().read(value, name)
+        if not mask.any():
+            raise InputError(f"{name} is black everywhere; the garment must be white")
+        return np.uint8(255 * mask)[..., None]
+
+    def lacking(self, part, picture, what, cure):
+        mask, plain = regions.on_plain_ground(picture)
+        if plain < PLAIN or not mask.any():
+            found = f"of its edge {plain:.0%} are of one colour" if plain < PLAIN else "it is of the ground's colour"
+            raise InputError(f"{what}, and it cannot be cut out of its ground: {found}; {cure}")
+        log.warning("%s; cut out of its ground, which is of one colour. See that it is right; or %s", what, cure)
+        return np.uint8(255 * mask)[..., None]
+
+    def array(self, value):
+        return {"cloth": value["cloth"][None], "cloth_mask": value["mask"][None]}
+
+
+def keypoints(value, name):
+    """OpenPose's keypoints [25, 3] float32 of its JSON, a file or dict, or of an array."""
+    right = "OpenPose's 25 points, x, y and confidence: {'people': [{'pose_keypoints_2d': [75 numbers]}]}"
+    try:
+        if is_path(value):
+            value = json.loads(pathlib.Path(value).read_text())
+        if isinstance(value, dict):
+            value = value["people"][0]["pose_keypoints_2d"]
+        found = np.asarray(value, np.float32).reshape(-1)
+    except FileNotFoundError:
+        raise InputError(f"{name}: {str(value)!r}: no such file; expected {right}") from None
+    except IndexError:
+        raise InputError(f"{name}: nobody was found in it; expected {right}") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{name} cannot be read ({error!r}); expected {right}") from error
+    if found.size != 75:
+        raise InputError(f"{name} has {found.size} numbers; expected {right}")
+    return finite(found.reshape(25, 3), name)
