@@ -270,7 +270,7 @@ def test_settings_that_cannot_work_are_named():
     refused("config.data.size is 32; the generator of config.init.generator has 16", change=put("data", size=32))
     refused("config.init.generator draws images of 5 classes", change=put("origin.generator.model", classes=5))
     refused(
-        "config.init.clip must be the network of a run of clip.CLIP .* got discriminator of stylegan2.StyleGAN2",
+        "config.init.clip must be the network of a clip.CLIP .* got x: discriminator of stylegan2.StyleGAN2",
         change=judged_by_the_discriminator,
     )
     mapper = styleclip_ffhq.get_config
