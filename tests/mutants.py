@@ -88,7 +88,7 @@ FAULTS = [
         ("what was measured is forgotten", 'saved = time.monotonic()\n    bar', 'known["done"] = 0\n    saved = time.monotonic()\n    bar',
          "test_what_was_measured_before_an_interruption_is_kept")),
     *of("systems/styleclip/mapper.py", "systems/test_styleclip.py",
-        ("the mapper moves twice as far", "STEP = 0.1", "STEP = 0.2", "test_the_mapper_edits_by_a_tenth_of_what_it_says")),
+        ("the mapper moves twice as far", "step: NotNegative = 0.1", "step: NotNegative = 0.2", "test_the_mapper_edits_by_a_tenth_of_what_it_says")),
     *of("nets/latent_mapper.py", "pretrained/test_latent_mapper.py",
         ("levels begin elsewhere", '"medium": slice(4, 8)', '"medium": slice(2, 8)', "test_levels_are_the_released_ones")),
     *of("engine/ranger.py", "engine/test_ranger.py",

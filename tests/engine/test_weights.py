@@ -11,7 +11,7 @@ import safetensors.numpy
 from tests.engine import toy
 from vision_gen import data
 from vision_gen.engine import checkpoints as ckpt
-from vision_gen.engine import defaults, loop, use, weights
+from vision_gen.engine import defaults, facts, loop, use, weights
 from vision_gen.engine.experiment import Experiment
 from vision_gen.engine.system import Player
 from vision_gen.errors import InputError
@@ -114,6 +114,15 @@ def test_a_frozen_network_of_another_run_is_kept_when_that_run_is_gone(folder, t
     manager = ckpt.Checkpoints(tmp_path / "run", Experiment(ckpt.load_config(tmp_path / "run")), read_only=True)
     inside = manager._shapes(6)
     assert not [name for name in inside if "teacher" in name or "norm" in name]
+
+
+def test_the_tokens_of_a_run_are_kept_with_what_its_networks_are_built_of(folder, tmp_path):
+    config = pupil(folder, teacher=f"{tmp_path}:network")
+    ckpt.write_config(tmp_path, config)
+    found = lambda: use.Named(None, config=config).experiment().origin["teacher"]
+    assert found().system == config.system and found().attribute == "network" and "tokenizer" not in found()
+    facts.write(tmp_path, {"classes": (), "cameras": None, "tokenizer": "its own"})
+    assert found().tokenizer == "its own"
 
 
 def test_a_trained_network_starts_from_another_run(folder, teacher, tmp_path):

@@ -43,7 +43,7 @@ def test_levels_are_the_released_ones(tmp_path):
     assert np.abs(coarse).max() > 0.1 and np.abs(fine).max() > 0.1
     np.testing.assert_allclose(found(ws), wanted, rtol=1e-4, atol=1e-4)
     other = blank(lambda: nets.LevelsMapper(6, ["coarse", "medium", "fine"], "layers", rngs=nnx.Rngs(0)))
-    with pytest.raises(InputError, match="no weight 'mapper.medium_mapping.mapping.1.weight'"):
+    with pytest.raises(InputError, match="no weight 'mapper.medium_mapping.mapping.1.bias'"):
         named.load(latent_mapper.read, path, other)
 
 

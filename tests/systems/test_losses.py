@@ -753,14 +753,15 @@ def of_dalle():
     return Case(config, batch, expected, {"transformer": {"text": {"text"}, "image": {"image"}}})
 def of_styleclip(space):
     """Equation 4 of the paper and the released weights: CLIP 1, mean squared distance 0.8, identity 0.1."""
-    small = dict(space=space, text=(1, 7, 2, 299, 0, 0))
+    # Weights are not so large here as their low rates ask for.
+    small = dict(space=space, text=(1, 7, 2, 299, 0, 0), step=1000.0)
     config = test_styleclip.small(styleclip_ffhq.get_config(), identity=True, **small)
     batch = {"seed": np.uint32([3, 5])}
 
     def expected(system, out, now):
         unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
         moved, place, after = (np.asarray(out[name], np.float64) for name in ("moved", "place", "after"))
-        assert np.abs(moved - place).max() > 1e-3
+        assert np.abs(moved - place).max() > 0.1
         seen = system.clip.image(jnp.float32(after.reshape(2, 8, 2, 8, 2, 3).mean((2, 4))))
         text = system.clip.encode_text(jnp.int32([small["text"]]))
         look = nnx.jit(lambda network, image: network(image, intermediates=True)[1]["pooled"])

@@ -19,7 +19,7 @@ from vision_gen.ops import colour, losses, random, resample, sampling
 from vision_gen.pretrained import clip as clip_pretrained
 from vision_gen.pretrained import dalle as pretrained
 from vision_gen.settings import Count, CountOrNone, Range, Share
-from vision_gen.systems import classifier, judge, texts
+from vision_gen.systems import classifier, frozen, judge, texts
 from vision_gen.systems.dalle.autoencoder import sizes_of, usage
 
 BEST_OF = 8  # Pictures of a caption that CLIP chooses from, in the figure of that name.
@@ -89,7 +89,7 @@ class DALLE(System):
             rngs=rngs,
         )
         if "clip" in experiment.init:
-            self.clip = _clip(experiment, rngs)
+            self.clip = frozen.clip(experiment, rngs)
         if "judge" in experiment.origin:
             self.judge = experiment.network("judge", rngs=rngs)
             self.judged = nnx.static(tuple((of.start, of.stop) for of in judge.traits(experiment.origin["judge"]).values()))
@@ -122,7 +122,7 @@ class DALLE(System):
     def tools(cls, experiment, facts):
         model, encode = experiment.model, texts.Encoder(experiment, facts)
         if "clip" in experiment.init:
-            both = encode, clip_encoder(experiment)
+            both = encode, frozen.clip_encoder(experiment, cut=True)
             encode = lambda text: np.concatenate([encode(text) for encode in both], 1)
         number = values.Number(1, 512, 8 if "clip" in experiment.init else 1, whole=True, static=True, doc="pictures that are drawn")
         options = {
@@ -293,7 +293,7 @@ class DALLE(System):
         experiment = model.experiment
         if "clip" not in experiment.init or "judge" not in experiment.origin:
             raise InputError(f"--metrics: {names[0]} needs config.init.clip and config.init.judge")
-        examples = _WithClip(source, clip_encoder(experiment))
+        examples = _WithClip(source, frozen.clip_encoder(experiment, cut=True))
         parts = model.each("best_of", examples, progress(f"drawing {BEST_OF} of each"))
         right = np.concatenate([part["right"] for part in parts])
         return {names[0]: {"mean": _mean(right), "what": cls.explained[names[0]], "images": len(right)}}
@@ -334,31 +334,6 @@ class _OfOneSize(CentralSquare):
         return super().fit(kinds, inputs, {**options, "size": int(np.min(self.size))}, called)
 
 
-def clip_encoder(experiment):
-    """Function of a text that gives CLIP's tokens [1, length]; longer texts are cut."""
-    if "clip" not in experiment.origin:
-        published = clip.PRESETS[experiment.model.clip_preset]
-        other = dataclasses.replace(experiment.data, tokenizer="clip", text_length=published.length, cut_texts=True)
-        return texts.Encoder(_Numbered(other, published), {})
-    other, origin = experiment.other("clip"), experiment.origin["clip"]
-    cut = dataclasses.replace(other.data, cut_texts=True)
-    return texts.Encoder(_Numbered(cut, other.model), {"tokenizer": origin.get("tokenizer")})
-
-
-@dataclasses.dataclass(frozen=True)
-class _Numbered:
-    """What a `texts.Encoder` reads of an experiment."""
-
-    data: object
-    model: object
-
-
-def _clip(experiment, rngs):
-    if "clip" not in experiment.origin:
-        return clip.CLIP(clip.PRESETS[experiment.model.clip_preset], rngs=rngs)
-    return _of_kind(experiment, "clip", clip.CLIP, "the network of a clip.CLIP", rngs)
-
-
 def _sizes(experiment, name):
     """The `nets.dvae.Sizes` of the encoder or decoder: those of its run, or the published ones."""
     if name not in experiment.origin:
@@ -371,14 +346,7 @@ def _part(experiment, name, kind, rngs):
     """The frozen encoder or decoder."""
     if name not in experiment.origin:
         return kind(dvae.Sizes(), rngs=rngs)
-    return _of_kind(experiment, name, kind, f"the {name} of a dalle.DVAE", rngs)
-
-
-def _of_kind(experiment, name, kind, right, rngs):
-    found, origin = experiment.network(name, rngs=rngs), experiment.origin[name]
-    if not isinstance(found, kind):
-        raise InputError(f"config.init.{name} must be {right}, got {origin.run}: {origin.attribute} of {origin.system}")
-    return found
+    return frozen.of_kind(experiment, name, kind, f"the {name} of a dalle.DVAE", rngs)
 
 
 def _grid(experiment, sizes):

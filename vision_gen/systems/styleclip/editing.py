@@ -16,7 +16,6 @@ import numpy as np
 import optax
 
 from vision_gen import values
-from vision_gen.data import tokens
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
@@ -26,7 +25,7 @@ from vision_gen.pretrained import arcface as pretrained_arcface
 from vision_gen.pretrained import clip as pretrained_clip
 from vision_gen.pretrained import stylegan2 as pretrained_stylegan2
 from vision_gen.settings import Count, CountOrNone, NotNegative
-from vision_gen.systems import judge, projection
+from vision_gen.systems import frozen, judge, projection
 from vision_gen.systems.clip import TEMPLATES
 from vision_gen.systems.styleclip import directions
 
@@ -65,7 +64,7 @@ class StyleCLIP(System):
 
     def __init__(self, experiment, *, rngs):
         self.generator = _generator(experiment, rngs=rngs)
-        self.clip = _clip(experiment, rngs=rngs)
+        self.clip = frozen.clip(experiment, rngs, activation=experiment.model.clip_activation)
         if "identity" in experiment.init:
             self.identity = _identity(experiment, rngs=rngs)
         self.clip_input = experiment.model.clip_input
@@ -78,7 +77,7 @@ class StyleCLIP(System):
 
     @classmethod
     def tools(cls, experiment, facts):
-        encode = encoder(experiment)
+        encode = frozen.clip_encoder(experiment)
         start = values.Start(latent_shape(experiment))
         text, image = values.Text(encode=encode), values.Image()
         weight = lambda default, doc: values.Number(0, 1e6, default, doc=doc)
@@ -293,43 +292,31 @@ class StyleCLIP(System):
 # What the networks are built of.
 
 
-def _origin_or(experiment, attribute, of, right, build, rngs):
-    """A network of a run, which must be of a class, or what `build()` gives for published weights."""
-    if attribute not in experiment.origin:
-        return build()
-    network, origin = experiment.network(attribute, rngs=rngs), experiment.origin[attribute]
-    if not isinstance(network, of):
-        found = f"{origin.attribute} of {origin.system}"
-        raise InputError(f"config.init.{attribute} must be {right}, got {found} of {origin.run}")
-    return network
-
-
 def _generator(experiment, *, rngs):
-    fields = {field.name for field in dataclasses.fields(stylegan2.GeneratorSettings)}
-    model = {name: value for name, value in dataclasses.asdict(experiment.model).items() if name in fields}
-    settings = stylegan2.GeneratorSettings(size=experiment.data.resolution[0], **model)
-    build = lambda: stylegan2.Generator(settings, rngs)
-    right = "the generator of a run of stylegan2.StyleGAN2"
-    found = _origin_or(experiment, "generator", stylegan2.Generator, right, build, rngs)
-    classes, size = found.settings.classes, found.settings.size
-    if classes:
-        raise InputError(f"config.init.generator draws images of {classes} classes; it must be one without")
-    if size != settings.size:
+    size = experiment.data.resolution[0]
+    if "generator" in experiment.origin:
+        right = "the generator of a stylegan2.StyleGAN2"
+        found = frozen.of_kind(experiment, "generator", stylegan2.Generator, right, rngs)
+    else:
+        fields = {field.name for field in dataclasses.fields(stylegan2.GeneratorSettings)}
+        model = {name: value for name, value in dataclasses.asdict(experiment.model).items() if name in fields}
+        found = stylegan2.Generator(stylegan2.GeneratorSettings(size=size, **model), rngs)
+    if found.settings.classes:
         raise InputError(
-            f"config.data.size is {experiment.data.size}; the generator of config.init.generator has {size}"
+            f"config.init.generator draws images of {found.settings.classes} classes; it must be one without"
+        )
+    if found.settings.size != size:
+        raise InputError(
+            f"config.data.size is {size}; the generator of config.init.generator has {found.settings.size}"
         )
     return found
 
 
-def _clip(experiment, *, rngs):
-    model = experiment.model
-    build = lambda: clip.CLIP(clip.PRESETS[model.clip_preset], activation=model.clip_activation, rngs=rngs)
-    return _origin_or(experiment, "clip", clip.CLIP, "the network of a run of clip.CLIP (runs/x:network)", build, rngs)
-
-
 def _identity(experiment, *, rngs):
-    right = "the network of a run of classifier.Classifier (runs/x:network), or a file of ArcFace's IR-SE50"
-    return _origin_or(experiment, "identity", vit.ViT, right, lambda: arcface.IRSE50(rngs=rngs), rngs)
+    if "identity" not in experiment.origin:
+        return arcface.IRSE50(rngs=rngs)
+    right = "the network of a classifier.Classifier (runs/x:network), or a file of ArcFace's IR-SE50"
+    return frozen.of_kind(experiment, "identity", vit.ViT, right, rngs)
 
 
 def _generator_settings(experiment):
@@ -345,30 +332,3 @@ def latent_shape(experiment):
 def generator_size(experiment):
     """Pixels of a side of its pictures."""
     return _generator_settings(experiment).size
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoder:
-    """A function of a text that gives the tokens [1, length] by which a CLIP reads it.
-
-    Attributes:
-      tokenizer: as its run has kept it, or None.
-      name: of the tokenizer, where there is none.
-      length: of a text.
-    """
-
-    tokenizer: str | None
-    name: str
-    length: int
-
-    def __call__(self, text):
-        found = tokens.from_json(self.tokenizer) if self.tokenizer else tokens.find(self.name)
-        return found.encode(text, self.length)[None]
-
-
-def encoder(experiment):
-    """The `Encoder` of the experiment's CLIP, of a run or published."""
-    origin = experiment.origin.get("clip")
-    if origin is None:
-        return Encoder(None, "clip", clip.PRESETS[experiment.model.clip_preset].length)
-    return Encoder(origin.get("tokenizer"), origin.data.tokenizer, origin.data.text_length)

@@ -18,10 +18,10 @@ from vision_gen.errors import InputError
 from vision_gen.nets import latent_mapper as nets
 from vision_gen.pretrained import latent_mapper as pretrained
 from vision_gen.settings import NotNegative
+from vision_gen.systems import frozen
 from vision_gen.systems.styleclip import editing
 
 log = logging.getLogger("vision_gen")
-STEP = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Settings(editing.Settings):
     medium: bool = True  # the next four,
     fine: bool = True  # the rest, colours.
     normalised: nets.NORMALISED = "layers"  # In w+: over what w is normalised; "layers" as released.
+    step: NotNegative = 0.1  # Of what the mapper gives, the share that is added.
     clip_weight: NotNegative = 1.0
     l2_weight: NotNegative = 0.8
     identity_weight: NotNegative = 0.1  # Where config.init.identity names a network of faces.
@@ -72,7 +73,7 @@ class Mapper(editing.StyleCLIP):
             chosen = [i for i, moves in enumerate(self.movable) if moves or model.space == "s with colours"]
             self.mapper = nets.StyleMapper(widths, chosen, rngs=rngs)
         self.model = nnx.static(model)
-        self.encode = nnx.static(editing.encoder(experiment))
+        self.encode = nnx.static(frozen.clip_encoder(experiment))
 
     @classmethod
     def check(cls, experiment, source):
@@ -81,7 +82,7 @@ class Mapper(editing.StyleCLIP):
         if given != shape:
             raise InputError(f"config.data.dir: its latents are {list(given)}; the generator's are {list(shape)}")
         if isinstance(experiment.model.text, str):
-            editing.encoder(experiment)(experiment.model.text)
+            frozen.clip_encoder(experiment)(experiment.model.text)
         if "identity" not in experiment.init and experiment.model.identity_weight:
             log.warning("config.init.identity names no network of faces: the term of identity is off")
 
@@ -104,7 +105,7 @@ class Mapper(editing.StyleCLIP):
     def edit(self, *, latent, strength, truncation):
         """Pictures after and before, and in w+ the latent afterwards."""
         place = self._place(self._started(latent, truncation))
-        moved = place + strength.reshape(-1, *(1,) * (place.ndim - 1)) * STEP * self._move(place)
+        moved = place + strength.reshape(-1, *(1,) * (place.ndim - 1)) * self.model.step * self._move(place)
         found = {"image": self.paint(moved), "before": self.paint(place)}
         return found | ({"latent": moved} if moved.ndim == 3 else {})
 
@@ -125,7 +126,7 @@ class Mapper(editing.StyleCLIP):
     def forward(self, batch, now):
         """Places before and after, and pictures."""
         place = self._place(batch["latent"] if "latent" in batch else self.drawn(batch["seed"]))
-        moved = place + STEP * self._move(place)
+        moved = place + self.model.step * self._move(place)
         return {"place": place, "moved": moved, "before": self.paint(place), "after": self.paint(moved)}
 
     def _distance(self, out):
