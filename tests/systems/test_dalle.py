@@ -1,7 +1,6 @@
 """DALL-E's figures, tools and refusals; tests/nets has its networks, test_losses.py its losses."""
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 from PIL import Image
@@ -84,7 +83,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(folder):
     """Of weights that its seed draws."""
-    return use.untrained(config(folder, "clip"))
+    return use.untrained(config(folder, "clip", "judge"))
 
 
 def test_pictures_are_drawn_and_the_one_that_clip_likes_comes_first(model):
@@ -109,33 +108,24 @@ def test_pictures_are_drawn_and_the_one_that_clip_likes_comes_first(model):
 
 
 def test_the_upper_part_of_a_picture_stays(model, folder):
-    path = str(folder / "test/07.png")
-    system, whole = model.system(), model.complete("a picture", path, share=1.0, number=2, seed=3)
+    path, system = str(folder / "test/07.png"), model.system()
     image = colour.from_uint8(np.asarray(Image.open(path))[None])
+    whole = model.complete("a picture", path, share=1.0, number=6, seed=3)
     reconstructed = jax.jit(lambda image: system.decoder.images(system.encoder.codes(image)))(image)
     np.testing.assert_allclose(whole["image"], colour.to_uint8(reconstructed)[0], atol=1)
-    text = model.tools["complete"].inputs["text"].array("a picture")
-
-    @jax.jit
-    def half(image):
-        one = lambda value: jnp.asarray([value])
-        state = system.complete_begin(
-            text=text, image=image, number=3, share=one(0.5), seed=one(5), temperature=one(1.0), top_k=one(0), top_p=one(1.0)
-        )
-        for row in range(4):
-            now = systems.Now(jax.random.split(jax.random.key(row), 1), jnp.int32(row), jnp.float32(0))
-            state = system.complete_advance(state, now)
-        return state["drawn"]["codes"], system.encoder.codes(image)
-
-    codes, given = (np.asarray(x) for x in half(image))
-    np.testing.assert_array_equal(codes[:, :8], np.tile(given.reshape(1, -1)[:, :8], (3, 1)))
-    assert len({row.tobytes() for row in codes[:, 8:]}) > 1
+    none = model.complete("a picture", path, share=0.0, number=6, seed=3)
+    np.testing.assert_array_equal(none["all"], model.generate("a picture", number=6, seed=3)["all"])
+    half = model.complete("a picture", path, share=0.5, number=6, seed=3)["all"]
+    assert (half != none["all"]).any() and len({picture.tobytes() for picture in half}) > 1
+    # Of the first places codes are the given ones, of others those that are likely.
+    keys, given = jax.random.split(jax.random.key(0), 3), np.arange(16)[None]
+    choose = system._chosen(keys, given, 8, top_k=1)
+    logits = np.eye(16, dtype=np.float32)[[3, 1, 2]]
+    assert choose(logits, 7).tolist() == [7, 7, 7] and choose(logits, 8).tolist() == [3, 1, 2]
 
 
-def test_figures_are_of_the_traits_that_captions_name(folder):
-    model = use.untrained(config(folder, "judge"))
-    system = model.system()
-    rng = np.random.default_rng(0)
+def test_figures_are_of_the_traits_that_captions_name(model):
+    system, rng = model.system(), np.random.default_rng(0)
     tokens = np.zeros((4, 12), np.int32)
     tokens[:, :3] = [298, 40, 299]
     batch = {"colour": rng.integers(0, 256, (4, 16, 16, 3), np.uint8), "tokens": tokens}
@@ -144,18 +134,16 @@ def test_figures_are_of_the_traits_that_captions_name(folder):
 
     @jax.jit
     def look(batch):
-        images = colour.from_uint8(batch["colour"])
-        again = system.forward(batch, None), system._images(system._drawn(batch["tokens"], keys))
-        return system.evaluate(batch, keys), again, system.judge(images)
+        return system.evaluate(batch, keys), system.forward(batch, None), system.judge(colour.from_uint8(batch["colour"]))
 
-    found, (out, drawn), logits = look(batch)
+    found, out, logits = look(batch)
     logits = np.asarray(logits)
     right = np.stack([logits[:, :2].argmax(-1) == 0, logits[:, 2:].argmax(-1) == 1], -1)
     np.testing.assert_array_equal(found["right_truth"], np.where(batch["named"], right, np.nan))
     log = lambda x: np.asarray(x) - np.log(np.exp(np.asarray(x, np.float64)).sum(-1, keepdims=True))
     chosen = np.take_along_axis(log(out["image"]), np.asarray(out["codes"])[..., None], -1)[..., 0]
     np.testing.assert_allclose(found["image_entropy"], -chosen.mean(-1), rtol=1e-4)
-    assert drawn.shape == (4, 16, 16, 3) and found["codes"].shape == (4, 16)
+    assert found["codes"].shape == (4, 16) and len(np.unique(found["codes"])) > 1
     values = {name: np.asarray(x) for name, x in found.items()} | {"right": np.float32([[1, np.nan], [0, 1]])}
     figures = dalle.DALLE.summarise(values, ())
     assert figures.keys() == set(dalle.DALLE.figures_of_set(model.experiment))
@@ -174,11 +162,17 @@ def test_schedules_go_along_cosines():
     assert float(autoencoder.along_cosine(0.0, 6.6, 0, 0)) == pytest.approx(6.6)
 
 
+@pytest.mark.slow
 def test_pictures_of_any_size_are_shown_as_codes():
     model = use.untrained(of_dvae())
     picture = np.random.default_rng(0).integers(0, 256, (21, 30, 3), np.uint8)
     found = model.reconstruct(picture)
     assert found.shape == picture.shape and found.dtype == np.uint8
+
+
+def built(config):
+    """Its shapes."""
+    return jax.eval_shape(lambda: systems.build(Experiment(config))[1])
 
 
 def test_what_does_not_go_together_is_refused(folder):
@@ -193,26 +187,25 @@ def test_what_does_not_go_together_is_refused(folder):
     with pytest.raises(InputError, match="config.init.judge must be a classifier.* of all traits .* got runs/judge: .* 5 answers"):
         dalle.DALLE.check(Experiment(config(folder, "judge")), source)
     with pytest.raises(InputError, match="config.model: width is 16; it must be a multiple of head, 5"):
-        systems.build(Experiment(config(folder, head=5)))
+        built(config(folder, head=5))
     given = config(folder)
     with given.unlocked():
         given.origin.decoder.model.groups = 2
     with pytest.raises(InputError, match="config.init.decoder must be of the sizes of config.init.encoder"):
-        systems.build(Experiment(given))
+        built(given)
     given = config(folder)
     with given.unlocked():
         given.origin.encoder.attribute = "decoder"
     with pytest.raises(InputError, match="config.init.encoder must be the encoder of a dalle.DVAE, got runs/dvae: decoder of"):
-        systems.build(Experiment(given))
+        built(given)
     given = config(folder)
     given.data.size = 18
     with pytest.raises(InputError, match="config.data.size must be a multiple of 4, what a code stands for, got 18"):
-        systems.build(Experiment(given))
+        built(given)
 
 
 @pytest.mark.slow
-def test_the_best_of_several_is_the_one_that_clip_likes(folder):
-    model = use.untrained(config(folder, "judge", "clip"))
+def test_the_best_of_several_is_the_one_that_clip_likes(model):
     system, number = model.system(), generator.BEST_OF
     tokens = np.zeros((2, 12), np.int32)
     tokens[:, :3] = [[298, 40, 299], [298, 41, 299]]

@@ -28,7 +28,7 @@ class Source(typing.Protocol):
     from it and gives what has no default.
 
     A source of pictures that are described has `captions(index)`, one text or more; `data.captioned` makes numbers of
-    them.
+    them. If it has `traits` too, `named(index)` [captions, traits] bool says which each of them names.
 
     Attributes:
       shapes: {name: ShapeDtype} of every example.

@@ -68,7 +68,8 @@ class Tokenizer:
     def check_dropout(self, where):
         """Refuses a tokenizer without byte pairs, or one whose words do not begin as letters; `where` is the field."""
         model = self._model
-        if model["type"] != "BPE" or model.get("continuing_subword_prefix") or model.get("byte_fallback"):
+        marked = model.get("continuing_subword_prefix") or model.get("byte_fallback")
+        if model["type"] != "BPE" or marked or self._inner.pre_tokenizer is None:
             raise InputError(f"{where} must be 0: {self.origin} is no tokenizer of byte pairs")
 
     @functools.cached_property
@@ -84,7 +85,8 @@ class Tokenizer:
     def _dropped(self, text, rate, rng):
         """The numbers of a text without start and end, each word of merges that are not left out."""
         text = self._inner.normalizer.normalize_str(text) if self._inner.normalizer else text
-        end, ids = self._model.get("end_of_word_suffix") or "", []
+        number, unknown, ids = self._inner.token_to_id, self._model.get("unk_token"), []
+        unknown, end = unknown and number(unknown), self._model.get("end_of_word_suffix") or ""
         for word, _ in self._inner.pre_tokenizer.pre_tokenize_str(text):
             parts = [*word[:-1], word[-1] + end]
             while True:
@@ -94,8 +96,8 @@ class Tokenizer:
                     break
                 _, at = min(kept)
                 parts[at : at + 2] = [parts[at] + parts[at + 1]]
-            ids += [self._inner.token_to_id(part) for part in parts]
-        return [number for number in ids if number is not None]
+            ids += [unknown if number(part) is None else number(part) for part in parts]
+        return [found for found in ids if found is not None]  # The library, too, leaves out what it has no token for.
 
     def encode(self, text, length, *, cut=False):
         """The numbers of a text, [length] int32.
