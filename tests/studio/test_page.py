@@ -1,7 +1,6 @@
 """The pages of tools, recordings, the library, and the server with two visitors."""
 
 import asyncio
-import base64
 import io
 import json
 import os

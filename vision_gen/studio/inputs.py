@@ -287,25 +287,37 @@ class Places(Drawn):
 
 
 class Amount(Entry):
-    """A number: a slider where it has an end on both sides, and a field."""
+    """A number: a field, and a slider where it has an end on both sides."""
 
     def build(self):
         kind, integer = self.kind, self.kind.whole
         start = kind.default if kind.default is not None else max(kind.low, min(0, kind.high))
+        start, bounded = int(start) if integer else float(start), kind.high - kind.low <= (1000 if integer else 100)
+        field = pn.widgets.IntInput if integer else pn.widgets.FloatInput
+        name, label = titled(self.name), {"label": "" if bounded else titled(self.name)}
+        self._widget = field(value=start, width=92 if bounded else WIDTH - 20, margin=0, align="end", **label)
+        self._slider, parts = None, [styled(self._widget)]
+        if bounded:
+            slider = pn.widgets.IntSlider if integer else pn.widgets.FloatSlider
+            step = 1 if integer else float(f"{(kind.high - kind.low) / 100:.0e}")
+            common = dict(label=name, start=kind.low, end=kind.high, step=step, show_value=False)
+            self._slider = styled(slider(value=start, width=WIDTH - 130, margin=(0, 14, 0, 4), **common))
+            parts = [pn.Row(self._slider, *parts, margin=0)]
+            self._slider.param.watch(self._moved, "value")
+        self._widget.param.watch(self._moved, "value")
+        self._moving = False
         says = kind.doc or f"{kind.low:g} to {kind.high:g}"
-        common = dict(
-            label=titled(self.name),
-            value=int(start) if integer else float(start),
-            width=WIDTH - 20,
-            margin=(0, 0, 2, 0),
-        )
-        if kind.high - kind.low <= (1000 if integer else 100):
-            widget = pn.widgets.EditableIntSlider if integer else pn.widgets.EditableFloatSlider
-            step = {} if integer else dict(step=float(f"{(kind.high - kind.low) / 100:.0e}"), format="0[.]00[00]")
-            self._widget = widget(start=kind.low, end=kind.high, **step, **common)
-        else:
-            self._widget = (pn.widgets.IntInput if integer else pn.widgets.FloatInput)(**common)
-        return [self.watched(self._widget), text(f'<p class="soft small">{html.escape(says)}</p>', width=WIDTH)]
+        return [*parts, text(f'<p class="soft small">{html.escape(says)}</p>', width=WIDTH)]
+
+    def _moved(self, event):
+        """Slider and field follow each other; what is no number equals nothing, not even itself."""
+        if not self._moving:
+            self._moving = True
+            for widget in (self._slider, self._widget):
+                if widget is not None and widget is not event.obj:
+                    widget.value = event.new
+            self._moving = False
+            self.tell()
 
     def given(self):
         return self._widget.value
