@@ -1,12 +1,16 @@
-# `make demo` trains SCFT on OpenMoji and shows the result; `make test` runs the tests, `make test-slow` those that take
+# `make demo` trains SCFT on OpenMoji and shows the result; `make studio` serves a page to use trained systems on, by hand;
+# `make test` runs the tests, `make test-slow` those that take
 # minutes, `make mutants` plants faults that tests must notice. All make .venv first. Needs Python 3.11 or newer, git and
 # make.
 PYTHON ?= python3
-.PHONY: demo test test-slow mutants clean
+.PHONY: demo studio test test-slow mutants clean
 
 demo: .venv/installed
 	.venv/bin/python train.py --config=configs/scft_demo.py --workdir=runs/demo
 	.venv/bin/python eval.py --workdir=runs/demo --checkpoint=last
+
+studio: .venv/installed-studio
+	.venv/bin/python -m vision_gen.studio
 
 test: .venv/installed-test
 	.venv/bin/python -m pytest -n 2 --dist=loadfile
@@ -23,6 +27,10 @@ mutants: .venv/installed-test
 
 .venv/installed: .venv/bin/python setup.cfg
 	.venv/bin/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/installed-studio: .venv/installed
+	.venv/bin/python -m pip install --quiet --editable '.[studio]'
 	touch $@
 
 # torch is a reference for the parity tests; they skip, and say so, where this release is not to be had.

@@ -4,6 +4,7 @@ vision-gen train --config=NAME --workdir=runs/x
 vision-gen eval --workdir=runs/x
 vision-gen eval --workdir=runs/x --tools
 vision-gen eval --zoo
+vision-gen studio
 
 vision-gen train --help lists the configs, vision-gen eval --help all that can be asked for. python -m vision_gen is the
 same, and also finds systems and data sets in files of the current folder.
@@ -14,7 +15,7 @@ import sys
 
 from vision_gen import memory
 
-PROGRAMS = ("train", "eval")
+PROGRAMS = ("train", "eval", "studio")
 HELP = ("--help", "-h", "help")
 
 

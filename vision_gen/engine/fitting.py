@@ -499,11 +499,15 @@ class _FittedPicture(Fitted):
         in what is computed.
       flat: (input, gap): regions of results that are closed by the lines of the input, see `ops.regions.flat`, get one
         colour each; None: they do not.
+
+    Attributes:
+      place: as given.
     """
 
     def __init__(self, parts, plan, guide, lines, pictures=None, place=None, flat=None):
         super().__init__(parts, pictures)
-        self._plan, self._guide, self._lines, self._place, self._flat = plan, guide, lines, place, flat
+        self._plan, self._guide, self._lines, self._flat = plan, guide, lines, flat
+        self.place = place
 
     def option(self, kind, value, name):
         if not isinstance(kind, values.Ties):
@@ -511,7 +515,7 @@ class _FittedPicture(Fitted):
         found = []
         for number, (*places, which) in enumerate(value, 1):
             try:
-                first, second = self._place(kind.first, places[:2], 1), self._place(kind.second, places[2:], int(which))
+                first, second = self.place(kind.first, places[:2], 1), self.place(kind.second, places[2:], int(which))
                 found += [*first, *second, which]
             except InputError as error:
                 raise InputError(f"{name}: tie {number} of {len(value)}: {error}") from error

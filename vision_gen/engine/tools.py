@@ -179,10 +179,7 @@ class Runner:
           Outputs by name.
         """
         turns = tool.count({**inputs, **options})
-        fitted = tool.fitting.fit(tool.inputs, inputs, options, called)
-        given = {name: fitted.option(kind, options[name], name) for name, kind in tool.options.items()}
-        static = {name: value for name, value in given.items() if tool.options[name].static}
-        traced = {name: value for name, value in given.items() if name not in static}
+        fitted, static, traced = self._fitted(tool, inputs, options, called)
         shown = lambda found: self._shown(tool, fitted, found)
         if not turns:
 
@@ -197,6 +194,31 @@ class Runner:
         state = self._call(f"{tool.name}_begin", static, {**arrays, **traced})
         state = self._turns(tool, state, turns, options.get("seed", 0), progress, shown)
         return shown(self._call(f"{tool.name}_finish", {}, {"state": state}))
+
+    def look(self, tool, method, inputs, options):
+        """What another method of the system gives that takes what a tool's does, to look inside.
+
+        Args:
+          tool, inputs, options: as of a call.
+          method: its name.
+
+        Returns:
+          (the `fitting.Fitted` of the inputs, what the method gives, as numpy).
+
+        Raises:
+          InputError: the picture is so large that it is computed in parts.
+        """
+        fitted, static, traced = self._fitted(tool, inputs, options)
+        if len(fitted.parts) > 1:
+            raise InputError(f"{method} is of pictures that are computed whole; choose a smaller size")
+        return fitted, jax.device_get(self._call(method, static, {**fitted.parts[0], **traced}))
+
+    def _fitted(self, tool, inputs, options, called=None):
+        """(a `fitting.Fitted` of the inputs, options that are constants of the program, other options)."""
+        fitted = tool.fitting.fit(tool.inputs, inputs, options, called)
+        given = {name: fitted.option(kind, options[name], name) for name, kind in tool.options.items()}
+        static = {name: value for name, value in given.items() if tool.options[name].static}
+        return fitted, static, {name: value for name, value in given.items() if name not in static}
 
     def _shown(self, tool, fitted, found):
         """Values of arrays that a method has given."""

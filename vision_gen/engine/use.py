@@ -61,6 +61,10 @@ class Model:
         """Outputs by name of a tool on checked values; see `tools.Runner`."""
         return self._runner(tool, inputs, options, progress, called)
 
+    def look(self, tool, method, inputs, options):
+        """What another method gives that takes what a tool's does, to look inside; see `tools.Runner.look`."""
+        return self._runner.look(tool, method, inputs, options)
+
     @functools.cached_property
     def _runner(self):
         weights = states.averaged(self.state)

@@ -10,6 +10,7 @@ python eval.py --workdir=runs/x --export=FORMAT --output=FOLDER
 python eval.py --reference=FOLDER --generated=FOLDER --metrics=fd,kid,psnr
 python eval.py --reference=FOLDER --save-stats=FILE.npz
 python eval.py --compare runs/a runs/b
+python eval.py --replay=RECORDING.json --output=FOLDER
 python eval.py --zoo
 python eval.py --workdir=runs/x --to_zoo=NAME
 
@@ -41,6 +42,7 @@ _OUTPUT = commands.define_path(
     "output", "With a tool a file or folder, otherwise a folder (the run's, or runs/compared)."
 )
 _COMPARE = flags.DEFINE_bool("compare", False, "Compare the runs that follow.")
+_REPLAY = commands.define_path("replay", "Make the calls of this recording again, which the studio has saved.")
 _ZOO = flags.DEFINE_bool("zoo", False, "List the models that ship with the package.")
 _TO_ZOO = flags.DEFINE_string("to_zoo", None, "Make an entry of the zoo of the run.")
 _REPLACE = flags.DEFINE_bool("replace", False, "With --to_zoo: also where the entry of this name is as good.")
@@ -51,6 +53,7 @@ _OF_FEATURES = ("features", "weights", "resize")
 _SELECTS = {
     "zoo": ((), ()),
     "compare": ((), ("split", "output")),
+    "replay": ((), ("workdir", "checkpoint", "output")),
     "to_zoo": (("workdir",), ("checkpoint", "replace")),
     "save-stats": (("workdir", "reference"), ("checkpoint", "split", *_OF_FEATURES)),
     "generated": (("reference",), ("metrics", *_OF_FEATURES, "output")),
@@ -66,7 +69,7 @@ def main(argv):
     words = argv[1:]
     nothing = "give --workdir=RUN, to evaluate it or with a tool, or --compare RUN RUN, or --zoo; --help says more"
     chosen = commands.chosen(_SELECTS, words, ("compare", "input", commands.TOOL), nothing)
-    from vision_gen.engine import apply, checkpoints, comparison, evaluation, export, loop, use, zoo
+    from vision_gen.engine import apply, checkpoints, comparison, evaluation, export, loop, recordings, use, zoo
     from vision_gen.metrics import extract
 
     named = use.Named(_WORKDIR.value, _CHECKPOINT.value, _CONFIG.value)
@@ -83,6 +86,9 @@ def main(argv):
         found = zoo.lines()
     elif chosen == "compare":
         found = [commands.columns(comparison.compare_runs(words, folder, _SPLIT.value)), f"{folder}/report.html"]
+    elif chosen == "replay":
+        other = _CHECKPOINT.value if _CHECKPOINT.present else None
+        found = recordings.replay(_REPLAY.value, _OUTPUT.value, _WORKDIR.value, other)
     elif chosen == "to_zoo":
         trained = commands.training_command(checkpoints.load_config(_WORKDIR.value))
         how = dict(trained=trained, replace=_REPLACE.value, progress=commands.progress("evaluating"))

@@ -8,6 +8,7 @@ import dataclasses
 from typing import Annotated
 
 from flax import nnx
+import jax
 from jax import lax
 import jax.numpy as jnp
 
@@ -152,14 +153,26 @@ class Hints(System):
           hints: RGBA [batch, height, width, 4], colours in [-1, 1], alpha 0 or 1.
           reach: [batch], how far from hints a picture changes, of its shorter side; 0: all of it.
         """
+        found, _ = self._colours_of(image, hints)
         lightness, _ = colour.lightness_and_ab(image)
-        _, ab = colour.lightness_and_ab(hints[..., :3])
         mask = hints[..., 3:]
-        found, _ = self.colours(lightness, jnp.concatenate([ab / gamut.REACH * mask, mask], -1), train=False)
         reach = (reach * min(image.shape[1:3]))[:, None, None, None]
         # The last quarter fades.
         share = jnp.clip((1 - regions.distance(mask, lightness) / jnp.maximum(reach, 1e-6)) * 4, 0, 1)
         return jnp.concatenate([found, jnp.where(reach > 0, share, 1.0)], -1)
+
+    def suggest(self, *, image, hints, reach):
+        """Probabilities of colours, [batch, height / 4, width / 4, 529] by `gamut.grid`; as of `colorize`."""
+        del reach  # It says where the picture changes, and nothing of its colours.
+        _, logits = self._colours_of(image, hints)
+        return jax.nn.softmax(logits.astype(jnp.float32), -1)
+
+    def _colours_of(self, image, hints):
+        """What the network gives for pictures and hints as of `colorize`."""
+        lightness, _ = colour.lightness_and_ab(image)
+        _, ab = colour.lightness_and_ab(hints[..., :3])
+        mask = hints[..., 3:]
+        return self.colours(lightness, jnp.concatenate([ab / gamut.REACH * mask, mask], -1), train=False)
 
     def _held_out(self, batch, keys):
         """(images, lightness, ab / 110, hints of a number of them, colours of hints)."""

@@ -231,14 +231,18 @@ class SCFT(System):
         Returns:
           [batch, height, width, 3] in [-1, 1].
         """
+        image, inside = self._looked(sketch, reference, ties, reach)
+        return inside.get("layer", image)
+
+    def _looked(self, sketch, reference, ties, reach):
+        """What the generator gives with its intermediates; arguments as of `translate`."""
         if isinstance(reference, tuple):
             reference = jnp.stack(reference, 1)
         if ties is not None and ties.shape[1]:
             ties = self._tied(sketch, reference.reshape(len(sketch), -1, *reference.shape[-3:]), ties, reach)
         else:
             ties = None
-        image, inside = self.generator(sketch, reference, ties=ties, intermediates=True)
-        return inside.get("layer", image)
+        return self.generator(sketch, reference, ties=ties, intermediates=True)
 
     def _tied(self, sketch, reference, ties, reach):
         """What the generator calls ties: cells around the points, within lines; one at least of each."""
@@ -263,9 +267,12 @@ class SCFT(System):
         there = there.reshape(batch, count, -1, there.shape[-1])
         return jnp.moveaxis(here, 1, -1), jnp.moveaxis(there, 1, -1)
 
-    def attention(self, *, sketch, reference):
-        """Where each cell of a sketch looks: [batch, h, w, h, w], sums to 1 over the last two."""
-        _, inside = self.generator(sketch, reference, intermediates=True)
+    def attention(self, *, sketch, reference, ties=None, reach=None):
+        """Where each cell of a sketch looks: [batch, h, w, h, w], sums to 1 over the last two; as of `translate`.
+
+        Several references lie one below the other.
+        """
+        _, inside = self._looked(sketch, reference, ties, reach)
         query, key = inside["query"], inside["key"]
         flat = lambda x: x.reshape(x.shape[0], -1, x.shape[-1])
         return attention.attention_map(flat(query), flat(key)).reshape(

@@ -125,6 +125,9 @@ class Camera(Kind):
 
     rig: Rig | None = None
 
+    def opens(self, value):
+        return _opens(value, ("orbit",))
+
     def read(self, value, name):
         if isinstance(value, str) and value.partition(":")[0] == "orbit":
             fields = _fields(value, name, ("azimuth", "elevation", "distance", "width"))
@@ -157,6 +160,10 @@ class Cameras(Kind):
     """
 
     rig: Rig | None = None
+
+    def opens(self, value):
+        several = value if isinstance(value, (list, tuple)) else [value]
+        return any(_opens(one, ("orbit", "spiral") if one is value else ("orbit",)) for one in several)
 
     def read(self, value, name):
         if isinstance(value, str) and value.partition(":")[0] in ("orbit", "spiral"):
@@ -202,6 +209,10 @@ def write_cameras(views, path):
         for view in views
     ]
     made(path).write_text(json.dumps({"frames": frames}, indent=1) + "\n")
+
+
+def _opens(value, words):
+    return is_path(value) and not (isinstance(value, str) and value.partition(":")[0] in words)
 
 
 def _pixels(size):

@@ -43,6 +43,13 @@ class Kind:
         """
         raise NotImplementedError
 
+    def opens(self, value):
+        """Would `read` open a file for a value? So it is told what never may: what a stranger's request holds.
+
+        Text and paths do, unless a kind knows better.
+        """
+        return is_path(value) or isinstance(value, (list, tuple)) and any(is_path(one) for one in value)
+
     def array(self, value):
         """What a system's method is given for a value: an array [1, ...] or a dict of such."""
         raise NotImplementedError
@@ -125,6 +132,24 @@ def made(path):
 def is_path(value):
     """Is a value text or a path?"""
     return isinstance(value, (str, os.PathLike))
+
+
+# Of files that `array_of` reads.
+NUMBER_FILES = (".npy", ".json", ".csv")
+
+
+class Plain(Kind):
+    """A kind that is never read from a file."""
+
+    def opens(self, value):
+        return False
+
+
+class Numbers(Kind):
+    """A kind that is read by `array_of`: of text only that which ends like a file of numbers is a path."""
+
+    def opens(self, value):
+        return is_path(value) and pathlib.Path(value).suffix.lower() in NUMBER_FILES
 
 
 def array_of(value, name, right):

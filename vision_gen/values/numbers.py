@@ -8,11 +8,11 @@ import numpy as np
 
 from vision_gen.errors import InputError
 from vision_gen.pretrained import torch_file
-from vision_gen.values.kind import Kind, array_of, finite, is_path, made, said, write_numbers
+from vision_gen.values.kind import Kind, Numbers, Plain, array_of, finite, is_path, made, said, write_numbers
 
 
 @dataclasses.dataclass(frozen=True)
-class Number(Kind):
+class Number(Plain):
     """A number from `low` to `high`, both included; with `whole`, an integer.
 
     `doc` says what it is for. With `static` the system is given the number itself, as for the length of an array.
@@ -58,7 +58,7 @@ class Number(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice(Kind):
+class Choice(Plain):
     """One of some words. `doc` says what it is for."""
 
     options: tuple[str, ...]
@@ -79,7 +79,7 @@ class Choice(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class Shares(Kind):
+class Shares(Numbers):
     """How much each of several things counts: numbers from 0 on, not all 0. The system is given [1, n], of sum 1.
 
     Without any, [1, 0], all count alike. `doc` says what they are of.
@@ -105,7 +105,7 @@ class Shares(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class Seed(Kind):
+class Seed(Plain):
     """What random draws start from: an integer from 0 to 2^32 - 1. The system is given uint32 [1]."""
 
     default: int | None = 0
@@ -127,7 +127,7 @@ class Seed(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class Latent(Kind):
+class Latent(Numbers):
     """A point of a latent space: a float32 array of a shape, of a .npy or .json file or an array."""
 
     shape: tuple[int, ...]
@@ -199,7 +199,7 @@ class Start(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class Points(Kind):
+class Points(Numbers):
     """Places on a picture: float32 [points, 2], x and y in pixels from its left upper corner.
 
     Read from "12,30 40.5,8", a .csv, .json or .npy file, or an array. The middle of the first pixel is (0.5, 0.5).
@@ -229,7 +229,7 @@ class Points(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class Ties(Kind):
+class Ties(Numbers):
     """Places of one picture that go with places of another: a tuple of (x, y, x', y', number), pixels as of `Points`.
 
     Read from "x,y,x',y' ..." with a fifth number where the other input is several pictures, saying which, from 1; from

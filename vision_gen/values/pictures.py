@@ -132,6 +132,9 @@ class Query(Image):
             return value
         return super().read(value, name)
 
+    def opens(self, value):
+        return not isinstance(value, str) or value.lower().endswith(images.SUFFIXES)
+
     def describe(self):
         return "a text, or a picture (png, jpg, webp)"
 

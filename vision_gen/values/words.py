@@ -9,11 +9,11 @@ import typing
 import numpy as np
 
 from vision_gen.errors import InputError
-from vision_gen.values.kind import Kind, is_path, made, said
+from vision_gen.values.kind import Kind, Plain, is_path, made, said
 
 
 @dataclasses.dataclass(frozen=True)
-class Text(Kind):
+class Text(Plain):
     """Words.
 
     Attributes:
@@ -94,6 +94,9 @@ class Texts(Kind):
                 raise InputError(f"{name}: {text!r} is there twice")
         return found
 
+    def opens(self, value):
+        return is_path(value) and str(value).lower().endswith(".txt")
+
     def text(self, value):
         return value if isinstance(value, str) else ",".join(value)
 
@@ -104,7 +107,7 @@ class Texts(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class Label(Kind):
+class Label(Plain):
     """One of a set of classes, by name or number; the value is its number. The system is given int32 [1]."""
 
     names: tuple[str, ...]
@@ -140,7 +143,7 @@ class Label(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class Attributes(Kind):
+class Attributes(Plain):
     """How strongly each of some attributes shall show: float32 [attributes], from -1 to 1, 0 where not named.
 
     Read from "smile,hat=-1" (a name alone is 1), a dict or an array.

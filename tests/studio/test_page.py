@@ -1,0 +1,234 @@
+"""The pages of tools, recordings, the library, and the server with two visitors."""
+
+import asyncio
+import io
+import json
+import os
+import threading
+import urllib.request
+
+from bokeh.client import pull_session
+import bokeh.models
+import numpy as np
+from PIL import Image
+import pytest
+
+from tests.engine import toy
+from tests.studio.conftest import pixels, png
+from vision_gen.engine import checkpoints, recordings, use
+from vision_gen.errors import InputError
+from vision_gen.studio import page, server
+from vision_gen.studio.library import Library
+from vision_gen.studio.page import ToolPage
+from vision_gen.studio.visit import Newest, Threads, Visit
+
+RED, BLUE = png("red.png", "#ff0000"), png("blue.png", "#0000ff")
+
+
+@pytest.fixture
+def blend(visit):
+    """The page of a tool, used."""
+    found = ToolPage(visit, visit.model.tools["blend"])
+    found.entries["first"].give(RED)
+    assert found.said.message == "Still to be given: second" and not found.results
+    found.entries["second"].give(BLUE)
+    return found
+
+
+def test_a_tool_runs_when_all_is_given_and_at_every_change(blend):
+    assert blend.results["mixed"].shape == (16, 24, 3) and blend.results["mixed"][0, 0].tolist() == [128, 0, 128]
+    assert "24 × 16 pixels" in blend._shown["mixed"].object and not blend.said.message
+    blend.entries["amount"]._widget.value = 1.0
+    assert np.array_equal(blend.results["mixed"], pixels(BLUE))
+    blend.live.value = False
+    blend.entries["amount"]._widget.value = 0.0
+    assert np.array_equal(blend.results["mixed"], pixels(BLUE))
+    blend.run.clicks += 1
+    assert np.array_equal(blend.results["mixed"], pixels(RED))
+
+
+def test_what_is_wrong_is_told_and_the_page_lives(blend):
+    blend.entries["amount"]._widget.param.update(value=float("nan"))
+    assert blend.said.message == "amount must be a number from 0 to 1, got nan"
+    blend.entries["amount"]._widget.value = 0.5
+    assert not blend.said.message
+    blend.entries["second"].give(png("other.png", "#000000", (8, 8)))
+    assert "they must be of one size" in blend.said.message
+    broken = blend.visit.model.run
+    blend.visit.model.run = lambda *_: 1 / 0
+    blend.entries["second"].give(BLUE)
+    blend.visit.model.run = broken
+    assert blend.said.message == "This did not work: ZeroDivisionError: division by zero"
+
+
+def test_a_tool_that_takes_turns_is_stopped(visit):
+    found = ToolPage(visit, visit.model.tools["approach"])
+    assert not found.live.value
+    found.entries["target"].give(RED)
+    assert not found.results
+    found.ask()
+    assert found.results["error"] < 1 and len(visit.recording.calls) == 1 and not found.stop.visible
+    visit.call(found.given()[0], lambda *_: None, pytest.fail, stopped=lambda: True)
+    assert len(visit.recording.calls) == 1, "what was stopped could not be made again"
+
+
+def test_a_saved_picture_says_what_made_it(blend, visit):
+    name, data = visit.file(blend.tool.outputs["mixed"], blend.results["mixed"], "mixed", blend.call)
+    image = Image.open(io.BytesIO(data))
+    said = json.loads(image.text["vision_gen"])
+    assert name == "mixed.png" and np.array_equal(np.asarray(image), blend.results["mixed"])
+    assert (said["run"], said["tool"], said["given"]) == (
+        "runs/toy",
+        "blend",
+        {"amount": 0.5, "tile": 64} | said["given"],
+    )
+    assert said["files"] == {"first": [RED.digest], "second": [BLUE.digest]}
+
+
+def test_visitors_share_the_model_alone(blend, toolbox):
+    other = Visit("runs/toy", toolbox, Threads())
+    second = ToolPage(other, toolbox.tools["blend"])
+    assert not second.results and not second.entries["first"].given() and not other.recording.calls
+    assert other.folder != blend.visit.folder
+    folder = blend.visit.folder
+    assert os.listdir(folder) and not os.listdir(other.folder)
+    other.leave()
+    blend.visit.leave()
+    assert not os.path.exists(folder) and not os.path.exists(other.folder)
+
+
+def test_a_recording_is_made_again(blend, visit, tmp_path, monkeypatch):
+    blend.entries["amount"]._widget.value = 0.25
+    path = tmp_path / "recording.json"
+    path.write_text(visit.recording.text())
+    opened = []
+    monkeypatch.setattr(use, "load", lambda *run: opened.append(run) or visit.model)
+    lines = recordings.replay(path, tmp_path / "out")
+    assert opened == [("runs/toy", "0")]
+    assert [line for line in lines if "blend" in line and "wrote" not in line] == [
+        "1 blend: the same",
+        "2 blend: the same",
+    ]
+    made = np.asarray(Image.open(tmp_path / "out" / "002_blend_mixed.png"))
+    assert np.array_equal(made, blend.results["mixed"])
+    record = json.loads(path.read_text())
+    assert len(record["files"]) == 2, "each file once"
+    record["calls"][0]["given"]["amount"] = 0.75
+    path.write_text(json.dumps(record))
+    assert recordings.replay(path)[0] == "1 blend: differs in mixed"
+    record["calls"][0] |= {"given": {"first": str(tmp_path / "secret.png")}, "files": {}}
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match="call 1: first: .* names a file, which is not opened"):
+        recordings.replay(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"recording": 9}', '{"recording": 1, "files": {"a": 3}}'])
+def test_what_is_no_recording_is_refused(text, tmp_path):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(InputError, match="r.json: is no recording that can be read"):
+        recordings.replay(tmp_path / "r.json")
+
+
+def test_the_newest_comes_after_what_runs():
+    asked, waiting = [], []
+    newest = Newest(lambda what, done: (asked.append(what), waiting.append(done)))
+    for number in range(4):
+        newest.ask(number)
+    assert asked == [0]
+    waiting.pop()()
+    assert asked == [0, 3]
+    waiting.pop()()
+    newest.ask(4)
+    assert asked == [0, 3, 4]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A folder of runs: one whose checkpoint is broken, and what is none."""
+    folder = tmp_path / "runs" / "group" / "broken"
+    (folder / "checkpoints" / "3").mkdir(parents=True)
+    (folder / "checkpoints" / "3" / "state").write_text("torn")
+    checkpoints.write_config(folder, toy.get_config())
+    (tmp_path / "runs" / "notes").mkdir()
+    (tmp_path / "runs" / "odd").mkdir()
+    (tmp_path / "runs" / "odd" / "config.json").write_text("{")
+    (tmp_path / "secret").mkdir()
+    checkpoints.write_config(tmp_path / "secret", toy.get_config())
+    return tmp_path / "runs"
+
+
+def test_the_library_lists_runs_and_the_zoo_and_opens_nothing_else(runs):
+    library = Library(runs)
+    names = [entry.name for entry in library.entries()]
+    assert names[0] == str(runs / "group" / "broken") and "zoo/vit_digits" in names
+    assert not any("odd" in name or "notes" in name for name in names)
+    for name in (str(runs.parent / "secret"), "zoo/../zoo/vit_digits", "/etc"):
+        with pytest.raises(InputError, match="there is no run"):
+            library.load(name)
+    assert library.load("zoo/vit_digits") is library.load("zoo/vit_digits")
+    assert Library(runs, runs.parent / "secret").entries()[0].name == str(runs.parent / "secret")
+    with pytest.raises(InputError, match="is no run"):
+        Library(runs, runs / "notes")
+
+
+def test_a_broken_checkpoint_is_told(runs):
+    name = str(runs / "group" / "broken")
+    _, place = page.run_page(Library(runs), name)
+    assert f"{name} cannot be opened." in place[0].object and 'role="alert"' in place[0].object
+
+
+@pytest.fixture
+def address(toolbox, monkeypatch, tmp_path):
+    """Of a server on which every run is the toolbox."""
+    library, found, ready = Library(tmp_path / "none"), {}, threading.Event()
+    load = {"zoo/acgan_digits": lambda: toolbox, "zoo/vit_digits": lambda: 1 / 0}
+    monkeypatch.setattr(library, "load", lambda name: load[name]() if name in load else Library.load(library, name))
+
+    def run():
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        found["server"], found["address"] = server.make(library)
+        found["server"].start()
+        ready.set()
+        found["server"].io_loop.start()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert ready.wait(60)
+    yield found["address"]
+    found["server"].io_loop.add_callback(found["server"].io_loop.stop)
+    thread.join(10)
+
+
+def visitor(address, run):
+    return pull_session(url=address, arguments={"run": run})
+
+
+def until(session, what):
+    """Waits until `what(document)` is true, and returns it."""
+    for _ in range(200):
+        session.pull()
+        if found := what(session.document):
+            return found
+        threading.Event().wait(0.05)
+    raise AssertionError(f"it did not come about: {texts(session.document)}")
+
+
+def texts(document):
+    return " ".join(
+        str(model.text) for model in document.select({"type": bokeh.models.Model}) if hasattr(model, "text")
+    )
+
+
+def test_two_visitors_are_served(address):
+    with urllib.request.urlopen(address) as response:
+        page = response.read().decode()
+    assert "studio" in page and "cdn" not in page.lower()
+    first, second = visitor(address, "zoo/acgan_digits"), visitor(address, "zoo/acgan_digits")
+    for session in (first, second):
+        until(session, lambda d: "data:image/png" in texts(d))
+    broken = visitor(address, "zoo/vit_digits")
+    until(broken, lambda d: "ZeroDivisionError" in texts(d))
+    unknown = visitor(address, "/etc/passwd")
+    until(unknown, lambda d: "there is no run" in texts(d))
+    for session in (first, second, broken, unknown):
+        session.close()

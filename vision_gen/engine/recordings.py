@@ -1,0 +1,228 @@
+"""Recordings: calls of a system's tools as they were made by hand, as a small JSON file that `eval.py --replay` makes again.
+
+A recording names its run and the step of its checkpoint, and has of every call the tool, what was given, and a checksum of
+each output. Files that were given (pictures, clips) are in it once each, as they were.
+"""
+
+import base64
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+import tempfile
+
+import numpy as np
+
+import vision_gen
+from vision_gen import values
+from vision_gen.engine import use
+from vision_gen.errors import InputError
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file that was given, in memory.
+
+    Attributes:
+      name: as its owner calls it.
+      data: bytes.
+    """
+
+    name: str
+    data: bytes
+
+    @property
+    def digest(self):
+        """The first 16 hexadecimal digits of its SHA-256."""
+        return hashlib.sha256(self.data).hexdigest()[:16]
+
+    def write(self, folder):
+        """Its path below a folder, under a name of plain characters, where it is written unless it is there."""
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", pathlib.PurePosixPath(self.name).name).lstrip(".")[-80:] or "file"
+        path = pathlib.Path(folder) / self.digest / plain
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.data)
+        return path
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A call of a tool.
+
+    Attributes:
+      tool: its name.
+      given: {input or option: what `Kind.read` takes of JSON}; text in it never names a file.
+      files: {input or option: tuple of `File`}, of those that are read from files.
+    """
+
+    tool: str
+    given: dict
+    files: dict = dataclasses.field(default_factory=dict)
+
+    def read(self, tools, folder):
+        """The tool and its checked values.
+
+        Args:
+          tools: {name: `tools.Tool`} of the system.
+          folder: where files may be written to be read.
+
+        Returns:
+          (tool, inputs, options).
+
+        Raises:
+          InputError: there is no such tool, a value is not of its kind, or is the path of a file.
+        """
+        if self.tool not in tools:
+            raise InputError(f"there is no tool {self.tool!r}; there are {', '.join(tools) or 'none'}")
+        tool = tools[self.tool]
+        kinds = {**tool.inputs, **tool.all_options}
+        for name, value in self.given.items():
+            if name in kinds and kinds[name].opens(value):
+                raise InputError(f"{name}: {str(value)[:60]!r} names a file, which is not opened; give the file itself")
+        try:
+            named = {name: _as_given(kinds.get(name), files, folder) for name, files in self.files.items()}
+            return tool, *tool.read((), {**self.given, **named})
+        except InputError as error:  # Files are called as their owner does.
+            raise InputError(re.sub(rf"{re.escape(str(folder))}/[0-9a-f]{{16}}/", "", str(error))) from error
+
+
+def _as_given(kind, files, folder):
+    """Files as a kind reads them: a path, several, or a folder."""
+    if isinstance(kind, values.Folder):
+        digest = hashlib.sha256("".join(file.digest for file in files).encode()).hexdigest()[:16]
+        for file in files:
+            file.write(pathlib.Path(folder) / digest)
+        return pathlib.Path(folder) / digest
+    paths = [file.write(folder) for file in files]
+    if isinstance(kind, values.Images):
+        return paths
+    if len(paths) != 1:
+        raise InputError(f"one file is needed, got {len(paths)}")
+    return paths[0]
+
+
+def digest(value):
+    """The SHA-256 of a checked value of any kind."""
+
+    def plain(part):
+        if isinstance(part, np.ndarray):
+            return [str(part.dtype), list(part.shape), hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest()]
+        if isinstance(part, dict):
+            return {str(key): plain(one) for key, one in part.items()}
+        return [plain(one) for one in part] if isinstance(part, (list, tuple)) else part
+
+    return hashlib.sha256(json.dumps(plain(value)).encode()).hexdigest()
+
+
+class Recording:
+    """Calls of the tools of one run, with the checksums of what they gave.
+
+    Args:
+      run: the run's folder, or "zoo/NAME".
+      step: of its checkpoint.
+
+    Attributes:
+      calls: list of (`Call`, {output: checksum}).
+    """
+
+    def __init__(self, run, step):
+        self.run, self.step, self.calls = run, step, []
+
+    def add(self, call, outputs):
+        """Keeps a call and what it gave, {name: value}."""
+        self.calls.append((call, {name: digest(value) for name, value in outputs.items()}))
+
+    def says(self, call):
+        """What made one call's outputs, as a dict for JSON, files by their checksums: for the metadata of pictures."""
+        files = {name: [file.digest for file in files] for name, files in call.files.items()}
+        made = {"run": self.run, "step": self.step, "version": vision_gen.__version__}
+        return {**made, "tool": call.tool, "given": call.given, **({"files": files} if files else {})}
+
+    def text(self):
+        """As JSON."""
+        files = {file.digest: file for call, _ in self.calls for some in call.files.values() for file in some}
+        calls = [
+            {
+                "tool": call.tool,
+                "given": call.given,
+                "files": {name: [file.digest for file in some] for name, some in call.files.items()},
+                "outputs": outputs,
+            }
+            for call, outputs in self.calls
+        ]
+        record = {
+            "recording": FORMAT,
+            "version": vision_gen.__version__,
+            "run": self.run,
+            "step": self.step,
+            "calls": calls,
+            "files": {
+                name: {"name": file.name, "data": base64.b64encode(file.data).decode()} for name, file in files.items()
+            },
+        }
+        return json.dumps(record, indent=1) + "\n"
+
+    @classmethod
+    def read(cls, path):
+        """The recording in a file.
+
+        Raises:
+          InputError: it cannot be read, or is none.
+        """
+        try:
+            record = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+            if record["recording"] != FORMAT:
+                raise ValueError(f"its format is {record['recording']!r}, not {FORMAT}")
+            decoded = lambda file: File(str(file["name"]), base64.b64decode(file["data"], validate=True))
+            files = {name: decoded(file) for name, file in record["files"].items()}
+            found = cls(str(record["run"]), int(record["step"]))
+            for call in record["calls"]:
+                some = {name: tuple(files[key] for key in keys) for name, keys in call["files"].items()}
+                found.calls.append((Call(call["tool"], dict(call["given"]), some), dict(call["outputs"])))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; a recording is a JSON file that the studio saves") from None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path}: is no recording that can be read ({error!r})") from error
+        if not found.calls:
+            raise InputError(f"{path}: has no calls")
+        return found
+
+
+def replay(path, output=None, workdir=None, checkpoint=None):
+    """Makes the calls of a recording again.
+
+    Args:
+      path: of the recording.
+      output: folder for what they give, `001_TOOL_OUTPUT.png` and so on; None writes nothing.
+      workdir, checkpoint: another run, or checkpoint, than those that it names.
+
+    Returns:
+      Lines, one a call: whether every output is the same to the last bit, and what was written.
+
+    Raises:
+      InputError: the recording, its run or a call is wrong; names it.
+    """
+    recording = Recording.read(path)
+    if output is not None:
+        values.kind.check_folder(output, "--output")
+    model = use.load(workdir or recording.run, checkpoint or str(recording.step))
+    lines = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (call, before) in enumerate(recording.calls, 1):
+            try:
+                tool, inputs, options = call.read(model.tools, folder)
+                found = model.run(tool, inputs, options)
+            except InputError as error:
+                raise InputError(f"{path}: call {number}: {error}") from error
+            different = [name for name, value in found.items() if digest(value) != before.get(name)]
+            lines.append(f"{number} {call.tool}: {'differs in ' + ', '.join(different) if different else 'the same'}")
+            for name, value in found.items() if output is not None else ():
+                kind = tool.outputs[name]
+                file = pathlib.Path(output) / f"{number:03d}_{call.tool}_{name}{kind.suffixes[0]}"
+                kind.write(value, file)
+                lines.append(f"wrote {file}")
+    return lines

@@ -1,0 +1,104 @@
+"""The runs and models that can be opened: each is loaded once, when it is first asked for, and shared."""
+
+import dataclasses
+import json
+import pathlib
+import threading
+
+from vision_gen.engine import checkpoints as ckpt
+from vision_gen.engine import use, zoo
+from vision_gen.errors import InputError
+
+# Folders below that of runs which are looked through.
+DEPTH = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A run that can be opened.
+
+    Attributes:
+      name: as `use.load` takes it, "runs/x" or "zoo/NAME".
+      system: its class, as the config names it.
+      data: name of its data set.
+      says: what is known of it, in a line.
+      sheet: path of a picture of what it does, or None.
+    """
+
+    name: str
+    system: str
+    data: str
+    says: str
+    sheet: pathlib.Path | None
+
+
+class Library:
+    """What is below a folder of runs, and the zoo.
+
+    Args:
+      runs: the folder; there may be none.
+      first: the run that is opened first, or None; it may be anywhere.
+
+    Attributes:
+      first: as given.
+
+    Raises:
+      InputError: the first is no run.
+    """
+
+    def __init__(self, runs="runs", first=None):
+        self._runs, self.first = pathlib.Path(runs), first
+        self._models, self._locks, self._lock = {}, {}, threading.Lock()
+        if first is not None and _run(ckpt.folder(first), first) is None:
+            raise InputError(f"--workdir: {str(first)!r} is no run: it has no config.json that can be read")
+
+    def entries(self):
+        """The entries there are now: the first, runs by name, then the zoo."""
+        found = [] if self.first is None else [_run(ckpt.folder(self.first), self.first)]
+        found += [_run(path.parent, str(path.parent)) for path in _configs(self._runs)]
+        for name, record in zoo.listing().items():
+            figure = f"{record['main']} {record['figures'][record['main']]['mean']:.4g} on {record['examples']} held-out examples"
+            sheet = ckpt.ZOO / name / "sheet.png"
+            entry = Entry(f"zoo/{name}", record["system"], record["data"], figure, sheet if sheet.exists() else None)
+            found.append(entry)
+        return list({entry.name: entry for entry in found if entry}.values())
+
+    def load(self, name):
+        """The `use.Model` of an entry.
+
+        Raises:
+          InputError: no entry is called so, whatever else the name may be the path of; or it cannot be loaded.
+        """
+        if name not in [entry.name for entry in self.entries()]:
+            raise InputError(f"there is no run {name!r} here")
+        with self._lock:
+            lock = self._locks.setdefault(name, threading.Lock())
+        with lock:
+            if name not in self._models:
+                self._models[name] = use.load(name)
+            return self._models[name]
+
+
+def _configs(folder, depth=DEPTH):
+    """Paths of config.json of runs below a folder; what lies within a run is not looked through."""
+    found = []
+    for path in (
+        sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else ()
+    ):
+        config = path / "config.json"
+        found += [config] if config.is_file() else _configs(path, depth - 1) if depth > 1 else []
+    return found
+
+
+def _run(folder, name):
+    """The `Entry` of a run's folder; None if it is none."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        system, data = config["system"], config["data"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    steps = ckpt.finished(folder / "checkpoints")
+    says = (
+        "packed" if ckpt.is_packed(folder) else f"checkpoint of step {max(steps):,}" if steps else "no checkpoint yet"
+    )
+    return Entry(str(name), system, data, says, next(iter(sorted(folder.glob("samples/*.png"))[-1:]), None))

@@ -1,0 +1,296 @@
+"""What a visitor sees: the list of runs, and for one run a page for each of its tools."""
+
+import functools
+import html
+import io
+import re
+import urllib.parse
+
+import panel as pn
+
+from vision_gen.data import images
+from vision_gen.engine.recordings import Call
+from vision_gen.studio import inputs, outputs, style, views
+from vision_gen.studio.parts import Said, button, card, styled, text
+from vision_gen.studio.visit import Newest, Threads, Visit, document, message
+
+
+def bar(where=""):
+    """The bar above every page."""
+    place = f'<span class="where">{html.escape(where)}</span>' if where else ""
+    line = f'<nav class="bar"><a href="./?list" title="all models">vision_gen studio</a>{place}</nav>'
+    return pn.Row(text(line, style.TOP, margin=0), stylesheets=[style.BAR], sizing_mode="stretch_width", margin=0)
+
+
+def page(library):
+    """The page that a request asks for: `?run=NAME` opens a run of the library, `?list` lists them."""
+    asked = pn.state.session_args
+    name = asked["run"][0].decode("utf-8", "replace") if "run" in asked else None
+    if name is None and library.first is not None and "list" not in asked:
+        name = str(library.first)
+    shown = home(library) if name is None else run_page(library, name)
+    return pn.Column(*shown, sizing_mode="stretch_width", margin=0)
+
+
+def home(library):
+    """The list of runs."""
+    entries = library.entries()
+    groups = {"Your runs": [], "The zoo": []}
+    for entry in entries:
+        groups["The zoo" if entry.name.startswith("zoo/") else "Your runs"].append(entry)
+    parts = [
+        "<h1>Trained systems</h1>",
+        '<p class="soft">Each has a page with what it can be asked to do, and is loaded when it is opened.</p>',
+    ]
+    for title, some in groups.items():
+        if some:
+            parts.append(f'<div class="group">{title}</div><div class="cards">{"".join(map(_card, some))}</div>')
+    found = text("".join(parts), style.HOME, sizing_mode="stretch_width", margin=(26, 28, 40, 28))
+    return [bar(), found]
+
+
+def _card(entry):
+    """An entry of the library as a link with its picture."""
+    link = "?" + urllib.parse.urlencode({"run": entry.name})
+    look = '<div class="look bare">no picture yet</div>'
+    if entry.sheet is not None:
+        look = f'<div class="look" style="background-image:url({_thumbnail(entry.sheet, entry.sheet.stat().st_mtime)})"></div>'
+    system = entry.system.rpartition(".")[2]
+    return (
+        f'<a class="card" href="{html.escape(link)}">{look}<div class="text"><b>{html.escape(system)}</b>'
+        f'<div class="of">{html.escape(entry.name)}<br>{html.escape(entry.data)}: {html.escape(entry.says)}</div></div></a>'
+    )
+
+
+@functools.lru_cache(200)
+def _thumbnail(path, changed):
+    """A small picture of a sheet as an address of its own; `changed` is when."""
+    try:
+        sheet = images.read(path)
+    except Exception:  # Of a file that is not whole.
+        return ""
+    height = min(len(sheet), max(64, sheet.shape[1] * 3 // 5))
+    found = re.search('src="([^"]*)"', outputs.picture(images.fit(sheet[:height], (264, 516)), 516, caption=False))
+    return found[1]
+
+
+def run_page(library, name):
+    """The page of a run, filled when the run is loaded."""
+    said, place = Said(), pn.Column(sizing_mode="stretch_width", margin=(18, 28, 40, 28))
+    said.note(f"{name} is being loaded")
+    place.append(said.view)
+    threads, visits = Threads(), []
+    if document() is not None:
+        pn.state.on_session_destroyed(lambda _: [visit.leave() for visit in visits])
+
+    def ready(model):
+        visit = Visit(name, model, threads)
+        visits.append(visit)
+        try:
+            place.objects = [run_view(visit)]
+        except Exception as error:  # Of a tool that cannot be shown: the message is, and the server lives.
+            said.wrong(message(error))
+
+    failed = lambda why: said.wrong(f"{name} cannot be opened. {why}")
+    threads.do(lambda: library.load(name), ready, failed)
+    return [bar(name), place]
+
+
+def run_view(visit):
+    """Tabs: the view of its own that the system has, then a page for each tool."""
+    model = visit.model
+    system = model.config.system
+    title = html.escape(system.rpartition(".")[2])
+    trained = f", trained on {model.experiment.data.name} for {model.step:,} steps" if model.step else ""
+    says = html.escape(f"{visit.name}{trained}")
+    head = text(f'<h1>{title}</h1><p class="soft">{says}</p>', sizing_mode="stretch_width")
+    found = [(view.TITLE, view.View, model.tools[view.TOOL]) for view in views.of(model)]
+    found += [(inputs.titled(name), ToolPage, tool) for name, tool in model.tools.items()]
+    tabs = [(title, functools.partial(page, tool=tool)) for title, page, tool in found]
+    if not tabs:
+        return pn.Column(head, text('<p class="soft">This system has no tools.</p>'), margin=0)
+    shown = styled(pn.Tabs(sizing_mode="stretch_width", margin=0))
+    for label, _ in tabs:
+        shown.append((label, pn.Column(sizing_mode="stretch_width", margin=(18, 0, 0, 0))))
+
+    def fill(_=None):
+        """Makes what is in a tab when it is first looked at."""
+        if not shown[shown.active].objects:
+            shown[shown.active].objects = [tabs[shown.active][1](visit).view]
+
+    shown.param.watch(fill, "active")
+    fill()
+    return pn.Column(
+        pn.Row(head, recorder(visit), margin=0, sizing_mode="stretch_width"),
+        shown,
+        margin=0,
+        sizing_mode="stretch_width",
+    )
+
+
+def recorder(visit):
+    """A button that saves all calls of this visit."""
+
+    def saved():
+        return io.BytesIO(visit.recording.text().encode())
+
+    return styled(
+        pn.widgets.FileDownload(
+            callback=saved,
+            filename="recording.json",
+            label="Save recording",
+            button_type="default",
+            width=150,
+            margin=(6, 0),
+        )
+    )
+
+
+class ToolPage:
+    """A tool's inputs and options beside what it gives; views of certain systems are subclasses.
+
+    Args:
+      visit: a `visit.Visit`.
+      tool: one of its model's `tools.Tool`.
+
+    Attributes:
+      visit, tool: as given.
+      view: what the page shows.
+      entries: {input or option: `inputs.Entry`}.
+      said: a `parts.Said`.
+      results: {output: value}, the latest; call: the `recordings.Call` that made them.
+    """
+
+    def __init__(self, visit, tool):
+        self.visit, self.tool = visit, tool
+        self.said, self.results, self.call = Said(), {}, None
+        self.entries, base = {}, None
+        for name, kind in {**tool.inputs, **tool.all_options}.items():
+            self.entries[name] = made = self.entry(name, kind, base)
+            made.changed.append(self._changed)
+            base = base or (made if isinstance(made, (inputs.Picture, inputs.Film)) else None)
+        self._newest, self._stop = Newest(self._start), False
+        self.live = styled(pn.widgets.Checkbox(label="Run at every change", value=not tool.turns, margin=(10, 8)))
+        self.run = button("Run", lambda _: self.ask(), primary=True, width=110)
+        self.stop = button("Stop", lambda _: self._interrupt(), visible=False, width=80)
+        self.progress = pn.indicators.Progress(value=0, max=100, visible=False, width=220, margin=(12, 8))
+        self._bare = text(
+            '<div class="empty">What it gives will be shown here.</div>', style.OUTPUT, sizing_mode="stretch_width"
+        )
+        self._titles = {name: text("", margin=(0, 0, 4, 0)) for name in tool.outputs}
+        self._shown = {name: text("", style.OUTPUT, margin=0) for name in tool.outputs}
+        self._saves = {name: self._download(name) for name in tool.outputs}
+        self.view = self.layout()
+        if self.live.value and not self.given()[1]:
+            self.ask()
+
+    def entry(self, name, kind, base):
+        """The `inputs.Entry` of an input or option; see `inputs.entry`. Views have others for some."""
+        return inputs.entry(kind, name, self.visit, base)
+
+    def layout(self):
+        """`view`: what is given on the left, what comes out on the right."""
+        left = self.given_part(*self.entries)
+        return pn.Row(left, self.results_part(sizing_mode="stretch_width"), sizing_mode="stretch_width", margin=0)
+
+    def given_part(self, *names):
+        """A card with the parts of inputs and options of these names, and the buttons."""
+        doc = text(f"<p>{html.escape(self.tool.doc)}</p>", margin=(0, 0, 14, 0), width=inputs.WIDTH)
+        own = [self.entries[name].view for name in names if name in self.tool.inputs]
+        options = [self.entries[name].view for name in names if name not in self.tool.inputs]
+        line = '<div class="divide"></div>'
+        divide = [text(line, style.OUTPUT, sizing_mode="stretch_width")] if own and options else []
+        buttons = pn.Row(self.run, self.stop, *([] if self.tool.turns else [self.live]), margin=(0, 0, 0, -4))
+        return card(doc, *own, *divide, *options, buttons, width=inputs.WIDTH + 44, margin=(0, 20, 20, 0))
+
+    def results_part(self, **settings):
+        """A card with messages, progress and results."""
+        found = [
+            pn.Column(self._titles[name], self._shown[name], self._saves[name], margin=(0, 24, 18, 0))
+            for name in self.tool.outputs
+        ]
+        parts = self.said.view, self.progress, self._bare, pn.FlexBox(*found, margin=0)
+        return card(*parts, **{"min_height": 220, "margin": 0, **settings})
+
+    def _download(self, name):
+        def saved():
+            return io.BytesIO(self.visit.file(self.tool.outputs[name], self.results[name], name, self.call)[1])
+
+        suffix = self.tool.outputs[name].suffixes[0] or ".zip"
+        widget = pn.widgets.FileDownload(
+            callback=saved,
+            filename=f"{self.tool.name}_{name}{suffix}",
+            label=f"Save {name}{suffix}",
+            button_type="default",
+            visible=False,
+            width=170,
+            margin=(8, 0, 0, 0),
+        )
+        return styled(widget)
+
+    def given(self):
+        """(a `recordings.Call`, names of inputs that are missing)."""
+        plain, files, missing = {}, {}, []
+        for name, entry in self.entries.items():
+            value = entry.given()
+            if value is None:
+                missing += [name] if name in self.tool.inputs else []
+            elif isinstance(value, tuple):
+                files[name] = value
+            else:
+                plain[name] = value
+        return Call(self.tool.name, plain, files), missing
+
+    def _changed(self):
+        if self.live.value:
+            self.ask()
+
+    def ask(self):
+        """Runs the tool with what is given, or says what is missing."""
+        call, missing = self.given()
+        if missing:
+            names = ", ".join(inputs.titled(name).lower() for name in missing)
+            self.said.note(f"Still to be given: {names}")
+        else:
+            self._newest.ask(call)
+
+    def _interrupt(self):
+        self._stop = True
+        self.stop.label = "Stopping"
+
+    def _start(self, call, done):
+        self._stop, self.stop.label, self.run.disabled = False, "Stop", bool(self.tool.turns)
+        self.run.label = "Running"
+        self.said.note("")
+        self.stop.visible = self.progress.visible = bool(self.tool.turns)
+        self.progress.value = -1 if self.tool.turns else 0
+
+        def then(call, found):
+            self.call = call
+            self.show(found)
+            end()
+
+        def failed(why):
+            self.said.wrong(why)
+            end()
+
+        def end():
+            self.stop.visible = self.progress.visible = self.run.disabled = False
+            self.run.label = "Run"
+            done()
+
+        self.visit.call(call, then, failed, self._progress, lambda: self._stop)
+
+    def _progress(self, done, total, preview):
+        self.progress.value = round(100 * done / total)
+        self._bare.visible = self._bare.visible and not preview
+        for name, value in (preview or {}).items():
+            self._shown[name].object = outputs.shown(self.tool.outputs[name], value)
+
+    def show(self, found):
+        """Shows results, {output: value}."""
+        self.results, self._bare.visible = found, False
+        for name, value in found.items():
+            self._titles[name].object = f"<h2>{html.escape(inputs.titled(name))}</h2>"
+            self._shown[name].object = outputs.shown(self.tool.outputs[name], value)
+            self._saves[name].visible = True

@@ -1,0 +1,16 @@
+"""Views of certain systems, on top of the page that every tool has. They may know their system by name.
+
+A view is a module with SYSTEM, the name of the system's class as configs have it, TOOL, the name of a tool, TITLE, and View,
+a `page.ToolPage` of that tool with more to see and to do.
+"""
+
+import importlib
+
+
+def of(model):
+    """The modules of the views that a `use.Model` has."""
+    found = (importlib.import_module(f"vision_gen.studio.views.{name}") for name in VIEWS)
+    return [view for view in found if view.SYSTEM == model.config.system]
+
+
+VIEWS = ("scft", "hints", "edges")
