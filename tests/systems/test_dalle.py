@@ -162,6 +162,28 @@ def test_schedules_go_along_cosines():
     assert float(autoencoder.along_cosine(0.0, 6.6, 0, 0)) == pytest.approx(6.6)
 
 
+def test_the_figure_of_the_best_of_several_is_of_all_examples(folder):
+    given = Experiment(config(folder, "clip", "judge"))
+    source, encode, looked = data.open(given.data, "test"), generator.clip_encoder(given), []
+
+    class Model:
+        experiment = given
+
+        def each(self, method, examples, progress):
+            looked.extend([method, len(examples), examples[2]["clip_tokens"], examples[2]["tokens"]])
+            yield {"right": np.float32([[1, np.nan], [0, 1]])}
+            yield {"right": np.float32([[np.nan, 1]])}
+
+    (name,) = dalle.DALLE.protocol_figures
+    found = dalle.DALLE.protocol([name], Model(), source, None, None, lambda label: None)[name]
+    assert found["mean"] == pytest.approx(3 / 4) and found["images"] == 3 and looked[:2] == ["best_of", 12]
+    np.testing.assert_array_equal(looked[2], encode(source.caption(2))[0])
+    np.testing.assert_array_equal(looked[3], source[2]["tokens"])
+    Model.experiment = Experiment(config(folder, "judge"))
+    with pytest.raises(InputError, match=f"--metrics: {name} needs config.init.clip and config.init.judge"):
+        dalle.DALLE.protocol([name], Model(), source, None, None, None)
+
+
 @pytest.mark.slow
 def test_pictures_of_any_size_are_shown_as_codes():
     model = use.untrained(of_dvae())

@@ -289,6 +289,20 @@ def load_class(name):
     )
 
 
+def made(experiment, seed):
+    """The system of an experiment, with weights drawn from a seed.
+
+    Raises:
+      InputError: its networks cannot be built of these settings.
+    """
+    try:
+        return experiment.system(experiment, rngs=nnx.Rngs(seed))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"config.model: {error}") from error
+
+
 def build(experiment, only=None):
     """The system of an experiment, with weights drawn from its seed.
 
@@ -303,12 +317,7 @@ def build(experiment, only=None):
     Raises:
       InputError: its networks cannot be built of these settings.
     """
-    try:
-        system = experiment.system(experiment, rngs=nnx.Rngs(experiment.seed))
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"config.model: {error}") from error
+    system = made(experiment, experiment.seed)
     if only is not None:
         for name in {path[0] for path, _ in nnx.to_flat_state(nnx.state(system))} - set(only):
             delattr(system, name)

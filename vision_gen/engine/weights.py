@@ -16,6 +16,7 @@ from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import experiment as experiments
 from vision_gen.engine import facts as facts_lib
 from vision_gen.engine import packed
+from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
 from vision_gen.pretrained import named
 from vision_gen.pretrained import weights as published
@@ -64,7 +65,7 @@ def load(experiment):
     """
     if not experiment.init:
         return {}, []
-    system = nnx.eval_shape(lambda: experiment.system(experiment, rngs=nnx.Rngs(0)))
+    system = nnx.eval_shape(lambda: systems.made(experiment, 0))
     found, lines = {}, []
     for attribute, source in experiment.init.items():
         if not hasattr(system, attribute):
@@ -118,7 +119,7 @@ def _others(experiment, attribute, source):
         for section, name in fields:
             config[section][name] = value(run, section, name)
         changed = experiments.Experiment(config)
-        system = nnx.eval_shape(lambda: experiment.system(changed, rngs=nnx.Rngs(0)))
+        system = nnx.eval_shape(lambda: systems.made(changed, 0))
         return {name: leaf.shape for name, leaf in named.flat(getattr(system, attribute)).items()}
 
     fields = [("data", "size"), *(("model", field.name) for field in dataclasses.fields(experiment.model))]
