@@ -168,9 +168,10 @@ class Picture(Files):
             self._canvas = Canvas(tint="#000000", width=3, side=WIDTH - 4)
             self._canvas.changed.append(self._drawn)
             toggle = styled(pn.widgets.Toggle(label="Draw it here", margin=(0, 0, 6, 0)))
-            self._canvas.view.visible = False
-            toggle.param.watch(lambda event: setattr(self._canvas.view, "visible", event.new), "value")
-            parts += [toggle, self._canvas.view]
+            # Figures that were made while they were hidden stay empty.
+            self._paper = pn.Column(margin=0)
+            toggle.param.watch(lambda event: setattr(self._paper, "objects", [self._canvas.view] * event.new), "value")
+            parts += [toggle, self._paper]
         return [*parts, self._shown]
 
     def _drawn(self):
@@ -183,7 +184,7 @@ class Picture(Files):
     def show(self):
         if not self.files:
             self.value = None
-        drawn = self._canvas is not None and self._canvas.view.visible
+        drawn = self._canvas is not None and len(self._paper)
         self._shown.object = "" if self.value is None or drawn else outputs.picture(self.value, 150)
 
 
@@ -295,7 +296,7 @@ class Amount(Entry):
         start, bounded = int(start) if integer else float(start), kind.high - kind.low <= (1000 if integer else 100)
         field = pn.widgets.IntInput if integer else pn.widgets.FloatInput
         name, label = titled(self.name), {"label": "" if bounded else titled(self.name)}
-        self._widget = field(value=start, width=92 if bounded else WIDTH - 20, margin=0, align="end", **label)
+        self._widget = field(value=start, width=92 if bounded else WIDTH - 20, margin=(0, 0, 2, 0), align="end" if bounded else "start", **label)
         self._slider, parts = None, [styled(self._widget)]
         if bounded:
             slider = pn.widgets.IntSlider if integer else pn.widgets.FloatSlider

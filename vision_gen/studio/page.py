@@ -92,7 +92,9 @@ def run_page(library, name):
             said.wrong(message(error))
 
     failed = lambda why: said.wrong(f"{name} cannot be opened. {why}")
-    threads.do(lambda: library.load(name), ready, failed)
+    begin = lambda: threads.do(lambda: library.load(name), ready, failed)
+    # What Panel is told between a page's first picture and its connection may be lost.
+    begin() if document() is None else pn.state.onload(begin)
     return [bar(name), place]
 
 

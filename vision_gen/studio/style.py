@@ -28,7 +28,9 @@ label { font-size: 13px; font-weight: 600; color: var(--ink); }
 :host(.solid) .bk-btn.bk-btn.bk-btn-primary { background: var(--accent); border-color: var(--accent); color: #ffffff; }
 :host(.solid) .bk-btn.bk-btn.bk-btn-primary:hover { background: #26428f; }
 :host(.solid) .bk-btn.bk-btn.bk-btn-primary:disabled { background: #7f90bf; border-color: #7f90bf; color: #ffffff; }
-:host(.solid) .bk-btn.bk-btn.bk-active { background: var(--wash); border-color: var(--accent); color: var(--accent); }
+:host(.solid) .bk-btn.bk-btn.bk-active.bk-active { background: var(--wash); border-color: var(--accent); color: var(--accent);
+  box-shadow: none; }
+.bk-slider-title { font-size: 13px; font-weight: 600; margin-bottom: 4px; }
 .bk-btn-group { gap: 6px; }
 .noUi-target.noUi-target { background: #e3e6ed; border: none; border-radius: 4px; height: 6px; box-shadow: none; }
 .noUi-target .noUi-connects .noUi-connect.noUi-connect { background: var(--accent); border: none; }

@@ -73,7 +73,7 @@ class View(painting.Painting):
         self.palette = Swatches("In the picture", choose)
         self.last = Swatches("For the last hint", self.recolour)
         self.here = text("", style.OUTPUT, width=painting.SIDE, height=28, margin=0)
-        self.entries["image"].changed.append(self._changed_picture)
+        self.entries["image"].changed.insert(0, self._changed_picture)
         self.canvas.figure.on_event(events.MouseMove, lambda event: self.hover(self.canvas.place(event)))
         return [self.palette.view, self.last.view, self.here]
 

@@ -58,26 +58,22 @@ class View(ToolPage):
         self.sketch.figure.on_event(events.MouseLeave, lambda event: self.hover(None))
         self.sketch.clicked = lambda place: self.click_sketch(place)
         for name in ("sketch", "reference"):
-            self.entries[name].changed.append(self._changed_pictures)
+            self.entries[name].changed.insert(0, self._changed_pictures)
         self.entries["ties"].changed.append(self._mark)
         self.entries["ties"].set([])
         places = pn.FlexBox(
-            pn.Column(text("<h2>Sketch</h2>"), self.sketch.plain, margin=(0, 24, 14, 0)),
-            pn.Column(text("<h2>Reference</h2>"), self._there, margin=(0, 24, 14, 0)),
+            pn.Column(text("<h2>Sketch</h2>"), self.sketch.plain, margin=(0, 20, 14, 0), width=SIDE + 4),
+            pn.Column(text("<h2>Reference</h2>"), self._there, margin=(0, 0, 14, 0), width=SIDE + 8),
             margin=0,
         )
-        self._pictures = card(
-            text(f'<p class="soft">{SAYS}</p>', sizing_mode="stretch_width"), places, margin=(0, 0, 20, 0)
-        )
-        self._pictures.sizing_mode, self._pictures.visible = "stretch_width", False
-        right = pn.Column(
-            self._pictures, self.results_part(sizing_mode="stretch_width"), sizing_mode="stretch_width", margin=0
-        )
-        return pn.Row(self.given_part(*self.entries), right, sizing_mode="stretch_width", margin=0)
+        says = text(f'<p class="soft">{SAYS}</p>', sizing_mode="stretch_width")
+        self._pictures = card(says, places, margin=(0, 0, 20, 0), sizing_mode="stretch_width")
+        results = self.results_part(sizing_mode="stretch_width")
+        self._right = pn.Column(results, sizing_mode="stretch_width", margin=0)
+        return pn.Row(self.given_part(*self.entries), self._right, sizing_mode="stretch_width", margin=0)
 
     def _changed_pictures(self):
         sketch, references = self.entries["sketch"], self.entries["reference"]
-        self._pictures.visible = bool(sketch.given() and references.given())
         self.attention = None
         if self.entries["ties"].ties:
             self.entries["ties"].set([])  # They lay on other pictures.
@@ -90,6 +86,9 @@ class View(ToolPage):
             canvas.clicked = lambda place, number=number: self.click_reference(place, number)
             self.references.append(canvas)
         self._there.objects = [canvas.plain for canvas in self.references]
+        # Figures that were made while they were hidden stay empty.
+        shown = [self._pictures] if sketch.given() and references.given() else []
+        self._right.objects = [*shown, self._right[-1]]
 
     def show(self, found):
         super().show(found)
