@@ -8,12 +8,12 @@ import pytest
 
 from tests.studio.conftest import png
 from vision_gen import values
-from vision_gen.engine.fitting import WholePicture
+from vision_gen.engine.fitting import CentralSquare, WholePicture
 from vision_gen.engine.recordings import File
 from vision_gen.engine.tools import Tool
 from vision_gen.ops import gamut
 from vision_gen.studio import canvas, views
-from vision_gen.studio.views import edges, hints, scft
+from vision_gen.studio.views import classifier, edges, hints, scft
 from vision_gen.studio.visit import Threads, Visit
 
 
@@ -132,3 +132,24 @@ def test_edges_are_drawn_on_the_picture(opened):
     assert view.said.message == "Still to be given: scribbles" and view.canvas.size == (32, 64)
     view.canvas.set([{"colour": "#00ff00", "points": [[5, 5], [20, 5]], "width": 3}])
     assert view.results["image"].shape == (32, 64, 3)
+
+
+def test_what_a_decision_looks_at_stays(opened):
+    tool = Tool(
+        "classify",
+        "Says.",
+        {"image": values.Image()},
+        {"image": values.Image()},
+        fitting=CentralSquare(32, multiple=8),
+    )
+
+    def seen(method, arrays):
+        assert method == "attention" and arrays["image"].shape == (1, 32, 32, 3)
+        return np.float32([[[0, 0], [0, 1]]])
+
+    view = opened(classifier, model("classifier.Classifier", tool, seen))
+    assert len(view._left) == 0
+    view.entries["image"].give(png("red.png", "#ff0000", (64, 48)))
+    assert list(view._left) == [view._looks] and view.canvas.size == (32, 32)
+    veil = view.canvas._veil.data["image"][0].view(np.uint8).reshape(8, 8, 4)[::-1, :, 3]
+    assert veil[-1, -1] < 40 and veil[0, 0] > 200

@@ -13,4 +13,4 @@ def of(model):
     return [view for view in found if view.SYSTEM == model.config.system]
 
 
-VIEWS = ("scft", "hints", "edges")
+VIEWS = ("scft", "hints", "edges", "classifier")
