@@ -4,11 +4,12 @@
     python -m benchmarks.studio
     python -m benchmarks.studio --workdir=runs/x --visitors=8 --rate=5 --seconds=60
 
-Pages of Chromium are the visitors, on this machine, at a tool that draws from a seed. First one visitor changes the seed
-`--updates` times and waits each time for the new picture: median and 95th percentile of the milliseconds between. Then
-each of `--visitors` changes it `--rate` times a second for `--seconds`. No connection may close, no page may show an
-error, and in the end each must show the picture of its own last seed. What is asked for while a visitor's last picture is
-still being drawn is drawn afterwards, the newest only. The first pictures, for which the program is compiled, do not count.
+Pages of Chromium are the visitors, on this machine, at a tool that draws from a seed. First one visitor changes the
+seed `--updates` times and waits each time for the new picture: median and 95th percentile of the milliseconds
+between. Then each of `--visitors` changes it `--rate` times a second for `--seconds`. No connection may close, no
+page may show an error, and in the end each must show the picture of its own last seed. What is asked for while a
+visitor's last picture is still being drawn is drawn afterwards, the newest only. The first pictures, for which the
+program is compiled, do not count.
 """
 
 import asyncio
@@ -76,7 +77,9 @@ def several(pages, model, tool, rate, seconds):
     """What went wrong while all visitors changed their seeds, a line each."""
     count, lines = round(rate * seconds), []
     for number, (page, _) in enumerate(pages, 1):
-        page.evaluate("([first, rate, count]) => { window.asked = several(first, rate, count); }", [number * 10**6, rate, count])
+        page.evaluate(
+            "([first, rate, count]) => { window.asked = several(first, rate, count); }", [number * 10**6, rate, count]
+        )
     for number, (page, wrong) in enumerate(pages, 1):
         page.evaluate("async () => { await window.asked; }")
         right = expected(model, tool, number * 10**6 + count - 1)
@@ -130,7 +133,9 @@ def main(argv):
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         pages = [opened(browser, found["address"], settings.workdir)]
         times = one(pages[0][0], settings.updates)
-        print(f"{len(times)} updates: median {np.median(times):.0f} ms, 95th percentile {np.percentile(times, 95):.0f} ms")
+        print(
+            f"{len(times)} updates: median {np.median(times):.0f} ms, 95th percentile {np.percentile(times, 95):.0f} ms"
+        )
         pages += [opened(browser, found["address"], settings.workdir) for _ in range(settings.visitors - 1)]
         wrong = several(pages, model, tool, settings.rate, settings.seconds)
         browser.close()

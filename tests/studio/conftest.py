@@ -1,4 +1,4 @@
-"""A system that needs no training, as the studio has it: tests.engine.toy_tools' tools, one that draws by a seed, and one that paints."""
+"""A system that needs no training: tests.engine.toy_tools' tools, one that draws by a seed, and one that paints."""
 
 import asyncio
 import io
@@ -42,7 +42,9 @@ def toolbox():
 
     experiment = types.SimpleNamespace(data=types.SimpleNamespace(name="nothing"))
     config = types.SimpleNamespace(system="toy_tools.Toolbox")
-    return types.SimpleNamespace(tools={"noise": noise, "paint": paint, **tools}, run=run, step=0, config=config, experiment=experiment)
+    return types.SimpleNamespace(
+        tools={"noise": noise, "paint": paint, **tools}, run=run, step=0, config=config, experiment=experiment
+    )
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from tests.studio.conftest import png
+from tests.studio.test_inputs import RIG
 from vision_gen import values
 from vision_gen.engine.fitting import CentralSquare, WholePicture
 from vision_gen.engine.recordings import File
 from vision_gen.engine.tools import Tool
 from vision_gen.ops import gamut
 from vision_gen.studio import canvas, views
-from vision_gen.studio.views import classifier, edges, hints, scft
+from vision_gen.studio.views import classifier, edges, hints, nerf, scft
 from vision_gen.studio.visit import Threads, Visit
 
 
@@ -153,3 +154,18 @@ def test_what_a_decision_looks_at_stays(opened):
     assert list(view._left) == [view._looks] and view.canvas.size == (32, 32)
     veil = view.canvas._veil.data["image"][0].view(np.uint8).reshape(8, 8, 4)[::-1, :, 3]
     assert veil[-1, -1] < 40 and veil[0, 0] > 200
+
+
+def test_a_scene_is_turned_coarsely_while_it_is_dragged(opened):
+    tool = Tool("render", "Renders.", {"camera": values.Camera(RIG)}, {"image": values.Image()})
+    found, widths = model("nerf.HashNeRF", tool, None), []
+    size = lambda camera: (widths.append(camera.size[1]), np.zeros((*camera.size, 3), np.uint8))[1]
+    found.run = lambda tool, inputs, options, progress=None: {"image": size(inputs["camera"])}
+    view = opened(nerf, found)
+    view.camera["width"].value = 100
+    view._begin(types.SimpleNamespace(sx=10, sy=10))
+    view._drag(types.SimpleNamespace(sx=60, sy=20))
+    assert view.camera["azimuth"].value == 0 and view.camera["elevation"].value == 26
+    view._end(None)
+    assert widths == [16, 100, nerf.COARSE, nerf.COARSE, 100] and view.canvas.size == (100, 100)
+    assert view.call.given["camera"] == "orbit:azimuth=0,elevation=26,distance=1,width=100"

@@ -7,7 +7,7 @@ from vision_gen.studio.page import ToolPage
 from vision_gen.studio.parts import card, text
 from vision_gen.studio.visit import Newest
 
-SYSTEM, TOOL, TITLE = "classifier.Classifier", "classify", "Look at the decision"
+SYSTEMS, TOOL, TITLE = ("classifier.Classifier",), "classify", "Look at the decision"
 # Pixels of the picture's side on the page.
 SIDE = 340
 SAYS = "The picture as the network takes it: what the decision looks at stays as it is, the rest fades."

@@ -1,4 +1,6 @@
-"""Colour by hints: strokes and dots on a grey picture, with colours that the network suggests and those of the picture."""
+"""Colour by hints: strokes and dots on a grey picture, with colours that the network suggests and those of the
+picture.
+"""
 
 from bokeh import events
 import numpy as np
@@ -12,7 +14,7 @@ from vision_gen.studio.parts import button, styled, text
 from vision_gen.studio.views import painting
 from vision_gen.studio.visit import Newest
 
-SYSTEM, TOOL, TITLE = "hints.Hints", "colorize", "Paint with hints"
+SYSTEMS, TOOL, TITLE = ("hints.Hints",), "colorize", "Paint with hints"
 SWATCHES = 7
 # Colours of one distribution that are nearer than this in ab are one suggestion.
 APART = 25
@@ -50,7 +52,8 @@ class Swatches:
 
     def _button(self, colour):
         made = button(" ", lambda _: self._chosen(colour), width=34, height=26, description=colour)
-        fill = f":host(.solid) .bk-btn.bk-btn.bk-btn, :host(.solid) .bk-btn.bk-btn.bk-btn:hover {{ background: {colour}; }}"
+        own = ":host(.solid) .bk-btn.bk-btn.bk-btn"
+        fill = f"{own}, {own}:hover {{ background: {colour}; }}"
         return styled(made, fill)
 
 
@@ -59,8 +62,8 @@ class View(painting.Painting):
 
     drawn = "hints"
     says = (
-        "Draw strokes or click dots in the colours that places shall have. Only hue and saturation count. With reach above 0 "
-        "only what lies around the hints changes."
+        "Draw strokes or click dots in the colours that places shall have. Only hue and saturation count. With reach "
+        "above 0 only what lies around the hints changes."
     )
 
     def entry(self, name, kind, base):
@@ -120,13 +123,10 @@ class View(painting.Painting):
     def hover(self, place):
         """Shows what colours are likely at a place."""
         found = self.suggestions(place) if place else []
-        swatch = '<span style="display:inline-block;width:26px;height:18px;border-radius:5px;margin-right:5px;background:{}"></span>'
-        shown = "".join(map(swatch.format, found))
-        self.here.object = (
-            f'<p class="soft small" style="display:flex;align-items:center"><span style="width:112px">Likely here</span>{shown}</p>'
-            if found
-            else ""
-        )
+        box = "display:inline-block;width:26px;height:18px;border-radius:5px;margin-right:5px;background:"
+        shown = "".join(f'<span style="{box}{colour}"></span>' for colour in found)
+        line = f'<span style="width:112px">Likely here</span>{shown}' if found else ""
+        self.here.object = f'<p class="soft small" style="display:flex;align-items:center">{line}</p>'
 
     def recolour(self, colour):
         """Gives the last hint a colour, and those that follow."""

@@ -10,13 +10,13 @@ from vision_gen.studio.page import ToolPage
 from vision_gen.studio.parts import button, card, text
 from vision_gen.studio.visit import Newest
 
-SYSTEM, TOOL, TITLE = "scft.SCFT", "translate", "Look and tie"
+SYSTEMS, TOOL, TITLE = ("scft.SCFT",), "translate", "Look and tie"
 # Pixels of a picture's longer side on the page; places along each side at which attention is shown.
 SIDE, PLACES = 330, 24
 TINTS = ("#c81e5a", "#1e78c8", "#2e8b57", "#b8860b", "#7b3fb5", "#d2571e")
 SAYS = (
-    "Hover a place of the sketch: what it looks at stays bright in the reference. Click it, then the place in the reference "
-    "that it shall look at."
+    "Hover a place of the sketch: what it looks at stays bright in the reference. Click it, then the place in the "
+    "reference that it shall look at."
 )
 
 
