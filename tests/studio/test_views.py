@@ -167,5 +167,5 @@ def test_a_scene_is_turned_coarsely_while_it_is_dragged(opened):
     view._drag(types.SimpleNamespace(sx=60, sy=20))
     assert view.camera["azimuth"].value == 0 and view.camera["elevation"].value == 26
     view._end(None)
-    assert widths == [16, 100, nerf.COARSE, nerf.COARSE, 100] and view.canvas.size == (100, 100)
+    assert widths == [16, nerf.COARSE, 100, nerf.COARSE, nerf.COARSE, 100] and view.canvas.size == (100, 100)
     assert view.call.given["camera"] == "orbit:azimuth=0,elevation=26,distance=1,width=100"

@@ -17,7 +17,7 @@ class View(ToolPage):
     """The scene, to be turned."""
 
     def layout(self):
-        self.canvas, self.dragging = Canvas(strokes=False, side=SIDE), False
+        self.canvas, self.dragging, self._warm = Canvas(strokes=False, side=SIDE), False, False
         self.canvas.clicked = lambda place: None
         for event, act in ((events.PanStart, self._begin), (events.Pan, self._drag), (events.PanEnd, self._end)):
             self.canvas.figure.on_event(event, act)
@@ -42,6 +42,15 @@ class View(ToolPage):
     def show(self, found):
         super().show(found)
         self.canvas.picture(found["image"])
+        if not self._warm and self.camera:
+            self._warm = True
+            nothing = lambda _: None
+            self.visit.threads.do(self._compile, nothing, nothing)
+
+    def _compile(self):
+        """Renders a coarse picture for nothing, so that the first drag finds its program compiled."""
+        tool, given, options = self.call.read(self.visit.model.tools, self.visit.folder)
+        self.visit.model.run(tool, {"camera": given["camera"].resized(COARSE)}, options)
 
     def _begin(self, event):
         self.dragging, self._last = bool(self.camera), (event.sx, event.sy)
