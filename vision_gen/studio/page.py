@@ -173,6 +173,7 @@ class ToolPage:
             made.changed.append(self._changed)
             base = base or (made if isinstance(made, (inputs.Picture, inputs.Film)) else None)
         self._side = outputs.SIDE if len(tool.outputs) == 1 else outputs.SIDE * 2 // 3  # So that two are side by side.
+        self._newest_look = Newest(lambda work, done: work(done))
         self._newest, self._stop = Newest(self._start), False
         self.live = styled(pn.widgets.Checkbox(label="Run at every change", value=not tool.turns, margin=(10, 8)))
         self.run = button("Run", lambda _: self.ask(), primary=True, width=110)
@@ -257,6 +258,24 @@ class ToolPage:
             self.said.note(f"Still to be given: {names}")
         else:
             self._newest.ask(call)
+
+    def look(self, method, made, then):
+        """Calls another method of the system for what the last result was made of, in a thread; views look inside so.
+
+        Args:
+          method: its name.
+          made: function of (`fitting.Fitted`, what the method gives, {input: value}), in the thread.
+          then: function of what that gives, on the page.
+        """
+
+        def found():
+            tool, given, options = self.call.read(self.visit.model.tools, self.visit.folder)
+            return made(*self.visit.model.look(tool, method, given, options), given)
+
+        def work(done):
+            self.visit.threads.do(found, lambda what: (then(what), done()), lambda why: done())
+
+        self._newest_look.ask(work)
 
     def _interrupt(self):
         self._stop = True

@@ -5,7 +5,6 @@ import panel as pn
 from vision_gen.studio.canvas import Canvas
 from vision_gen.studio.page import ToolPage
 from vision_gen.studio.parts import card, text
-from vision_gen.studio.visit import Newest
 
 SYSTEMS, TOOL, TITLE = ("classifier.Classifier",), "classify", "Look at the decision"
 # Pixels of the picture's side on the page.
@@ -17,7 +16,7 @@ class View(ToolPage):
     """The picture with what is looked at, beside the scores."""
 
     def layout(self):
-        self.canvas, self._newest_look = Canvas(strokes=False, side=SIDE), Newest(self._look)
+        self.canvas = Canvas(strokes=False, side=SIDE)
         self.canvas.clicked = lambda place: None
         self._left = pn.Column(margin=0)
         self._looks = card(text(f'<p class="soft">{SAYS}</p>', width=SIDE), self.canvas.plain, margin=(0, 20, 20, 0))
@@ -26,21 +25,13 @@ class View(ToolPage):
 
     def show(self, found):
         super().show(found)
-        self._newest_look.ask()
+        self.look("attention", self._made, self._looked)
 
-    def _look(self, done):
-        """Computes where the decision looks, for the last result."""
+    def _made(self, fitted, share, given):
+        return self.tool.inputs["image"].value(fitted.parts[0]["image"]), share[0]
 
-        def work():
-            tool, given, options = self.call.read(self.visit.model.tools, self.visit.folder)
-            fitted, share = self.visit.model.look(tool, "attention", given, options)
-            return tool.inputs["image"].value(fitted.parts[0]["image"]), share[0]
-
-        def then(found):
-            picture, share = found
-            self.canvas.picture(picture)
-            self.canvas.veil(share)
-            self._left.objects = [self._looks]
-            done()
-
-        self.visit.threads.do(work, then, lambda why: done())
+    def _looked(self, found):
+        picture, share = found
+        self.canvas.picture(picture)
+        self.canvas.veil(share)
+        self._left.objects = [self._looks]

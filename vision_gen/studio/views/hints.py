@@ -12,7 +12,6 @@ from vision_gen.ops import gamut
 from vision_gen.studio import style
 from vision_gen.studio.parts import button, styled, text
 from vision_gen.studio.views import painting
-from vision_gen.studio.visit import Newest
 
 SYSTEMS, TOOL, TITLE = ("hints.Hints",), "colorize", "Paint with hints"
 SWATCHES = 7
@@ -71,7 +70,6 @@ class View(painting.Painting):
 
     def above(self):
         self.suggested = None
-        self._newest_look = Newest(self._look)
         choose = lambda colour: setattr(self.canvas.tint, "value", colour)
         self.palette = Swatches("In the picture", choose)
         self.last = Swatches("For the last hint", self.recolour)
@@ -87,23 +85,14 @@ class View(painting.Painting):
 
     def show(self, found):
         super().show(found)
-        self._newest_look.ask()
+        self.look("suggest", self._made, self._looked)
 
-    def _look(self, done):
-        """Computes what colours the network holds likely, for what the last result was made of."""
+    def _made(self, fitted, shares, given):
+        return fitted, shares[0], given["image"]
 
-        def work():
-            tool, given, options = self.call.read(self.visit.model.tools, self.visit.folder)
-            fitted, shares = self.visit.model.look(tool, "suggest", given, options)
-            return fitted, shares[0], given["image"]
-
-        def then(found):
-            self.suggested = found
-            strokes = self.canvas.strokes
-            self.last.show(self.suggestions(strokes[-1]["points"][0]) if strokes else [])
-            done()
-
-        self.visit.threads.do(work, then, lambda why: done())
+    def _looked(self, found):
+        self.suggested, strokes = found, self.canvas.strokes
+        self.last.show(self.suggestions(strokes[-1]["points"][0]) if strokes else [])
 
     def suggestions(self, place):
         """The likeliest colours of a place (x, y), as text, the likeliest first."""

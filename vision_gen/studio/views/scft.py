@@ -8,7 +8,6 @@ from vision_gen.studio import inputs
 from vision_gen.studio.canvas import Canvas
 from vision_gen.studio.page import ToolPage
 from vision_gen.studio.parts import button, card, text
-from vision_gen.studio.visit import Newest
 
 SYSTEMS, TOOL, TITLE = ("scft.SCFT",), "translate", "Look and tie"
 # Pixels of a picture's longer side on the page; places along each side at which attention is shown.
@@ -53,7 +52,7 @@ class View(ToolPage):
     def layout(self):
         self.sketch, self.references = Canvas(strokes=False, side=SIDE), []
         self._there, self._sheet = pn.FlexBox(margin=0), None
-        self.attention, self._newest_look = None, Newest(self._look)
+        self.attention = None
         self.sketch.figure.on_event(events.MouseMove, lambda event: self.hover(self.sketch.place(event)))
         self.sketch.figure.on_event(events.MouseLeave, lambda event: self.hover(None))
         self.sketch.clicked = lambda place: self.click_sketch(place)
@@ -92,25 +91,14 @@ class View(ToolPage):
 
     def show(self, found):
         super().show(found)
-        self._newest_look.ask()
+        self.look("attention", self._made, self._looked)
 
-    def _look(self, done):
-        """Computes where all places of the sketch look, for what the last result was made of."""
+    def _made(self, fitted, attention, given):
+        cells = [self._cells(fitted, number, picture) for number, picture in enumerate(given["reference"], 1)]
+        return attention[0], cells, fitted
 
-        def work():
-            tool, given, options = self.call.read(self.visit.model.tools, self.visit.folder)
-            fitted, attention = self.visit.model.look(tool, "attention", given, options)
-            return (
-                attention[0],
-                [self._cells(fitted, number, picture) for number, picture in enumerate(given["reference"], 1)],
-                fitted,
-            )
-
-        def then(found):
-            self.attention = found
-            done()
-
-        self.visit.threads.do(work, then, lambda why: done())
+    def _looked(self, found):
+        self.attention = found
 
     def _cells(self, fitted, number, picture):
         """(y, x) in what is computed, of `PLACES` rows and columns of a reference: along each side on its own."""
