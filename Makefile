@@ -1,7 +1,6 @@
-# `make demo` trains SCFT on OpenMoji and shows the result; `make studio` serves a page to use trained systems on, by hand;
-# `make test` runs the tests, `make test-slow` those that take
-# minutes, `make mutants` plants faults that tests must notice. All make .venv first. Needs Python 3.11 or newer, git and
-# make.
+# `make demo` trains SCFT on OpenMoji and shows the result; `make studio` serves a page on which trained systems are used
+# by hand; `make test` runs the tests, `make test-slow` those that take minutes, `make mutants` plants faults that tests
+# must notice. All make .venv first. Needs Python 3.11 or newer, git and make.
 PYTHON ?= python3
 .PHONY: demo studio test test-slow mutants clean
 

@@ -1,6 +1,8 @@
-"""A system that needs no training, as the studio has it: tests.engine.toy_tools' tools, and one that draws by a seed."""
+"""A system that needs no training: tests.engine.toy_tools' tools, one that draws by a seed, and one that paints."""
 
+import asyncio
 import io
+import threading
 import types
 
 import numpy as np
@@ -26,16 +28,23 @@ def png(name, colour, size=(24, 16), mode="RGB"):
 def toolbox():
     """What stands for a `use.Model`."""
     tools, runner = toy_tools.toolbox()
+    kinds = {"image": values.Image(), "strokes": values.Scribble(least=0)}
+    paint = Tool("paint", "Paints strokes.", kinds, {"image": values.Image()})
     noise = Tool("noise", "Draws noise.", {}, {"image": values.Image()}, {"seed": values.Seed()})
 
     def run(tool, inputs, options, progress=None):
         if tool is noise:
             return {"image": np.random.default_rng(options["seed"]).integers(0, 256, (4, 4, 3), np.uint8)}
+        if tool is paint:
+            strokes = kinds["strokes"].draw(inputs["strokes"], inputs["image"].shape[:2])
+            return {"image": np.where(strokes[..., 3:] > 0, strokes[..., :3], inputs["image"])}
         return runner(tool, inputs, options, progress)
 
     experiment = types.SimpleNamespace(data=types.SimpleNamespace(name="nothing"))
     config = types.SimpleNamespace(system="toy_tools.Toolbox")
-    return types.SimpleNamespace(tools={"noise": noise, **tools}, run=run, step=0, config=config, experiment=experiment)
+    return types.SimpleNamespace(
+        tools={"noise": noise, "paint": paint, **tools}, run=run, step=0, config=config, experiment=experiment
+    )
 
 
 @pytest.fixture
@@ -49,3 +58,28 @@ def visit(toolbox):
 
 def pixels(file):
     return np.asarray(Image.open(io.BytesIO(file.data)).convert("RGB"))
+
+
+@pytest.fixture
+def address(toolbox, monkeypatch, tmp_path):
+    """Of a server on which every run is the toolbox."""
+    from vision_gen.studio import server
+    from vision_gen.studio.library import Library
+
+    library, found, ready = Library(tmp_path / "none"), {}, threading.Event()
+    load = {"zoo/acgan_digits": lambda: toolbox, "zoo/vit_digits": lambda: 1 / 0}
+    monkeypatch.setattr(library, "load", lambda name: load[name]() if name in load else Library.load(library, name))
+
+    def run():
+        asyncio.set_event_loop(asyncio.new_event_loop())
+        found["server"], found["address"] = server.make(library)
+        found["server"].start()
+        ready.set()
+        found["server"].io_loop.start()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert ready.wait(60)
+    yield found["address"]
+    found["server"].io_loop.add_callback(found["server"].io_loop.stop)
+    thread.join(10)

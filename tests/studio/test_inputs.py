@@ -69,9 +69,9 @@ def gif():
 
 # How a visitor gives a value, and what must be read of it.
 GIVES = {
-    "Attributes": (lambda e: setattr(e._sliders["smile"], "value", -0.5), lambda v: v.tolist() == [0, -0.5]),
-    "Camera": (lambda e: setattr(e._sliders["width"], "value", 32), lambda v: v.size == (32, 32)),
-    "Cameras": (lambda e: setattr(e._sliders["frames"], "value", 3), lambda v: len(v) == 3),
+    "Attributes": (lambda e: setattr(e.sliders["smile"], "value", -0.5), lambda v: v.tolist() == [0, -0.5]),
+    "Camera": (lambda e: setattr(e.sliders["width"], "value", 32), lambda v: v.size == (32, 32)),
+    "Cameras": (lambda e: setattr(e.sliders["frames"], "value", 3), lambda v: len(v) == 3),
     "Choice": (lambda e: None, lambda v: v == "b"),
     "Clip": (lambda e: e.give(gif()), lambda v: v.shape == (2, 6, 8, 3) and v[1, 0, 0].tolist() == [0, 0, 255]),
     "Folder": (

@@ -1,10 +1,9 @@
 """The pages of tools, recordings, the library, and the server with two visitors."""
 
-import asyncio
 import io
 import json
 import os
-import threading
+import re
 import urllib.request
 
 from bokeh.client import pull_session
@@ -177,58 +176,14 @@ def test_a_broken_checkpoint_is_told(runs):
     assert f"{name} cannot be opened." in place[0].object and 'role="alert"' in place[0].object
 
 
-@pytest.fixture
-def address(toolbox, monkeypatch, tmp_path):
-    """Of a server on which every run is the toolbox."""
-    library, found, ready = Library(tmp_path / "none"), {}, threading.Event()
-    load = {"zoo/acgan_digits": lambda: toolbox, "zoo/vit_digits": lambda: 1 / 0}
-    monkeypatch.setattr(library, "load", lambda name: load[name]() if name in load else Library.load(library, name))
-
-    def run():
-        asyncio.set_event_loop(asyncio.new_event_loop())
-        found["server"], found["address"] = server.make(library)
-        found["server"].start()
-        ready.set()
-        found["server"].io_loop.start()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    assert ready.wait(60)
-    yield found["address"]
-    found["server"].io_loop.add_callback(found["server"].io_loop.stop)
-    thread.join(10)
-
-
-def visitor(address, run):
-    return pull_session(url=address, arguments={"run": run})
-
-
-def until(session, what):
-    """Waits until `what(document)` is true, and returns it."""
-    for _ in range(200):
-        session.pull()
-        if found := what(session.document):
-            return found
-        threading.Event().wait(0.05)
-    raise AssertionError(f"it did not come about: {texts(session.document)}")
-
-
-def texts(document):
-    return " ".join(
-        str(model.text) for model in document.select({"type": bokeh.models.Model}) if hasattr(model, "text")
-    )
-
-
-def test_two_visitors_are_served(address):
-    with urllib.request.urlopen(address) as response:
-        page = response.read().decode()
-    assert "studio" in page and "cdn" not in page.lower()
-    first, second = visitor(address, "zoo/acgan_digits"), visitor(address, "zoo/acgan_digits")
-    for session in (first, second):
-        until(session, lambda d: "data:image/png" in texts(d))
-    broken = visitor(address, "zoo/vit_digits")
-    until(broken, lambda d: "ZeroDivisionError" in texts(d))
-    unknown = visitor(address, "/etc/passwd")
-    until(unknown, lambda d: "there is no run" in texts(d))
-    for session in (first, second, broken, unknown):
-        session.close()
+def test_pages_come_from_the_server_alone(address):
+    for asked in ("", "?list", "?run=zoo/acgan_digits", "?run=zoo/vit_digits", "?run=/etc/passwd"):
+        with urllib.request.urlopen(address + asked) as response:
+            page = response.read().decode()
+        assert "vision_gen studio" in page and not re.findall(r'(?:src|href)="(?:https?:)?//', page)
+    session = pull_session(url=address, arguments={"run": "zoo/acgan_digits"})
+    shown = [model.text for model in session.document.select({"type": bokeh.models.Model}) if hasattr(model, "text")]
+    session.close()
+    assert any("zoo/acgan_digits is being loaded" in text for text in shown)
+    with pytest.raises(InputError, match="--address=127.0.0.1 --port=.* cannot be listened on"):
+        server.make(Library(), port=int(address.rpartition(":")[2].strip("/")))

@@ -1,7 +1,7 @@
-"""Recordings: calls of a system's tools as they were made by hand, as a small JSON file that `eval.py --replay` makes again.
+"""Recordings: calls of tools made by hand, as a small JSON file from which `eval.py --replay` makes them again.
 
-A recording names its run and the step of its checkpoint, and has of every call the tool, what was given, and a checksum of
-each output. Files that were given (pictures, clips) are in it once each, as they were.
+A recording names its run and the step of its checkpoint, and has of every call the tool, what was given, and a
+checksum of each output. Files that were given (pictures, clips) are in it once each, as they were.
 """
 
 import base64

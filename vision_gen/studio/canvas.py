@@ -45,7 +45,7 @@ class Canvas:
             tools=[],
             x_range=Range1d(0, 1),
             y_range=Range1d(0, 1),
-            min_border=0,
+            min_border=1,
             outline_line_color="#d9dde5",
         )
         self.figure.axis.visible = self.figure.grid.visible = False

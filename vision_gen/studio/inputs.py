@@ -1,7 +1,7 @@
 """A part of the page for each kind of value that is given to a tool.
 
-All that is given is what `recordings.Call` takes: values of JSON, and files in memory. Nothing that a visitor types is ever
-the path of a file.
+All that is given is what `recordings.Call` takes: values of JSON, and files in memory. Nothing that a visitor types
+is ever the path of a file.
 """
 
 import html
@@ -168,9 +168,10 @@ class Picture(Files):
             self._canvas = Canvas(tint="#000000", width=3, side=WIDTH - 4)
             self._canvas.changed.append(self._drawn)
             toggle = styled(pn.widgets.Toggle(label="Draw it here", margin=(0, 0, 6, 0)))
-            self._canvas.view.visible = False
-            toggle.param.watch(lambda event: setattr(self._canvas.view, "visible", event.new), "value")
-            parts += [toggle, self._canvas.view]
+            # Figures that were made while they were hidden stay empty.
+            self._paper = pn.Column(margin=0)
+            toggle.param.watch(lambda event: setattr(self._paper, "objects", [self._canvas.view] * event.new), "value")
+            parts += [toggle, self._paper]
         return [*parts, self._shown]
 
     def _drawn(self):
@@ -183,7 +184,7 @@ class Picture(Files):
     def show(self):
         if not self.files:
             self.value = None
-        drawn = self._canvas is not None and self._canvas.view.visible
+        drawn = self._canvas is not None and len(self._paper)
         self._shown.object = "" if self.value is None or drawn else outputs.picture(self.value, 150)
 
 
@@ -295,7 +296,13 @@ class Amount(Entry):
         start, bounded = int(start) if integer else float(start), kind.high - kind.low <= (1000 if integer else 100)
         field = pn.widgets.IntInput if integer else pn.widgets.FloatInput
         name, label = titled(self.name), {"label": "" if bounded else titled(self.name)}
-        self._widget = field(value=start, width=92 if bounded else WIDTH - 20, margin=0, align="end", **label)
+        self._widget = field(
+            value=start,
+            width=92 if bounded else WIDTH - 20,
+            margin=(0, 0, 2, 0),
+            align="end" if bounded else "start",
+            **label,
+        )
         self._slider, parts = None, [styled(self._widget)]
         if bounded:
             slider = pn.widgets.IntSlider if integer else pn.widgets.FloatSlider
@@ -426,15 +433,15 @@ class Strengths(Entry):
     def build(self):
         names = self.kind.names
         step = dict(start=-1.0, end=1.0, step=0.1, value=0.0, width=WIDTH - 30, margin=(0, 0, 2, 0))
-        self._sliders = {
+        self.sliders = {
             name: self.watched(pn.widgets.FloatSlider(label=titled(name), **step)) for name in names[:SLIDERS]
         }
         says = "from -1, without, to 1, with; 0 leaves it as it is"
         title = text(f'<h2>{html.escape(titled(self.name))}</h2><p class="soft small">{says}</p>', width=WIDTH)
-        return [title, *self._sliders.values()]
+        return [title, *self.sliders.values()]
 
     def given(self):
-        return {name: slider.value for name, slider in self._sliders.items() if slider.value}
+        return {name: slider.value for name, slider in self.sliders.items() if slider.value}
 
 
 class Uploaded(Files):
@@ -484,7 +491,7 @@ class Around(Entry):
     word = "orbit"
 
     def build(self):
-        self._sliders = {}
+        self.sliders = {}
         for name, (low, high, start) in self.fields.items():
             whole = name in ("width", "frames")
             start = start if start is not None else min(self.kind.rig.size[1], high)
@@ -493,11 +500,11 @@ class Around(Entry):
             widget = make(
                 label=titled(name), start=low, end=high, value=start, step=step, width=WIDTH - 30, margin=(0, 0, 2, 0)
             )
-            self._sliders[name] = self.watched(widget)
-        return [text(f"<h2>{html.escape(titled(self.name))}</h2>"), *self._sliders.values()]
+            self.sliders[name] = self.watched(widget)
+        return [text(f"<h2>{html.escape(titled(self.name))}</h2>"), *self.sliders.values()]
 
     def given(self):
-        return f"{self.word}:" + ",".join(f"{name}={slider.value:g}" for name, slider in self._sliders.items())
+        return f"{self.word}:" + ",".join(f"{name}={slider.value:g}" for name, slider in self.sliders.items())
 
 
 class Path(Around):

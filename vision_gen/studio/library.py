@@ -57,7 +57,8 @@ class Library:
         found = [] if self.first is None else [_run(ckpt.folder(self.first), self.first)]
         found += [_run(path.parent, str(path.parent)) for path in _configs(self._runs)]
         for name, record in zoo.listing().items():
-            figure = f"{record['main']} {record['figures'][record['main']]['mean']:.4g} on {record['examples']} held-out examples"
+            mean = record["figures"][record["main"]]["mean"]
+            figure = f"{record['main']} {mean:.4g} on {record['examples']} held-out examples"
             sheet = ckpt.ZOO / name / "sheet.png"
             entry = Entry(f"zoo/{name}", record["system"], record["data"], figure, sheet if sheet.exists() else None)
             found.append(entry)

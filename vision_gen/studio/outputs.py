@@ -84,7 +84,8 @@ def _figure(data, kind, size, side, caption, more=""):
     says = f"<figcaption>{size[1]} × {size[0]} pixels{more}{times}</figcaption>" if caption else ""
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     look = ' class="tiny"' if tiny else ""
-    return f'<figure><img{look} src="{source}" alt="{size[1]} by {size[0]} pixels" width="{width}" height="{height}">{says}</figure>'
+    alt = f"{size[1]} by {size[0]} pixels"
+    return f'<figure><img{look} src="{source}" alt="{alt}" width="{width}" height="{height}">{says}</figure>'
 
 
 def bars(figures, most, alike=False):

@@ -54,11 +54,12 @@ def _card(entry):
     link = "?" + urllib.parse.urlencode({"run": entry.name})
     look = '<div class="look bare">no picture yet</div>'
     if entry.sheet is not None:
-        look = f'<div class="look" style="background-image:url({_thumbnail(entry.sheet, entry.sheet.stat().st_mtime)})"></div>'
+        picture = _thumbnail(entry.sheet, entry.sheet.stat().st_mtime)
+        look = f'<div class="look" style="background-image:url({picture})"></div>'
     system = entry.system.rpartition(".")[2]
     return (
         f'<a class="card" href="{html.escape(link)}">{look}<div class="text"><b>{html.escape(system)}</b>'
-        f'<div class="of">{html.escape(entry.name)}<br>{html.escape(entry.data)}: {html.escape(entry.says)}</div></div></a>'
+        f'<div class="of">{html.escape(entry.name)}<br>{html.escape(f"{entry.data}: {entry.says}")}</div></div></a>'
     )
 
 
@@ -92,7 +93,9 @@ def run_page(library, name):
             said.wrong(message(error))
 
     failed = lambda why: said.wrong(f"{name} cannot be opened. {why}")
-    threads.do(lambda: library.load(name), ready, failed)
+    begin = lambda: threads.do(lambda: library.load(name), ready, failed)
+    # What Panel is told between a page's first picture and its connection may be lost.
+    begin() if document() is None else pn.state.onload(begin)
     return [bar(name), place]
 
 
@@ -169,6 +172,8 @@ class ToolPage:
             self.entries[name] = made = self.entry(name, kind, base)
             made.changed.append(self._changed)
             base = base or (made if isinstance(made, (inputs.Picture, inputs.Film)) else None)
+        self._side = outputs.SIDE if len(tool.outputs) == 1 else outputs.SIDE * 2 // 3  # So that two are side by side.
+        self._newest_look = Newest(lambda work, done: work(done))
         self._newest, self._stop = Newest(self._start), False
         self.live = styled(pn.widgets.Checkbox(label="Run at every change", value=not tool.turns, margin=(10, 8)))
         self.run = button("Run", lambda _: self.ask(), primary=True, width=110)
@@ -254,6 +259,24 @@ class ToolPage:
         else:
             self._newest.ask(call)
 
+    def look(self, method, made, then):
+        """Calls another method of the system for what the last result was made of, in a thread; views look inside so.
+
+        Args:
+          method: its name.
+          made: function of (`fitting.Fitted`, what the method gives, {input: value}), in the thread.
+          then: function of what that gives, on the page.
+        """
+
+        def found():
+            tool, given, options = self.call.read(self.visit.model.tools, self.visit.folder)
+            return made(*self.visit.model.look(tool, method, given, options), given)
+
+        def work(done):
+            self.visit.threads.do(found, lambda what: (then(what), done()), lambda why: done())
+
+        self._newest_look.ask(work)
+
     def _interrupt(self):
         self._stop = True
         self.stop.label = "Stopping"
@@ -285,12 +308,12 @@ class ToolPage:
         self.progress.value = round(100 * done / total)
         self._bare.visible = self._bare.visible and not preview
         for name, value in (preview or {}).items():
-            self._shown[name].object = outputs.shown(self.tool.outputs[name], value)
+            self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self._side)
 
     def show(self, found):
         """Shows results, {output: value}."""
         self.results, self._bare.visible = found, False
         for name, value in found.items():
             self._titles[name].object = f"<h2>{html.escape(inputs.titled(name))}</h2>"
-            self._shown[name].object = outputs.shown(self.tool.outputs[name], value)
+            self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self._side)
             self._saves[name].visible = True

@@ -50,7 +50,13 @@ def make(library, address="127.0.0.1", port=0):
 def serve(library, address, port):
     """Serves until it is interrupted."""
     server, where = make(library, address, port)
-    logging.getLogger("bokeh").setLevel(logging.WARNING)
+    for name in (
+        "bokeh",
+        "panel",
+        "tornado",
+    ):  # Of their errors the root logger tells nothing; see `commands.show_log`.
+        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).addHandler(logging.StreamHandler())
     print(f"the studio is at {where}", flush=True)
     stop = lambda *_: server.io_loop.add_callback_from_signal(server.io_loop.stop)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,7 @@
 """One visitor at one run: calls of its tools in threads, what they gave, and the recording of them.
 
-Nothing here is shared between visitors but the model. Files are written to a folder of the visitor's own, which goes when
-the visitor does.
+Nothing here is shared between visitors but the model. Files are written to a folder of the visitor's own, which goes
+when the visitor does.
 """
 
 import concurrent.futures

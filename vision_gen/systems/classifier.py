@@ -233,17 +233,26 @@ class Classifier(System):
                 wrong.append(number)
         return sheets.sheet({"": sample["image"]}, {"": texts}, marked=wrong)
 
+    def attention(self, *, image):
+        """Where the decision on images [batch, height, width, 3] looks, by patches: [batch, h, w], 0 to 1."""
+        _, inside = self.network(image, intermediates=True)
+        return self._looked(image, inside)
+
+    def _looked(self, images, inside):
+        """`attention` by rollout, of the network's intermediates."""
+        total = vit.rollout(inside["attention"])
+        height, width = (side // self.model.patch for side in images.shape[1:3])
+        # Of the class token where there is one, of the mean token otherwise.
+        row = total[:, 0] if self.model.pool == "token" else total.mean(1)
+        look = row[:, -height * width :].reshape(-1, height, width)
+        low, high = (f(look, (1, 2), keepdims=True) for f in (jnp.min, jnp.max))
+        return (look - low) / jnp.maximum(high - low, 1e-9)
+
     def sample(self, batch, keys):
         """Images, and what the decision is made of: attention rollout, light where it looks."""
         images = colour.from_uint8(batch["colour"])
         logits, inside = self.network(images, intermediates=True)
-        total = vit.rollout(inside["attention"])
-        patches = self.network.grid**2
-        # Of the class token where there is one, of the mean token otherwise.
-        row = total[:, 0] if self.model.pool == "token" else total.mean(1)
-        look = row[:, -patches:].reshape(-1, self.network.grid, self.network.grid, 1)
-        low, high = (f(look, (1, 2), keepdims=True) for f in (jnp.min, jnp.max))
-        look = resample.resize((look - low) / jnp.maximum(high - low, 1e-9), images.shape[1:3])
+        look = resample.resize(self._looked(images, inside)[..., None], images.shape[1:3])
         return {
             "image": images,
             "attention": (images + 1) * (0.15 + 0.85 * look) - 1,

@@ -1,7 +1,7 @@
 """Views of certain systems, on top of the page that every tool has. They may know their system by name.
 
-A view is a module with SYSTEM, the name of the system's class as configs have it, TOOL, the name of a tool, TITLE, and View,
-a `page.ToolPage` of that tool with more to see and to do.
+A view is a module with SYSTEMS, names of systems' classes as configs have them, TOOL, the name of a tool, TITLE, and
+View, a `page.ToolPage` of that tool with more to see and to do.
 """
 
 import importlib
@@ -10,7 +10,7 @@ import importlib
 def of(model):
     """The modules of the views that a `use.Model` has."""
     found = (importlib.import_module(f"vision_gen.studio.views.{name}") for name in VIEWS)
-    return [view for view in found if view.SYSTEM == model.config.system]
+    return [view for view in found if model.config.system in view.SYSTEMS]
 
 
-VIEWS = ("scft", "hints", "edges")
+VIEWS = ("scft", "hints", "edges", "nerf", "classifier")

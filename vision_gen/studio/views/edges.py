@@ -2,11 +2,11 @@
 
 from vision_gen.studio.views.painting import Painting
 
-SYSTEM, TOOL, TITLE = "edges.Edges", "enhance", "Draw along edges"
+SYSTEMS, TOOL, TITLE = ("edges.Edges",), "enhance", "Draw along edges"
 
 
 class View(Painting):
     """Lines along edges; their colour counts for nothing."""
 
     drawn = "scribbles"
-    says = "Draw along an edge that colours run over. A grey picture is coloured first: go on from that result, and mend it."
+    says = "Draw along an edge that colours run over. A grey picture is coloured first: go on from that, and mend it."

@@ -1,4 +1,6 @@
-"""Colour by hints: strokes and dots on a grey picture, with colours that the network suggests and those of the picture."""
+"""Colour by hints: strokes and dots on a grey picture, with colours that the network suggests and those of the
+picture.
+"""
 
 from bokeh import events
 import numpy as np
@@ -10,9 +12,8 @@ from vision_gen.ops import gamut
 from vision_gen.studio import style
 from vision_gen.studio.parts import button, styled, text
 from vision_gen.studio.views import painting
-from vision_gen.studio.visit import Newest
 
-SYSTEM, TOOL, TITLE = "hints.Hints", "colorize", "Paint with hints"
+SYSTEMS, TOOL, TITLE = ("hints.Hints",), "colorize", "Paint with hints"
 SWATCHES = 7
 # Colours of one distribution that are nearer than this in ab are one suggestion.
 APART = 25
@@ -50,7 +51,8 @@ class Swatches:
 
     def _button(self, colour):
         made = button(" ", lambda _: self._chosen(colour), width=34, height=26, description=colour)
-        fill = f":host(.solid) .bk-btn.bk-btn.bk-btn, :host(.solid) .bk-btn.bk-btn.bk-btn:hover {{ background: {colour}; }}"
+        own = ":host(.solid) .bk-btn.bk-btn.bk-btn"
+        fill = f"{own}, {own}:hover {{ background: {colour}; }}"
         return styled(made, fill)
 
 
@@ -59,8 +61,8 @@ class View(painting.Painting):
 
     drawn = "hints"
     says = (
-        "Draw strokes or click dots in the colours that places shall have. Only hue and saturation count. With reach above 0 "
-        "only what lies around the hints changes."
+        "Draw strokes or click dots in the colours that places shall have. Only hue and saturation count. With reach "
+        "above 0 only what lies around the hints changes."
     )
 
     def entry(self, name, kind, base):
@@ -68,12 +70,11 @@ class View(painting.Painting):
 
     def above(self):
         self.suggested = None
-        self._newest_look = Newest(self._look)
         choose = lambda colour: setattr(self.canvas.tint, "value", colour)
         self.palette = Swatches("In the picture", choose)
         self.last = Swatches("For the last hint", self.recolour)
         self.here = text("", style.OUTPUT, width=painting.SIDE, height=28, margin=0)
-        self.entries["image"].changed.append(self._changed_picture)
+        self.entries["image"].changed.insert(0, self._changed_picture)
         self.canvas.figure.on_event(events.MouseMove, lambda event: self.hover(self.canvas.place(event)))
         return [self.palette.view, self.last.view, self.here]
 
@@ -84,23 +85,14 @@ class View(painting.Painting):
 
     def show(self, found):
         super().show(found)
-        self._newest_look.ask()
+        self.look("suggest", self._made, self._looked)
 
-    def _look(self, done):
-        """Computes what colours the network holds likely, for what the last result was made of."""
+    def _made(self, fitted, shares, given):
+        return fitted, shares[0], given["image"]
 
-        def work():
-            tool, given, options = self.call.read(self.visit.model.tools, self.visit.folder)
-            fitted, shares = self.visit.model.look(tool, "suggest", given, options)
-            return fitted, shares[0], given["image"]
-
-        def then(found):
-            self.suggested = found
-            strokes = self.canvas.strokes
-            self.last.show(self.suggestions(strokes[-1]["points"][0]) if strokes else [])
-            done()
-
-        self.visit.threads.do(work, then, lambda why: done())
+    def _looked(self, found):
+        self.suggested, strokes = found, self.canvas.strokes
+        self.last.show(self.suggestions(strokes[-1]["points"][0]) if strokes else [])
 
     def suggestions(self, place):
         """The likeliest colours of a place (x, y), as text, the likeliest first."""
@@ -120,13 +112,10 @@ class View(painting.Painting):
     def hover(self, place):
         """Shows what colours are likely at a place."""
         found = self.suggestions(place) if place else []
-        swatch = '<span style="display:inline-block;width:26px;height:18px;border-radius:5px;margin-right:5px;background:{}"></span>'
-        shown = "".join(map(swatch.format, found))
-        self.here.object = (
-            f'<p class="soft small" style="display:flex;align-items:center"><span style="width:112px">Likely here</span>{shown}</p>'
-            if found
-            else ""
-        )
+        box = "display:inline-block;width:26px;height:18px;border-radius:5px;margin-right:5px;background:"
+        shown = "".join(f'<span style="{box}{colour}"></span>' for colour in found)
+        line = f'<span style="width:112px">Likely here</span>{shown}' if found else ""
+        self.here.object = f'<p class="soft small" style="display:flex;align-items:center">{line}</p>'
 
     def recolour(self, colour):
         """Gives the last hint a colour, and those that follow."""

@@ -8,15 +8,14 @@ from vision_gen.studio import inputs
 from vision_gen.studio.canvas import Canvas
 from vision_gen.studio.page import ToolPage
 from vision_gen.studio.parts import button, card, text
-from vision_gen.studio.visit import Newest
 
-SYSTEM, TOOL, TITLE = "scft.SCFT", "translate", "Look and tie"
+SYSTEMS, TOOL, TITLE = ("scft.SCFT",), "translate", "Look and tie"
 # Pixels of a picture's longer side on the page; places along each side at which attention is shown.
 SIDE, PLACES = 330, 24
 TINTS = ("#c81e5a", "#1e78c8", "#2e8b57", "#b8860b", "#7b3fb5", "#d2571e")
 SAYS = (
-    "Hover a place of the sketch: what it looks at stays bright in the reference. Click it, then the place in the reference "
-    "that it shall look at."
+    "Hover a place of the sketch: what it looks at stays bright in the reference. Click it, then the place in the "
+    "reference that it shall look at."
 )
 
 
@@ -53,31 +52,27 @@ class View(ToolPage):
     def layout(self):
         self.sketch, self.references = Canvas(strokes=False, side=SIDE), []
         self._there, self._sheet = pn.FlexBox(margin=0), None
-        self.attention, self._newest_look = None, Newest(self._look)
+        self.attention = None
         self.sketch.figure.on_event(events.MouseMove, lambda event: self.hover(self.sketch.place(event)))
         self.sketch.figure.on_event(events.MouseLeave, lambda event: self.hover(None))
         self.sketch.clicked = lambda place: self.click_sketch(place)
         for name in ("sketch", "reference"):
-            self.entries[name].changed.append(self._changed_pictures)
+            self.entries[name].changed.insert(0, self._changed_pictures)
         self.entries["ties"].changed.append(self._mark)
         self.entries["ties"].set([])
         places = pn.FlexBox(
-            pn.Column(text("<h2>Sketch</h2>"), self.sketch.plain, margin=(0, 24, 14, 0)),
-            pn.Column(text("<h2>Reference</h2>"), self._there, margin=(0, 24, 14, 0)),
+            pn.Column(text("<h2>Sketch</h2>"), self.sketch.plain, margin=(0, 20, 14, 0), width=SIDE + 4),
+            pn.Column(text("<h2>Reference</h2>"), self._there, margin=(0, 0, 14, 0), width=SIDE + 8),
             margin=0,
         )
-        self._pictures = card(
-            text(f'<p class="soft">{SAYS}</p>', sizing_mode="stretch_width"), places, margin=(0, 0, 20, 0)
-        )
-        self._pictures.sizing_mode, self._pictures.visible = "stretch_width", False
-        right = pn.Column(
-            self._pictures, self.results_part(sizing_mode="stretch_width"), sizing_mode="stretch_width", margin=0
-        )
-        return pn.Row(self.given_part(*self.entries), right, sizing_mode="stretch_width", margin=0)
+        says = text(f'<p class="soft">{SAYS}</p>', sizing_mode="stretch_width")
+        self._pictures = card(says, places, margin=(0, 0, 20, 0), sizing_mode="stretch_width")
+        results = self.results_part(sizing_mode="stretch_width")
+        self._right = pn.Column(results, sizing_mode="stretch_width", margin=0)
+        return pn.Row(self.given_part(*self.entries), self._right, sizing_mode="stretch_width", margin=0)
 
     def _changed_pictures(self):
         sketch, references = self.entries["sketch"], self.entries["reference"]
-        self._pictures.visible = bool(sketch.given() and references.given())
         self.attention = None
         if self.entries["ties"].ties:
             self.entries["ties"].set([])  # They lay on other pictures.
@@ -90,28 +85,20 @@ class View(ToolPage):
             canvas.clicked = lambda place, number=number: self.click_reference(place, number)
             self.references.append(canvas)
         self._there.objects = [canvas.plain for canvas in self.references]
+        # Figures that were made while they were hidden stay empty.
+        shown = [self._pictures] if sketch.given() and references.given() else []
+        self._right.objects = [*shown, self._right[-1]]
 
     def show(self, found):
         super().show(found)
-        self._newest_look.ask()
+        self.look("attention", self._made, self._looked)
 
-    def _look(self, done):
-        """Computes where all places of the sketch look, for what the last result was made of."""
+    def _made(self, fitted, attention, given):
+        cells = [self._cells(fitted, number, picture) for number, picture in enumerate(given["reference"], 1)]
+        return attention[0], cells, fitted
 
-        def work():
-            tool, given, options = self.call.read(self.visit.model.tools, self.visit.folder)
-            fitted, attention = self.visit.model.look(tool, "attention", given, options)
-            return (
-                attention[0],
-                [self._cells(fitted, number, picture) for number, picture in enumerate(given["reference"], 1)],
-                fitted,
-            )
-
-        def then(found):
-            self.attention = found
-            done()
-
-        self.visit.threads.do(work, then, lambda why: done())
+    def _looked(self, found):
+        self.attention = found
 
     def _cells(self, fitted, number, picture):
         """(y, x) in what is computed, of `PLACES` rows and columns of a reference: along each side on its own."""

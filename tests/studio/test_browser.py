@@ -1,0 +1,83 @@
+"""The studio in a real browser: Chromium, driven by Playwright."""
+
+import shutil
+
+import pytest
+
+from tests.studio.conftest import png
+
+pytestmark = pytest.mark.slow
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture
+def browser():
+    driver = pytest.importorskip("playwright.sync_api", reason="the browser test needs playwright")
+    if CHROMIUM is None:
+        pytest.skip("the browser test needs chromium")
+    with driver.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+def opened(browser, address, run):
+    """(a page at a run, what it asked of other servers)."""
+    page, outside = browser.new_page(viewport={"width": 1400, "height": 1400}), []
+    own = (address, "data:", "blob:")
+    page.on("request", lambda request: outside.append(request.url) if not request.url.startswith(own) else None)
+    page.goto(f"{address}?run={run}")
+    return page, outside
+
+
+def test_a_visitor_draws_uploads_and_is_told(address, browser):
+    page, outside = opened(browser, address, "zoo/acgan_digits")
+    image = page.locator("figure img").first
+    image.wait_for(timeout=60_000)
+    first = image.get_attribute("src")
+    other, _ = opened(browser, address, "zoo/acgan_digits")
+    other.locator("figure img").first.wait_for(timeout=60_000)
+    page.get_by_label("Seed").fill("5")
+    page.get_by_label("Seed").press("Enter")
+    changed(page, first)
+    assert other.locator("figure img").first.get_attribute("src") == first, "the other visitor's picture"
+
+    page.get_by_text("Paint", exact=True).click()
+    upload = page.locator("input[type=file]:visible")
+    upload.set_input_files([{"name": "words.png", "mimeType": "image/png", "buffer": b"these are words"}])
+    page.get_by_text("words.png: not a readable image").first.wait_for()
+    huge = png("huge.png", 1, (10_000, 10_000), "1")
+    upload.set_input_files([{"name": huge.name, "mimeType": "image/png", "buffer": huge.data}])
+    page.get_by_text("100 megapixels").first.wait_for()
+    good = png("good.png", "#336699", (64, 48))
+    upload.set_input_files([{"name": good.name, "mimeType": "image/png", "buffer": good.data}])
+    page.get_by_text("Save image.png").and_(page.locator(":visible")).wait_for()
+    result = page.locator("figure img:visible").last
+    before = result.get_attribute("src")
+    box = page.locator(".bk-Canvas:visible").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 120, steps=12)
+    page.mouse.up()
+    changed(page, before)
+    page.get_by_role("button", name="Undo").and_(page.locator(":visible")).click()
+    for _ in range(100):
+        if result.get_attribute("src") == before:
+            break
+        page.wait_for_timeout(100)
+    assert result.get_attribute("src") == before
+
+    broken, _ = opened(browser, address, "zoo/vit_digits")
+    broken.get_by_text("ZeroDivisionError").wait_for(timeout=60_000)
+    unknown, _ = opened(browser, address, "/etc/passwd")
+    unknown.get_by_text("there is no run '/etc/passwd' here").wait_for(timeout=60_000)
+    assert not outside
+
+
+def changed(page, before):
+    """Waits until the last picture that is shown is another."""
+    for _ in range(200):
+        if page.locator("figure img:visible").last.get_attribute("src") != before:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the picture did not change")

@@ -1,0 +1,171 @@
+"""Views of certain systems, whose networks are played: what is looked at is known."""
+
+import pathlib
+import types
+
+import numpy as np
+import pytest
+
+from tests.studio.conftest import png
+from tests.studio.test_inputs import RIG
+from vision_gen import values
+from vision_gen.engine.fitting import CentralSquare, WholePicture
+from vision_gen.engine.recordings import File
+from vision_gen.engine.tools import Tool
+from vision_gen.ops import gamut
+from vision_gen.studio import canvas, views
+from vision_gen.studio.views import classifier, edges, hints, nerf, scft
+from vision_gen.studio.visit import Threads, Visit
+
+
+def model(system, tool, seen):
+    """What stands for a `use.Model`: a tool that gives its first picture, and `seen`, a look inside."""
+
+    def look(tool, method, inputs, options):
+        fitted = tool.fitting.fit(tool.inputs, dict(inputs), options)
+        return fitted, seen(method, fitted.parts[0])
+
+    run = lambda tool, inputs, options, progress=None: {"image": next(iter(inputs.values()))}
+    config = types.SimpleNamespace(system=system)
+    return types.SimpleNamespace(tools={tool.name: tool}, run=run, look=look, step=0, config=config)
+
+
+@pytest.fixture
+def opened():
+    """Opens a view, as `opened(view, model)`."""
+    visits = []
+
+    def make(view, found):
+        visits.append(Visit("runs/toy", found, Threads()))
+        return view.View(visits[-1], found.tools[view.TOOL])
+
+    yield make
+    for visit in visits:
+        visit.leave()
+
+
+def test_a_view_is_of_its_system():
+    named = lambda system: types.SimpleNamespace(config=types.SimpleNamespace(system=system))
+    assert views.of(named("scft.SCFT")) == [scft] and views.of(named("hints.Hints")) == [hints]
+    assert views.of(named("edges.Edges")) == [edges] and views.of(named("toy.Toy")) == []
+    names = {path.stem for path in pathlib.Path(views.__file__).parent.glob("*.py")} - {"__init__", "painting"}
+    assert names == set(views.VIEWS)
+
+
+def test_attention_is_seen_where_it_lies_and_ties_are_clicked(opened):
+    kinds = {"sketch": values.Image(channels=1, lines=True), "reference": values.Images()}
+    tool = Tool(
+        "translate",
+        "Colours.",
+        kinds,
+        {"image": values.Image()},
+        {"ties": values.Ties("sketch", "reference")},
+        WholePicture(stride=16, size=64, apart=("reference",), paper=True),
+    )
+
+    def seen(method, arrays):
+        assert method == "attention" and arrays["sketch"].shape[1:3] == (64, 64)
+        found = np.full((1, 4, 4, 8, 4), 0.001, np.float32)
+        found[0, 0, 3, 4 + 3, 0] = 1  # Upper right looks at the lower left of the second reference,
+        found[0, 2, 1, 1, 1] = 0.5  # and another place at the first.
+        return found
+
+    view = opened(scft, model("scft.SCFT", tool, seen))
+    drawing = np.full((128, 128, 3), 255, np.uint8)
+    drawing[[2, -3]] = drawing[:, [2, -3]] = 0
+    files = [File("a.png", canvas.png(drawing)), File("b.png", canvas.png(drawing // 2 + 64))]
+    view.entries["sketch"].give(files[0])
+    assert view._pictures not in list(view._right)
+    view.entries["reference"].give(*files)
+    assert view._pictures in list(view._right) and len(view.references) == 2
+    first, second = view.looks((120, 8))
+    assert second[-2:, :2].min() == 1 and second[:10].max() < 0.01 and first.max() < 0.01
+    view.hover((120, 8))
+    veil = view.references[1]._veil.data["image"][0].view(np.uint8).reshape(96, 96, 4)[::-1, :, 3]
+    assert veil[-4:, :4].max() < 40 and veil[:40].min() > 200
+    view.hover(None)
+    assert view.references[1]._veil.data["image"] == []
+    view.click_reference((3, 4), 1)
+    assert view.given()[0].given["ties"] == [], "a tie begins in the sketch"
+    view.click_sketch((120.0, 8.0))
+    view.click_reference((9.0, 110.0), 2)
+    assert view.call.given["ties"] == [[120.0, 8.0, 9.0, 110.0, 2]]
+    assert [len(one.strokes) for one in (view.sketch, *view.references)] == [1, 0, 1]
+    view.entries["sketch"].give(files[1])
+    assert view.call.given["ties"] == [], "they lay on another picture"
+
+
+def test_hints_are_suggested_and_recoloured(opened):
+    options = {"reach": values.Number(0, 1, 0.0)}
+    kinds = {"image": values.Image(), "hints": values.Scribble(least=0)}
+    tool = Tool("colorize", "Colours.", kinds, {"image": values.Image()}, options, WholePicture(stride=8, size=64))
+    red, blue = (int(np.abs(gamut.grid() - ab).sum(1).argmin()) for ab in ((70, 50), (30, -90)))
+
+    def seen(method, arrays):
+        assert method == "suggest"
+        shares = np.zeros((1, 16, 16, len(gamut.grid())), np.float32)
+        shares[..., red], shares[:, :, 8:, blue] = 0.3, 0.6  # Blue on the right.
+        return shares
+
+    view = opened(hints, model("hints.Hints", tool, seen))
+    view.entries["image"].give(png("grey.png", "#808080", (64, 64)))
+    assert view.results and view.palette.colours == ["#808080"]
+    tint = lambda text: tuple(int(text[i : i + 2], 16) for i in (1, 3, 5))
+    (only,), (best, other) = view.suggestions((10, 10)), view.suggestions((50, 10))
+    assert tint(only)[0] > 2 * tint(only)[2] and tint(best)[2] > 2 * tint(best)[0] // 1.5 and other == only
+    assert view.suggestions((64.5, 10)) == []
+    view.canvas.set([{"colour": "#00ff00", "points": [[50, 10]], "width": 3}])
+    assert view.last.colours == [best, other]
+    view.recolour(best)
+    assert view.call.given["hints"] == [{"colour": best, "points": [[50, 10]], "width": 3}]
+    assert view.canvas.tint.value == best
+    view.canvas.undo.clicks += 1
+    assert view.call.given["hints"][0]["colour"] == "#00ff00"
+    view.onward()
+    assert view.canvas.strokes == [] and view.entries["image"].files[0].name == "result.png"
+
+
+def test_edges_are_drawn_on_the_picture(opened):
+    kinds = {"image": values.Image(), "scribbles": values.Scribble()}
+    tool = Tool("enhance", "Ends colours.", kinds, {"image": values.Image()}, fitting=WholePicture(stride=8, size=64))
+    view = opened(edges, model("edges.Edges", tool, None))
+    view.entries["image"].give(png("red.png", "#ff0000", (64, 32)))
+    assert view.said.message == "Still to be given: scribbles" and view.canvas.size == (32, 64)
+    view.canvas.set([{"colour": "#00ff00", "points": [[5, 5], [20, 5]], "width": 3}])
+    assert view.results["image"].shape == (32, 64, 3)
+
+
+def test_what_a_decision_looks_at_stays(opened):
+    tool = Tool(
+        "classify",
+        "Says.",
+        {"image": values.Image()},
+        {"image": values.Image()},
+        fitting=CentralSquare(32, multiple=8),
+    )
+
+    def seen(method, arrays):
+        assert method == "attention" and arrays["image"].shape == (1, 32, 32, 3)
+        return np.float32([[[0, 0], [0, 1]]])
+
+    view = opened(classifier, model("classifier.Classifier", tool, seen))
+    assert len(view._left) == 0
+    view.entries["image"].give(png("red.png", "#ff0000", (64, 48)))
+    assert list(view._left) == [view._looks] and view.canvas.size == (32, 32)
+    veil = view.canvas._veil.data["image"][0].view(np.uint8).reshape(8, 8, 4)[::-1, :, 3]
+    assert veil[-1, -1] < 40 and veil[0, 0] > 200
+
+
+def test_a_scene_is_turned_coarsely_while_it_is_dragged(opened):
+    tool = Tool("render", "Renders.", {"camera": values.Camera(RIG)}, {"image": values.Image()})
+    found, widths = model("nerf.HashNeRF", tool, None), []
+    size = lambda camera: (widths.append(camera.size[1]), np.zeros((*camera.size, 3), np.uint8))[1]
+    found.run = lambda tool, inputs, options, progress=None: {"image": size(inputs["camera"])}
+    view = opened(nerf, found)
+    view.camera["width"].value = 100
+    view._begin(types.SimpleNamespace(sx=10, sy=10))
+    view._drag(types.SimpleNamespace(sx=60, sy=20))
+    assert view.camera["azimuth"].value == 0 and view.camera["elevation"].value == 26
+    view._end(None)
+    assert widths == [16, nerf.COARSE, 100, nerf.COARSE, nerf.COARSE, 100] and view.canvas.size == (100, 100)
+    assert view.call.given["camera"] == "orbit:azimuth=0,elevation=26,distance=1,width=100"
