@@ -40,6 +40,7 @@ KINDS = {
     "Scribble": values.Scribble(),
     "Seed": values.Seed(),
     "Shares": values.Shares(),
+    "Start": values.Start((2, 3)),
     "Text": values.Text(),
     "Texts": values.Texts(),
     "Ties": values.Ties("a", "b"),
@@ -50,7 +51,7 @@ RESULTS = {"Kind", "LabelClip", "Ranking", "Scores", "Table", "Traits"}
 def test_every_kind_is_here():
     assert set(KINDS) | RESULTS == set(values.__all__)
     own = {type(kind) for kind in KINDS.values()} - set(inputs.ENTRIES)
-    assert own == {values.Shares, values.Text, values.Ties}, "what is typed"
+    assert own == {values.Shares, values.Start, values.Text, values.Ties}, "what is typed"
 
 
 def read(entry, kind):

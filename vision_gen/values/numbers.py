@@ -167,13 +167,16 @@ class Start(Kind):
     shape: tuple[int, int]
     reads = (".npy", ".json", ".pt")
 
+    def opens(self, value):
+        return is_path(value) and pathlib.Path(value).suffix.lower() in self.reads
+
     def read(self, value, name):
         right = f"it must be {self.describe()}"
         if isinstance(value, str) and value == "mean":
             return value
         if isinstance(value, (int, np.integer)) or isinstance(value, str) and value.isdigit():
             return Seed().read(value, name)
-        if is_path(value) and pathlib.Path(value).suffix.lower() not in self.reads:
+        if is_path(value) and not self.opens(value):
             raise InputError(f"{name}: {str(value)!r}: {right}")
         torch = is_path(value) and pathlib.Path(value).suffix.lower() == ".pt"
         array = array_of(torch_file.read(value) if torch else value, name, right)
