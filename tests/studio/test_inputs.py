@@ -3,6 +3,7 @@
 import io
 import json
 
+import jax
 import numpy as np
 from PIL import Image
 import pytest
@@ -27,6 +28,7 @@ KINDS = {
     "Choice": values.Choice(("a", "b"), "b"),
     "Clip": values.Clip(),
     "Folder": values.Folder(),
+    "Garment": values.Garment(),
     "Image": values.Image(),
     "Images": values.Images(),
     "Label": values.Label(("cat", "dog")),
@@ -34,6 +36,7 @@ KINDS = {
     "Latent": values.Latent((3,)),
     "Mask": values.Mask(),
     "Number": values.Number(0, 1, 0.5),
+    "Person": values.Person(),
     "Points": values.Points(),
     "Pose": values.Pose(joints=1),
     "Query": values.Query(),
@@ -45,12 +48,12 @@ KINDS = {
     "Texts": values.Texts(),
     "Ties": values.Ties("a", "b"),
 }
-RESULTS = {"Kind", "LabelClip", "Ranking", "Scores", "Table", "Traits"}
+RESULTS = {"Kind", "LabelClip", "Prepared", "Ranking", "Scores", "Table", "Traits"}
 
 
-def test_every_kind_is_here():
+def test_every_kind_is_here(visit):
     assert set(KINDS) | RESULTS == set(values.__all__)
-    own = {type(kind) for kind in KINDS.values()} - set(inputs.ENTRIES)
+    own = {type(kind) for name, kind in KINDS.items() if type(inputs.entry(kind, name, visit)) is inputs.Written}
     assert own == {values.Shares, values.Start, values.Text, values.Ties}, "what is typed"
 
 
@@ -68,6 +71,23 @@ def gif():
     return File("clip.gif", out.getvalue())
 
 
+def framed(colour):
+    """The middle of a white picture of 16 x 16 pixels in a colour."""
+    out, picture = io.BytesIO(), Image.new("RGB", (16, 16), "white")
+    picture.paste(colour, (4, 4, 12, 12))
+    picture.save(out, "PNG")
+    return File("framed.png", out.getvalue())
+
+
+def whole_person():
+    """{part: file}; all joints in the middle."""
+    out = io.BytesIO()
+    Image.new("L", (16, 16), 5).save(out, "PNG")
+    points = json.dumps({"people": [{"pose_keypoints_2d": [8, 8, 1] * 25}]})
+    parts = {"parse": File("any.png", out.getvalue()), "keypoints": File("any.json", points.encode())}
+    return {"image": framed("blue")} | parts
+
+
 # How a visitor gives a value, and what must be read of it.
 GIVES = {
     "Attributes": (lambda e: setattr(e.sliders["smile"], "value", -0.5), lambda v: v.tolist() == [0, -0.5]),
@@ -78,6 +98,10 @@ GIVES = {
     "Folder": (
         lambda e: e.give(png("a.png", "red"), png("b.png", "blue")),
         lambda v: sorted(p.name for p in v) == ["a.png", "b.png"],
+    ),
+    "Garment": (
+        lambda e: e.parts["cloth"].give(framed("red")),
+        lambda v: v["cloth"][8, 8].tolist() == [255, 0, 0] and v["mask"][[8, 0], [8, 0], 0].tolist() == [255, 0],
     ),
     "Image": (
         lambda e: e.give(png("a.png", "red")),
@@ -95,6 +119,10 @@ GIVES = {
     "Latent": (lambda e: e._draw(), lambda v: v.shape == (3,) and v.std() > 0),
     "Mask": (lambda e: e.canvas.set([STROKE]), lambda v: v.shape == (256, 256) and v[8, 10] and not v[20, 10]),
     "Number": (lambda e: setattr(e._widget, "value", 0.25), lambda v: v == 0.25),
+    "Person": (
+        lambda e: [e.parts[part].give(file) for part, file in whole_person().items()],
+        lambda v: v["image"][8, 8].tolist() == [0, 0, 255] and v["parse"].max() == 5 and v["keypoints"][3, 0] == 8,
+    ),
     "Points": (lambda e: e.canvas.set([STROKE | {"points": [[4.0, 8.0]]}]), lambda v: v.tolist() == [[4, 8]]),
     "Pose": (
         lambda e: e.give(File("p.json", json.dumps({"people": [{"pose_keypoints_2d": [1, 2, 3]}]}).encode())),
@@ -104,6 +132,7 @@ GIVES = {
     "Scribble": (lambda e: e.canvas.set([STROKE]), lambda v: v[0][0] == (255, 0, 0, 255) and v[0][2] == 4),
     "Seed": (lambda e: setattr(e._widget, "value", 7), lambda v: v == 7),
     "Shares": (lambda e: setattr(e._widget, "value", "3,1"), lambda v: v == (3.0, 1.0)),
+    "Start": (lambda e: setattr(e._widget, "value", "7"), lambda v: v == 7),
     "Text": (lambda e: setattr(e._widget, "value", "a.png"), lambda v: v == "a.png"),
     "Texts": (lambda e: setattr(e._widget, "value", "a, b\nc.txt"), lambda v: v == ("a", "b", "c.txt")),
     "Ties": (lambda e: setattr(e._widget, "value", "1,2,3,4"), lambda v: v == ((1.0, 2.0, 3.0, 4.0, 1.0),)),
@@ -125,16 +154,19 @@ PATHS = {
     "Camera": ["{}.json"],
     "Clip": ["{}.gif"],
     "Folder": ["{}"],
+    "Garment": ["{}.png", {"cloth": "{}.png"}],
     "Image": ["{}.png"],
     "Images": ["{}.png", ["{}.png"], "{0}.png,{0}.png"],
     "Labels": ["{}.png"],
     "Latent": ["{}.npy", "{}.json"],
     "Mask": ["{}.png"],
+    "Person": ["{}.png", {"image": "{}.png"}],
     "Points": ["{}.csv", "{}.NPY"],
     "Pose": ["{}.json"],
     "Query": ["{}.png"],
     "Scribble": ["{}.json", "{}.png"],
     "Shares": ["{}.csv"],
+    "Start": ["{}.pt", "{}.npy"],
     "Texts": ["{}.txt"],
     "Ties": ["{}.json"],
 }
@@ -144,8 +176,7 @@ PATHS = {
 def test_a_path_in_a_request_is_never_opened(name, visit, tmp_path):
     tool = Tool("use", "", {"x": KINDS[name]}, {"y": values.Image()})
     for pattern in PATHS[name]:
-        filled = lambda text: text.format(tmp_path / "secret")
-        value = list(map(filled, pattern)) if isinstance(pattern, list) else filled(pattern)
+        value = jax.tree.map(lambda text: text.format(tmp_path / "secret"), pattern)
         with pytest.raises(InputError, match="names a file, which is not opened"):
             Call("use", {"x": value}).read({"use": tool}, visit.folder)
 

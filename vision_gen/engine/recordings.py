@@ -91,7 +91,7 @@ class Call:
 
 
 def _as_given(kind, files, folder):
-    """Files as a kind reads them: a path, several, or a folder."""
+    """Files as a kind reads them: a path, several, a folder, or of what has parts each, named after its part."""
     if isinstance(kind, values.Folder):
         digest = hashlib.sha256("".join(file.digest for file in files).encode()).hexdigest()[:16]
         for file in files:
@@ -100,6 +100,8 @@ def _as_given(kind, files, folder):
     paths = [file.write(folder) for file in files]
     if isinstance(kind, values.Images):
         return paths
+    if isinstance(kind, values.Prepared):
+        return {path.stem: path for path in paths}
     if len(paths) != 1:
         raise InputError(f"one file is needed, got {len(paths)}")
     return paths[0]

@@ -5,12 +5,13 @@ is ever the path of a file.
 """
 
 import html
+import pathlib
 
 import numpy as np
 import panel as pn
 
 from vision_gen import values
-from vision_gen.data import images, labels
+from vision_gen.data import images, labels, openpose
 from vision_gen.engine.recordings import File
 from vision_gen.errors import InputError
 from vision_gen.studio import outputs, style
@@ -200,6 +201,27 @@ class Pictures(Files):
     def show(self):
         row = "".join(outputs.picture(one, 72, caption=False) for one in self.value) if self.files else ""
         self._shown.object = f'<div style="display:flex;gap:8px;flex-wrap:wrap">{row}</div>'
+
+
+class Parts(Entry):
+    """A picture and what was found in it, each of a file of its own."""
+
+    def build(self):
+        kinds = dict.fromkeys((self.kind.main, *self.kind.beside), values.Image())
+        kinds |= {
+            part: values.Pose(joints=len(openpose.JOINTS))
+            for part, places in self.kind.beside.items()
+            if all(place.endswith(".json") for place in places)
+        }
+        self.parts = {part: Files(kind, part, self.visit) for part, kind in kinds.items()}
+        for one in self.parts.values():
+            one.changed.append(self.tell)
+        return [self.title(), self.says(), *(one.view for one in self.parts.values())]
+
+    def given(self):
+        found = {part: one.files[0] for part, one in self.parts.items() if one.files}
+        named = (File(part + pathlib.PurePath(file.name).suffix, file.data) for part, file in found.items())
+        return tuple(named) or None
 
 
 class FolderOf(Pictures):
@@ -527,6 +549,7 @@ ENTRIES = {
     values.Number: Amount,
     values.Points: Places,
     values.Pose: Uploaded,
+    values.Prepared: Parts,
     values.Query: TextOrPicture,
     values.Scribble: Scribbles,
     values.Seed: Draw,

@@ -4,7 +4,7 @@ from vision_gen.values.cameras import Camera, Cameras
 from vision_gen.values.clips import Clip, LabelClip
 from vision_gen.values.kind import Kind
 from vision_gen.values.numbers import Choice, Latent, Number, Points, Pose, Seed, Shares, Start, Ties
-from vision_gen.values.people import Garment, Person
+from vision_gen.values.people import Garment, Person, Prepared
 from vision_gen.values.pictures import Folder, Image, Images, Labels, Mask, Query, Scribble
 from vision_gen.values.words import Attributes, Label, Ranking, Scores, Table, Text, Texts, Traits
 
@@ -28,6 +28,7 @@ __all__ = [
     "Person",
     "Points",
     "Pose",
+    "Prepared",
     "Query",
     "Ranking",
     "Scores",

@@ -34,6 +34,9 @@ class Prepared(Kind):
     beside: dict = {}  # {part: places, from the folder above the picture's; {} is its name}.
     resampling: dict = {}  # {array: how it is brought to another size}.
 
+    def opens(self, value):
+        return super().opens(value) or isinstance(value, dict) and any(is_path(one) for one in value.values())
+
     def read(self, value, name):
         given = self._given(value, name)
         picture = given[self.main]
