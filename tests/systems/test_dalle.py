@@ -164,7 +164,7 @@ def test_schedules_go_along_cosines():
 
 def test_the_figure_of_the_best_of_several_is_of_all_examples(folder):
     given = Experiment(config(folder, "clip", "judge"))
-    source, encode, looked = data.open(given.data, "test"), generator.clip_encoder(given), []
+    source, encode, looked = data.open(given.data, "test"), frozen.clip_encoder(given, cut=True), []
 
     class Model:
         experiment = given
