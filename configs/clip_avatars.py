@@ -1,4 +1,4 @@
-"""A small CLIP on cartoon faces and captions of their traits, sized for 20 minutes on 2 cores.
+"""A small CLIP on cartoon faces and captions of their traits, about half an hour on 2 cores.
 
 Further evaluation: `new`, held-out faces with combinations of traits that training never has.
 """

@@ -1,4 +1,4 @@
-"""StyleCLIP's latent mapper for cartoon faces at 64 px, on the small models that ship: 20 minutes on two CPU cores.
+"""StyleCLIP's latent mapper for cartoon faces at 64 px, on the small models that ship, sized for 20 minutes on 2 cores.
 
 --config.model.text="a person in green clothes" trains it for another text.
 """

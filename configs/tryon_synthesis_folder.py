@@ -1,4 +1,4 @@
-"""VITON-HD's third stage (Choi et al. 2021) on its data set or your own in its layout, as published: days on two GPUs.
+"""VITON-HD's third stage (Choi et al. 2021) on its data set or your own in its layout, as published.
 
 --config.data.parts.people.dir=FOLDER, which has `train` and `test`; --config.init.segmentation and --config.init.warp
 name the runs of the first two stages, or released files. Its own run dresses people. Rates, weights and schedule are

@@ -1,4 +1,4 @@
-"""VITON-HD's second stage (Choi et al. 2021) on its data set or your own in its layout, as published: a day on one GPU.
+"""VITON-HD's second stage (Choi et al. 2021) on its data set or your own in its layout, as published.
 
 --config.data.parts.people.dir=FOLDER, which has `train` and `test`. Betas are not known: torch's own.
 """

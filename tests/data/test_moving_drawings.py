@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vision_gen import data
-from vision_gen.data import emoji, moving_drawings, settings
+from vision_gen.data import emoji, settings
 from vision_gen.errors import InputError
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.engine import toy
 from tests.studio.conftest import pixels, png
 from vision_gen.engine import checkpoints, recordings, use
+from vision_gen.engine.recordings import Call, File
 from vision_gen.errors import InputError
 from vision_gen.studio import page, server
 from vision_gen.studio.library import Library
@@ -119,6 +120,15 @@ def test_a_recording_is_made_again(blend, visit, tmp_path, monkeypatch):
     path.write_text(json.dumps(record))
     with pytest.raises(InputError, match="call 1: first: .* names a file, which is not opened"):
         recordings.replay(path)
+
+
+def test_a_recording_keeps_the_names_of_files_that_are_alike(tmp_path):
+    recording, (left, right) = recordings.Recording("runs/toy", 0), (File(f"{name}.png", RED.data) for name in "ab")
+    recording.add(Call("blend", {"amount": 0.5}, {"first": (left, right), "second": (right,)}), {})
+    (tmp_path / "r.json").write_text(recording.text())
+    ((call, outputs),) = recordings.Recording.read(tmp_path / "r.json").calls
+    assert call == recording.calls[0][0] and outputs == {}
+    assert len(json.loads(recording.text())["files"]) == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"recording": 9}', '{"recording": 1, "files": {"a": 3}}'])

@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import tiny
 from vision_gen import data, values
 from vision_gen.data import captioned, images
+from vision_gen.data.tokens import from_json
 from vision_gen.engine import facts, optimizers, use
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
@@ -68,7 +69,7 @@ def picture(path, size=16):
 
 def test_texts_and_pictures_are_compared_as_cosines(model, encoded, folder):
     found = model.similarity(folder / "test/00.png", "a red picture")
-    tokens = facts.tokenizer(model.facts, model.experiment.data).encode("a red picture", 12)
+    tokens = from_json(model.facts["tokenizer"]).encode("a red picture", 12)
     expected = encoded("image", picture(folder / "test/00.png")) @ encoded("text", tokens[None]).T
     assert found == pytest.approx(float(expected[0, 0]), abs=1e-5)
     with pytest.raises(InputError, match="text: the text 'a a a a.* has 22 tokens, .* at most 12"):
@@ -79,7 +80,7 @@ def test_names_are_told_apart_by_the_mean_of_their_templates(model, encoded, fol
     (tmp_path / "templates.txt").write_text("a {}\n\nthe {} picture\n")
     scores = model.classify(folder / "test/01.png", "red, green,blue", templates=str(tmp_path / "templates.txt"))
     assert set(scores) == set(COLOURS) and sum(scores.values()) == pytest.approx(1, abs=1e-5)
-    tokenizer = facts.tokenizer(model.facts, model.experiment.data)
+    tokenizer = from_json(model.facts["tokenizer"])
     texts = [[tokenizer.encode(t.format(name), 12) for t in ("a {}", "the {} picture")] for name in COLOURS]
     of_texts = encoded("text", np.concatenate(texts)).reshape(3, 2, -1)
     classes = np.asarray(unit(of_texts.mean(1)))
@@ -109,7 +110,7 @@ def test_a_folder_is_indexed_once_by_content(model, encoded, folder, tmp_path, m
     )
     read, files = images.read, []
     monkeypatch.setattr(images, "read", lambda path, *more: files.append(path) or read(path, *more))
-    tokens = facts.tokenizer(model.facts, model.experiment.data).encode("a blue picture", 12)
+    tokens = from_json(model.facts["tokenizer"]).encode("a blue picture", 12)
     by_text = model.search(there, "a blue picture", number=100)
     assert not files and len(by_text) == 20 and list(by_text.values()) == sorted(by_text.values(), reverse=True)
     expected = encoded("image", picture(there / "7.png")) @ encoded("text", tokens[None])[0]
@@ -136,7 +137,7 @@ def test_recall_is_among_groups_of_a_hundred_and_probes_learn_from_one_half():
 
 
 def test_what_can_be_asked_is_answered_by_the_nearest_class(model, encoded, folder):
-    tokenizer = facts.tokenizer(model.facts, model.experiment.data)
+    tokenizer = from_json(model.facts["tokenizer"])
     ask = np.stack([[tokenizer.encode(t, 12) for t in (f"a {name}", f"{name} picture")] for name in COLOURS])
     pictures = np.stack([images.fit(images.read(folder / f"test/{n:02d}.png"), 16) for n in range(4)])
     tokens = np.stack([tokenizer.encode("a red picture", 12)] * 4)

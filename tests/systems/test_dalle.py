@@ -14,7 +14,7 @@ from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets.clip import unit
 from vision_gen.ops import colour
-from vision_gen.systems import dalle, frozen
+from vision_gen.systems import dalle, texts
 from vision_gen.systems.dalle import autoencoder, generator
 
 DVAE = dict(vocabulary=16, width=8, initial=8, groups=3, blocks=1)
@@ -91,7 +91,7 @@ def test_pictures_are_drawn_and_the_one_that_clip_likes_comes_first(model):
     assert found["image"].shape == (16, 16, 3) and found["all"].shape == (6, 16, 16, 3)
     np.testing.assert_array_equal(found["image"], found["all"][0])
     assert len({picture.tobytes() for picture in found["all"]}) > 1
-    encode = frozen.clip_encoder(model.experiment, cut=True)
+    encode = texts.clip_encoder(model.experiment, cut=True)
     network = model.system().clip
     text = unit(jax.jit(network.encode_text)(encode("a picture of number 3")))[0]
     image = unit(jax.jit(network.encode_image)(colour.from_uint8(found["all"])))
@@ -164,7 +164,7 @@ def test_schedules_go_along_cosines():
 
 def test_the_figure_of_the_best_of_several_is_of_all_examples(folder):
     given = Experiment(config(folder, "clip", "judge"))
-    source, encode, looked = data.open(given.data, "test"), frozen.clip_encoder(given, cut=True), []
+    source, encode, looked = data.open(given.data, "test"), texts.clip_encoder(given, cut=True), []
 
     class Model:
         experiment = given

@@ -46,11 +46,6 @@ def check(source, trained, section):
         )
 
 
-def tokenizer(found, settings):
-    """The `tokens.Tokenizer` of facts, or where they have none of `data.Settings`."""
-    return tokens.from_json(found["tokenizer"]) if found.get("tokenizer") else tokens.find(settings.tokenizer)
-
-
 def check_number_of_classes(classes, experiment):
     """Refuses data with another number of classes than `config.model.classes`.
 

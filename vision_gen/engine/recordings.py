@@ -146,12 +146,13 @@ class Recording:
 
     def text(self):
         """As JSON."""
-        files = {file.digest: file for call, _ in self.calls for some in call.files.values() for file in some}
+        data = {file.digest: file.data for call, _ in self.calls for some in call.files.values() for file in some}
+        named = lambda some: [{"name": file.name, "file": file.digest} for file in some]
         calls = [
             {
                 "tool": call.tool,
                 "given": call.given,
-                "files": {name: [file.digest for file in some] for name, some in call.files.items()},
+                "files": {name: named(some) for name, some in call.files.items()},
                 "outputs": outputs,
             }
             for call, outputs in self.calls
@@ -162,9 +163,7 @@ class Recording:
             "run": self.run,
             "step": self.step,
             "calls": calls,
-            "files": {
-                name: {"name": file.name, "data": base64.b64encode(file.data).decode()} for name, file in files.items()
-            },
+            "files": {digest: base64.b64encode(found).decode() for digest, found in data.items()},
         }
         return json.dumps(record, indent=1) + "\n"
 
@@ -179,11 +178,11 @@ class Recording:
             record = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
             if record["recording"] != FORMAT:
                 raise ValueError(f"its format is {record['recording']!r}, not {FORMAT}")
-            decoded = lambda file: File(str(file["name"]), base64.b64decode(file["data"], validate=True))
-            files = {name: decoded(file) for name, file in record["files"].items()}
+            data = {key: base64.b64decode(found, validate=True) for key, found in record["files"].items()}
+            files = lambda some: tuple(File(str(file["name"]), data[file["file"]]) for file in some)
             found = cls(str(record["run"]), int(record["step"]))
             for call in record["calls"]:
-                some = {name: tuple(files[key] for key in keys) for name, keys in call["files"].items()}
+                some = {name: files(given) for name, given in call["files"].items()}
                 found.calls.append((Call(call["tool"], dict(call["given"]), some), dict(call["outputs"])))
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; a recording is a JSON file that the studio saves") from None

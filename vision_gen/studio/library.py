@@ -83,9 +83,8 @@ class Library:
 def _configs(folder, depth=DEPTH):
     """Paths of config.json of runs below a folder; what lies within a run is not looked through."""
     found = []
-    for path in (
-        sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) if folder.is_dir() else ()
-    ):
+    inner = folder.iterdir() if folder.is_dir() else ()
+    for path in sorted(p for p in inner if p.is_dir() and not p.name.startswith(".")):
         config = path / "config.json"
         found += [config] if config.is_file() else _configs(path, depth - 1) if depth > 1 else []
     return found

@@ -50,11 +50,7 @@ def make(library, address="127.0.0.1", port=0):
 def serve(library, address, port):
     """Serves until it is interrupted."""
     server, where = make(library, address, port)
-    for name in (
-        "bokeh",
-        "panel",
-        "tornado",
-    ):  # Of their errors the root logger tells nothing; see `commands.show_log`.
+    for name in ("bokeh", "panel", "tornado"):  # The root logger does not tell of their errors; see `commands.show_log`.
         logging.getLogger(name).setLevel(logging.WARNING)
         logging.getLogger(name).addHandler(logging.StreamHandler())
     print(f"the studio is at {where}", flush=True)

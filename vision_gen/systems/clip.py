@@ -113,7 +113,7 @@ class CLIP(System):
     @classmethod
     def check(cls, experiment, source):
         """The tokens of the data are in the vocabulary, and the batch is compared as a whole."""
-        texts.check_vocabulary(experiment, source.tokenizer)
+        texts.check_vocabulary(experiment.model.vocabulary, source.tokenizer)
         if experiment.train.accumulate > 1 or experiment.config.players.network.shrink > 1:
             raise InputError(
                 "config.train.accumulate and config.players.network.shrink must be 1: the loss compares all examples "
@@ -138,7 +138,7 @@ class CLIP(System):
 
     @classmethod
     def tools(cls, experiment, facts):
-        encode = texts.Encoder(experiment, facts)
+        encode = texts.encoder(experiment, facts)
         fit = dict(size=experiment.data.resolution[0], multiple=experiment.model.patch or 32)
         image, text = values.Image(), values.Text(encode=encode)
         templates = values.Texts(TEMPLATES, commas=False, holds="{}", doc="sentences in which {} is the name")

@@ -96,7 +96,7 @@ class DALLE(System):
 
     @classmethod
     def check(cls, experiment, source):
-        texts.check_vocabulary(experiment, source.tokenizer)
+        texts.check_vocabulary(experiment.model.vocabulary, source.tokenizer)
         for name in ("encoder", "decoder"):
             if name not in experiment.init:
                 raise InputError(
@@ -120,9 +120,9 @@ class DALLE(System):
 
     @classmethod
     def tools(cls, experiment, facts):
-        model, encode = experiment.model, texts.Encoder(experiment, facts)
+        model, encode = experiment.model, texts.encoder(experiment, facts)
         if "clip" in experiment.init:
-            both = encode, frozen.clip_encoder(experiment, cut=True)
+            both = encode, texts.clip_encoder(experiment, cut=True)
             encode = lambda text: np.concatenate([encode(text) for encode in both], 1)
         number = values.Number(1, 512, 8 if "clip" in experiment.init else 1, whole=True, static=True, doc="pictures that are drawn")
         options = {
@@ -293,7 +293,7 @@ class DALLE(System):
         experiment = model.experiment
         if "clip" not in experiment.init or "judge" not in experiment.origin:
             raise InputError(f"--metrics: {names[0]} needs config.init.clip and config.init.judge")
-        examples = _WithClip(source, frozen.clip_encoder(experiment, cut=True))
+        examples = _WithClip(source, texts.clip_encoder(experiment, cut=True))
         parts = model.each("best_of", examples, progress(f"drawing {BEST_OF} of each"))
         right = np.concatenate([part["right"] for part in parts])
         return {names[0]: {"mean": _mean(right), "what": cls.explained[names[0]], "images": len(right)}}

@@ -25,7 +25,7 @@ from vision_gen.pretrained import arcface as pretrained_arcface
 from vision_gen.pretrained import clip as pretrained_clip
 from vision_gen.pretrained import stylegan2 as pretrained_stylegan2
 from vision_gen.settings import Count, CountOrNone, NotNegative
-from vision_gen.systems import frozen, judge, projection
+from vision_gen.systems import frozen, judge, projection, texts
 from vision_gen.systems.clip import TEMPLATES
 from vision_gen.systems.styleclip import directions
 
@@ -77,7 +77,7 @@ class StyleCLIP(System):
 
     @classmethod
     def tools(cls, experiment, facts):
-        encode = frozen.clip_encoder(experiment)
+        encode = texts.clip_encoder(experiment)
         start = values.Start(latent_shape(experiment))
         text, image = values.Text(encode=encode), values.Image()
         weight = lambda default, doc: values.Number(0, 1e6, default, doc=doc)

@@ -18,7 +18,7 @@ from vision_gen.errors import InputError
 from vision_gen.nets import latent_mapper as nets
 from vision_gen.pretrained import latent_mapper as pretrained
 from vision_gen.settings import NotNegative
-from vision_gen.systems import frozen
+from vision_gen.systems import texts
 from vision_gen.systems.styleclip import editing
 
 log = logging.getLogger("vision_gen")
@@ -73,7 +73,7 @@ class Mapper(editing.StyleCLIP):
             chosen = [i for i, moves in enumerate(self.movable) if moves or model.space == "s with colours"]
             self.mapper = nets.StyleMapper(widths, chosen, rngs=rngs)
         self.model = nnx.static(model)
-        self.encode = nnx.static(frozen.clip_encoder(experiment))
+        self.encode = nnx.static(texts.clip_encoder(experiment))
 
     @classmethod
     def check(cls, experiment, source):
@@ -82,7 +82,7 @@ class Mapper(editing.StyleCLIP):
         if given != shape:
             raise InputError(f"config.data.dir: its latents are {list(given)}; the generator's are {list(shape)}")
         if isinstance(experiment.model.text, str):
-            frozen.clip_encoder(experiment)(experiment.model.text)
+            texts.clip_encoder(experiment)(experiment.model.text)
         if "identity" not in experiment.init and experiment.model.identity_weight:
             log.warning("config.init.identity names no network of faces: the term of identity is off")
 
