@@ -705,8 +705,11 @@ def of_clip():
 
 
 def of_dvae():
-    """Equation 1 by the logit-Laplace distribution and a uniform prior, over the numbers of a picture, at step 3 of 10."""
-    config = test_dalle.of_dvae(temperature_steps=10, kl_steps=10, kl_weight=6.6, least_scale=0.9)
+    """Equation 1 by the logit-Laplace distribution and a uniform prior, over the numbers of a picture, at step 3 of 10.
+
+    Also how far the batch's mean code is from all alike.
+    """
+    config = test_dalle.of_dvae(temperature_steps=10, kl_steps=10, kl_weight=6.6, least_scale=0.9, usage_weight=0.3)
     batch = {"colour": pixels(2, 16, 16, 3)}
 
     def expected(system, out, now):
@@ -725,10 +728,16 @@ def of_dvae():
         density = np.exp(-np.abs(np.log(x / (1 - x)) - mean) / scale) / (2 * scale * x * (1 - x))
         share = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
         divergence = (share * np.log(share * 16)).sum((1, 2, 3)).mean()
-        terms = {"reconstruction": -np.log(density).mean(), "kl": 6.6 * (1 - along) * divergence / (16 * 16 * 3)}
-        return {"autoencoder": terms}
+        used = share.mean((0, 1, 2))
+        return {
+            "autoencoder": {
+                "reconstruction": -np.log(density).mean(),
+                "kl": 6.6 * (1 - along) * divergence / (16 * 16 * 3),
+                "usage": 0.3 * (used * np.log(used * 16)).sum(),
+            }
+        }
 
-    flows = {"reconstruction": {"pixels", "mean", "log_scale"}, "kl": {"logits"}}
+    flows = {"reconstruction": {"pixels", "mean", "log_scale"}, "kl": {"logits"}, "usage": {"logits"}}
     return Case(config, batch, expected, {"autoencoder": flows})
 
 

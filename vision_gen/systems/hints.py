@@ -61,7 +61,7 @@ class Hints(System):
     readers = {"network": pretrained.read}
     writers = {"network": pretrained.SIGGRAPH17_WRITERS}
     needs = {"colour": (None, None, 3)}
-    columns = ("grey", "automatic", "hints", "output", "truth")
+    columns = ("grey", "automatic", "hints", "output", "corrections", "corrected", "truth")
     set_figures = ("auc_rebalanced", "auc_rebalanced_grey")
     explained = {
         "psnr": f"peak signal-to-noise ratio with {SHOWN} hints at random places, in dB",
@@ -74,7 +74,8 @@ class Hints(System):
         **{f"psnr_{n}": f"psnr with {n} hints" for n in COUNTS if n != SHOWN},
     }
     legends = {
-        "samples": f"Held-out pictures in grey, coloured without hints, {SHOWN} hints, what they make, and the truth.",
+        "samples": f"Held-out pictures in grey, coloured without hints; {SHOWN} hints at random places, and what they make; "
+        f"{SHOWN} where the result errs most, one after the other, and what they make; the truth.",
         "hints": "PSNR by the number of hints at random places, with the standard error.",
     }
 
@@ -186,25 +187,33 @@ class Hints(System):
 
     def sample(self, batch, keys):
         truth, lightness, ab, given, found = self._held_out(batch, keys)
-        hints = given(SHOWN)
-        seen = jnp.where(hints[..., 2:] > 0, jnp.clip(lightness, -0.15, 0.3), 0.2 + 0.3 * lightness) * 100 + 50
-        seen = jnp.concatenate([seen, hints[..., :2] * gamut.REACH], -1)
         over = lambda ab: colour.with_lightness_of(truth, ab * gamut.REACH)
+
+        def seen(hints):
+            light = jnp.where(hints[..., 2:] > 0, jnp.clip(lightness, -0.15, 0.3), 0.2 + 0.3 * lightness) * 100 + 50
+            return colour.lab_to_rgb(jnp.concatenate([light, hints[..., :2] * gamut.REACH], -1)) * 2 - 1
+
+        hints, corrections = given(SHOWN), self._corrections(ab, found)
         return {
             "grey": over(jnp.zeros_like(ab)),
             "automatic": over(found(users.none(ab))),
-            "hints": colour.lab_to_rgb(seen) * 2 - 1,
+            "hints": seen(hints),
             "output": over(found(hints)),
+            "corrections": seen(corrections),
+            "corrected": over(found(corrections)),
             "truth": truth,
         }
+
+    def _corrections(self, ab, found):
+        """`SHOWN` hints, each where the result of those before errs most."""
+        return lax.fori_loop(0, SHOWN, lambda i, hints: users.correction(hints, ab, found(hints)), users.none(ab))
 
     def evaluate(self, batch, keys):
         """PSNR by the number of hints, with hints where the result errs most, and what `colorization.figures` has."""
         truth, lightness, ab, given, found = self._held_out(batch, keys)
         made = lax.map(lambda count: found(given(count)), jnp.array(COUNTS))
         psnr = lambda ab: metrics.psnr(colour.with_lightness_of(truth, ab * gamut.REACH), truth)
-        answer = lambda i, hints: users.correction(hints, ab, found(hints))
-        directed = found(lax.fori_loop(0, SHOWN, answer, users.none(ab)))
+        directed = found(self._corrections(ab, found))
         guesses = {"": made[COUNTS.index(SHOWN)] * gamut.REACH, "_grey": jnp.zeros_like(ab)}
         return {
             **colorization.figures(truth, guesses),

@@ -14,7 +14,7 @@ from vision_gen.engine.system import Player, System
 from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.metrics import image as image_metrics
-from vision_gen.nets import dvae
+from vision_gen.nets import dvae, layers
 from vision_gen.ops import colour, losses, random
 from vision_gen.pretrained import dalle as pretrained
 from vision_gen.settings import Count, CountOrNone, NotNegative, Range
@@ -36,6 +36,7 @@ class Settings:
     temperature_steps: CountOrNone = 150_000  # In which it falls, along a cosine.
     kl_weight: NotNegative = 6.6  # Of how far codes are from all alike, after its steps.
     kl_steps: CountOrNone = 5000  # In which it rises from 0, along a cosine.
+    usage_weight: NotNegative = 0.0  # Of how far the batch's mean code is from all alike (ours): none dies early. 0: off.
     least_scale: NotNegative = 0.0  # Of pixels' logits; without, flat colours of drawings outweigh all else. 0: none.
 
 
@@ -119,10 +120,14 @@ class DVAE(System):
         weight = along_cosine(0.0, self.model.kl_weight, self.model.kl_steps, now.step)
         log = jax.nn.log_softmax(out["logits"], -1)
         divergence = jnp.sum(jnp.exp(log) * log, (1, 2, 3)) + log[0, ..., 0].size * np.log(self.model.vocabulary)
-        return {
+        terms = {
             "reconstruction": losses.logit_laplace(out["pixels"], out["mean"], out["log_scale"]).mean(),
             "kl": weight * divergence.mean() / out["pixels"][0].size,
         }
+        if self.model.usage_weight:
+            mean = layers.all_devices(jnp.exp(log).mean((0, 1, 2))[None]).mean(0)
+            terms["usage"] = self.model.usage_weight * jnp.sum(mean * jnp.log(mean * self.model.vocabulary + 1e-9))
+        return terms
 
     def sample(self, batch, keys):
         images = colour.from_uint8(batch["colour"])
