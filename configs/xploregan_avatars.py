@@ -1,4 +1,4 @@
-"""XploreGAN (Bahng et al. 2020) on cartoon faces, 64 px: clusters of what a judge of hair colours and more sees in them."""
+"""XploreGAN (Bahng et al. 2020) on cartoon faces, 64 px: clusters of what a judge of hair and glasses sees in them."""
 
 from vision_gen.configs import stargan_avatars
 from vision_gen.engine import defaults

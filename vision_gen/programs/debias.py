@@ -77,6 +77,9 @@ def _round(rounds, seed, workdir):
     for config in configs:
         config.seed = seed
     classifier, translator = configs
+    if _EACH.value >= translator.model.clusters:
+        clusters = translator.model.clusters
+        raise InputError(f"--each must be below --translator.model.clusters, {clusters}, got {_EACH.value}")
     done = rounds.Round(workdir, translator, classifier=classifier, progress=commands.progress)
     done.do("look", clusters=translator.model.clusters, seed=seed)
     done.do("select")

@@ -15,6 +15,7 @@ import numpy as np
 
 from vision_gen import data, values
 from vision_gen.engine.fitting import CentralSquare
+from vision_gen.engine.system import load_class
 from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.nets import stargan as nets
@@ -23,8 +24,10 @@ from vision_gen.ops import colour, conv
 from vision_gen.pretrained import named
 from vision_gen.settings import Count, CountOrNone, NotNegative, nearest
 from vision_gen.systems import many_domains
+from vision_gen.systems.classifier import Classifier
 
 TOGETHER = 64  # Examples whose features are computed at a time.
+MANY = 1000  # More images than a network has layers: what has as many rows is of the images.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Settings:
     """`config.model` of XploreGAN; the defaults are StarGAN's where it has them, the others ours."""
 
     clusters: Count = 10  # Of features: how many domains there are.
-    layer: str = "pooled"  # Of the classifier, that is clustered: an intermediate of its network.
+    layer: str = "pooled"  # Of the classifier, that is clustered: an intermediate of its network ("stem", "stage_1").
     clustered: Count = 10_000  # Examples that clusters are found in, spread over the training set.
     width: Count = 64  # Channels of the generator's first convolution.
     residual_blocks: CountOrNone = 6
@@ -61,21 +64,22 @@ class XploreGAN(many_domains.ManyDomains):
         self.model = nnx.static(model)
         self.classifier = experiment.network("classifier", rngs=rngs)
         origin = experiment.origin["classifier"]
-        if origin.system != "classifier.Classifier":
+        if not issubclass(load_class(origin.system), Classifier):
             found = f"{origin.run}: {origin.attribute} of {origin.system}"
             raise InputError(
                 f"config.init.classifier must be the network of a classifier.Classifier (runs/x:network), got {found}"
             )
         graphdef, state = nnx.split(self.classifier)
-        image = jnp.zeros((1, *experiment.data.resolution, 3))
+        image = jnp.zeros((MANY, *experiment.data.resolution, 3))
         see = lambda state, image: moments(nnx.merge(graphdef, state), image, model.layer)
         count, (_, features) = model.clusters, jax.eval_shape(see, state, image).shape
+        any_of = lambda *shape: nnx.BatchStat(jax.random.normal(rngs.params(), shape))
         # `prepare` finds them; until then any. Features are those of `moments`, shifted and scaled.
         self.domains = nnx.Dict(
             shift=nnx.BatchStat(jnp.zeros(features)),
             scale=nnx.BatchStat(jnp.ones(features)),
-            centres=nnx.BatchStat(jnp.zeros((count, features))),
-            summaries=nnx.BatchStat(jnp.zeros((count, 2 * features))),
+            centres=any_of(count, features),
+            summaries=any_of(count, 2 * features),
         )
         self.generator = xploregan.Generator(
             summary=2 * features, width=model.width, blocks=model.residual_blocks, rngs=rngs
@@ -196,8 +200,10 @@ class XploreGAN(many_domains.ManyDomains):
 def clustered(features, count, seed):
     """Numbers [n] int32 of `count` clusters of features [n, width] by k-means."""
     from sklearn.cluster import KMeans  # Takes most of a second to import.
+    from threadpoolctl import threadpool_limits
 
-    return KMeans(count, n_init=4, random_state=seed).fit_predict(features)
+    with threadpool_limits(1):  # To the last bit the same on any number of cores.
+        return KMeans(count, n_init=4, random_state=seed).fit_predict(features)
 
 
 def moments(network, images, layer):
@@ -206,15 +212,17 @@ def moments(network, images, layer):
     Args:
       network: of a classifier.
       images: [batch, height, width, 3] in [-1, 1].
-      layer: [batch, ..., channel] among the intermediates of the network.
+      layer: [batch, ..., channel] among the intermediates of the network; of several, "stage_1" and so on.
 
     Raises:
       InputError: there is no such layer.
     """
-    _, inside = network(images, intermediates=True)
-    known = sorted(name for name, x in inside.items() if hasattr(x, "ndim") and x.ndim > 1 and len(x) == len(images))
+    known = {}
+    for name, x in network(images, intermediates=True)[1].items():
+        known |= {f"{name}_{i}": part for i, part in enumerate(x, 1)} if isinstance(x, tuple) else {name: x}
+    known = {name: x for name, x in known.items() if x.ndim > 1 and len(x) == len(images)}
     if layer not in known:
         raise InputError(f"config.model.layer {layer!r} is none of the classifier's{nearest(layer, known, every=True)}")
-    x = inside[layer].astype(jnp.float32)
+    x = known[layer].astype(jnp.float32)
     places = tuple(range(1, x.ndim - 1))
     return jnp.concatenate([x.mean(places), x.std(places)], -1) if places else x

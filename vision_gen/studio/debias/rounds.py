@@ -28,6 +28,9 @@ class Round:
       classifier: its config, where there is no run.
       progress: function of a label that gives a function of (done, total).
 
+    Raises:
+      InputError: the folder is not empty, or the two configs are of other systems or of pictures of two sizes.
+
     Attributes:
       model: the `use.Model` of the classifier that the round is about.
       source: its training examples; `held_out`: its "test" examples.
@@ -44,10 +47,11 @@ class Round:
         if self._workdir.exists() and (not self._workdir.is_dir() or any(self._workdir.iterdir())):
             raise InputError(f"{workdir}: a round needs a new folder, or an empty one")
         self._translator = translator
+        self._config = checkpoints.load_config(run) if run else classifier
+        experiment = Experiment(self._config)
+        step_lib.check(experiment, Experiment(translator))
         self._before = run or str(self._workdir / "before")
         self.model = use.load(run) if run else step_lib.train(classifier, self._before)
-        self._config = checkpoints.load_config(self._before)
-        experiment = Experiment(self._config)
         self.source, self.held_out = (data.open(experiment.data, split) for split in ("train", "test"))
         self.seen, self.chosen, self.made, self.record = None, None, {}, []
         self.models = {"before": self.model}

@@ -75,6 +75,28 @@ class Made:
     classes: tuple
 
 
+def check(classifier, translator):
+    """Refuses what no round can be made of, before any long work starts.
+
+    Args:
+      classifier, translator: `experiment.Experiment`s.
+
+    Raises:
+      InputError: one is of another system, or pictures are of two sizes.
+    """
+    _check_classifier(classifier)
+    if not issubclass(translator.system, xploregan.XploreGAN):
+        raise InputError(f"the translator must be an xploregan.XploreGAN, got {translator.config.system}")
+    sizes = classifier.data.size, translator.data.size
+    if sizes[0] != sizes[1]:
+        raise InputError(f"the translator's data.size must be the classifier's, {sizes[0]}, got {sizes[1]}")
+
+
+def _check_classifier(experiment):
+    if not issubclass(experiment.system, Classifier) or experiment.model.answers:
+        raise InputError(f"the classifier must be a classifier.Classifier of one label, got {experiment.config.system}")
+
+
 def look(model, source, *, clusters=0, projection="", seed=0, progress=None):
     """What a classifier makes of a set.
 
@@ -93,8 +115,7 @@ def look(model, source, *, clusters=0, projection="", seed=0, progress=None):
       InputError: the model is no classifier of the source's classes, the projection is unknown or not installed, or
         there are fewer examples than clusters.
     """
-    if not issubclass(model.experiment.system, Classifier) or model.experiment.model.answers:
-        raise InputError(f"the model must be a classifier.Classifier of one label, got {model.config.system}")
+    _check_classifier(model.experiment)
     if tuple(source.classes) != tuple(model.facts["classes"]):
         known = list(model.facts["classes"])
         raise InputError(f"the data has the classes {list(source.classes)}, but the classifier knows {known}")
@@ -127,9 +148,11 @@ def _projected(features, projection, seed):
         return np.float32(centred @ axes[:2].T)
     if projection == "tsne":
         from sklearn.manifold import TSNE  # Takes most of a second to import.
+        from threadpoolctl import threadpool_limits
 
         perplexity = min(30, (len(features) - 1) / 3)
-        return np.float32(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features))
+        with threadpool_limits(1):  # To the last bit the same on any number of cores.
+            return np.float32(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features))
     if importlib.util.find_spec("umap") is None:
         raise InputError("projection 'umap' needs umap-learn: pip install umap-learn; pca and tsne need nothing more")
     import umap
