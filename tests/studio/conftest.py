@@ -61,13 +61,30 @@ def pixels(file):
 
 
 @pytest.fixture
-def address(toolbox, monkeypatch, tmp_path):
-    """Of a server on which every run is the toolbox."""
+def address(toolbox, serving):
+    """Of a server on which a run is the toolbox, and another broken."""
+    return serving({"zoo/acgan_digits": lambda: toolbox, "zoo/vit_digits": lambda: 1 / 0})
+
+
+@pytest.fixture
+def served(serving):
+    """The address of a server on which "zoo/stand_in" is a model, as `served(model)`."""
+
+    def make(model):
+        nothing = types.SimpleNamespace(name="nothing")
+        model.experiment = getattr(model, "experiment", types.SimpleNamespace(data=nothing))
+        return serving({"zoo/stand_in": lambda: model})
+
+    return make
+
+
+@pytest.fixture
+def serving(monkeypatch, tmp_path):
+    """Starts a server whose runs are loaded by functions, {name: function}; gives its address."""
     from vision_gen.studio import server
     from vision_gen.studio.library import Library
 
-    library, found, ready = Library(tmp_path / "none"), {}, threading.Event()
-    load = {"zoo/acgan_digits": lambda: toolbox, "zoo/vit_digits": lambda: 1 / 0}
+    library, found, ready, load = Library(tmp_path / "none"), {}, threading.Event(), {}
     monkeypatch.setattr(library, "load", lambda name: load[name]() if name in load else Library.load(library, name))
 
     def run():
@@ -80,6 +97,6 @@ def address(toolbox, monkeypatch, tmp_path):
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert ready.wait(60)
-    yield found["address"]
+    yield lambda runs: load.update(runs) or found["address"]
     found["server"].io_loop.add_callback(found["server"].io_loop.stop)
     thread.join(10)

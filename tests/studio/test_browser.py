@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from tests.studio.conftest import png
+from tests.studio.test_views import dressing, edited, mixing, styleclip
 
 pytestmark = pytest.mark.slow
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -72,6 +73,44 @@ def test_a_visitor_draws_uploads_and_is_told(address, browser):
     unknown, _ = opened(browser, address, "/etc/passwd")
     unknown.get_by_text("there is no run '/etc/passwd' here").wait_for(timeout=60_000)
     assert not outside
+
+
+def test_layers_are_mixed_on_the_page(served, browser):
+    page, _ = opened(browser, served(mixing()), "zoo/stand_in")
+    pictures = page.locator("figure img:visible")
+    pictures.nth(2).wait_for(timeout=60_000)
+    assert pictures.count() == 3
+    before = pictures.last.get_attribute("src")
+    page.get_by_role("button", name="Colours").first.click()
+    changed(page, before)
+    page.get_by_text("layers 8 to 9 of 0 to 9").wait_for()
+    before = pictures.last.get_attribute("src")
+    page.locator(".noUi-handle").first.press("ArrowRight")
+    changed(page, before)
+
+
+def test_a_text_changes_a_picture_on_the_page(served, browser):
+    page, _ = opened(browser, served(edited(styleclip)), "zoo/stand_in")
+    page.get_by_label("Neutral").fill("a face")
+    page.get_by_label("Target").fill("a sad face")
+    page.get_by_label("Target").press("Enter")
+    page.get_by_role("button", name="Run", exact=True).and_(page.locator(":visible")).click()
+    pictures = page.locator("figure img:visible")
+    pictures.nth(1).wait_for(timeout=60_000)
+    before = pictures.last.get_attribute("src")
+    page.get_by_role("slider").first.press("ArrowRight")
+    changed(page, before)
+
+
+def test_every_step_of_a_try_on_is_shown(served, browser, monkeypatch):
+    page, _ = opened(browser, served(dressing(monkeypatch)[0]), "zoo/stand_in")
+    page.get_by_role("button", name="A person and a garment").click(timeout=60_000)
+    page.get_by_text("3. The garment, bent").wait_for()
+    assert page.locator("figure img:visible").count() == 10
+    before = page.locator("figure img:visible").last.get_attribute("src")
+    page.get_by_label("Seed").and_(page.locator(":visible")).fill("5")
+    page.get_by_label("Seed").and_(page.locator(":visible")).press("Enter")
+    changed(page, before)
 
 
 def changed(page, before):

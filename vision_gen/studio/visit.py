@@ -123,7 +123,8 @@ class Visit:
             return found
 
         tool = self.model.tools.get(call.tool)
-        self.threads.do(work, lambda found: then(call, found), failed, SLOW if tool and tool.turns else QUICK)
+        slow = tool and (tool.turns or tool.fitting.prepares)
+        self.threads.do(work, lambda found: then(call, found), failed, SLOW if slow else QUICK)
 
     def file(self, kind, value, name, call):
         """(file name, bytes) of an output; a .png has the settings that made it in its metadata, as "vision_gen"."""

@@ -13,4 +13,4 @@ def of(model):
     return [view for view in found if model.config.system in view.SYSTEMS]
 
 
-VIEWS = ("scft", "hints", "edges", "nerf", "classifier")
+VIEWS = ("scft", "hints", "edges", "nerf", "classifier", "stylegan2", "mapper", "styleclip", "tryon")
