@@ -216,7 +216,9 @@ class Parts(Entry):
         self.parts = {part: Files(kind, part, self.visit) for part, kind in kinds.items()}
         for one in self.parts.values():
             one.changed.append(self.tell)
-        return [self.title(), self.says(), *(one.view for one in self.parts.values())]
+        says = html.escape(self.kind.describe().partition(", or ")[0])
+        says = text(f'<p class="soft small">{says}</p>', width=WIDTH)
+        return [self.title(), says, *(one.view for one in self.parts.values())]
 
     def give(self, **files):
         """Takes a file for each of some parts, as if they had been uploaded."""

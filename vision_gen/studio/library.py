@@ -40,14 +40,14 @@ class Library:
       first: the run that is opened first, or None; it may be anywhere.
 
     Attributes:
-      first: as given.
+      runs, first: as given.
 
     Raises:
       InputError: the first is no run.
     """
 
     def __init__(self, runs="runs", first=None):
-        self._runs, self.first = pathlib.Path(runs), first
+        self.runs, self.first = pathlib.Path(runs), first
         self._models, self._locks, self._lock = {}, {}, threading.Lock()
         if first not in (None, *use.READY) and _run(ckpt.folder(first), first) is None:
             raise InputError(f"--workdir: {str(first)!r} is no run: it has no config.json that can be read")
@@ -55,7 +55,7 @@ class Library:
     def entries(self):
         """The entries there are now: the first, runs by name, then the zoo, then what needs no run."""
         found = [] if self.first in (None, *use.READY) else [_run(ckpt.folder(self.first), self.first)]
-        found += [_run(path.parent, str(path.parent)) for path in _configs(self._runs)]
+        found += [_run(path.parent, str(path.parent)) for path in _configs(self.runs)]
         for name, record in zoo.listing().items():
             mean = record["figures"][record["main"]]["mean"]
             figure = f"{record['main']} {mean:.4g} on {record['examples']} held-out examples"

@@ -86,7 +86,7 @@ def run_page(library, name):
         pn.state.on_session_destroyed(lambda _: [visit.leave() for visit in visits])
 
     def ready(model):
-        visit = Visit(name, model, threads)
+        visit = Visit(name, model, threads, library.runs)
         visits.append(visit)
         try:
             place.objects = [run_view(visit)]

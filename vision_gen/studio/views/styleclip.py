@@ -1,11 +1,14 @@
 """StyleCLIP: a picture before and after a change that two texts describe, and how strong that is."""
 
+import dataclasses
+
 import panel as pn
 
 from vision_gen.studio.page import ToolPage
 from vision_gen.studio.parts import card, text
 
 SYSTEMS, TOOL, TITLE = ("styleclip.editing.StyleCLIP", "styleclip.mapper.Mapper"), "steer", "Change by a text"
+STRONG = 10
 SAYS = (
     "The first text measures what each channel of the generator does to what CLIP sees: minutes, more with more "
     "pictures. That is kept, and every further text and strength is done at once."
@@ -18,6 +21,11 @@ class View(ToolPage):
     side = 400
     titles = {"before": "Before", "image": "After"}
     below, says = ("strength", "threshold"), SAYS
+
+    def entry(self, name, kind, base):
+        if name == "strength":  # As far as a slider goes.
+            kind = dataclasses.replace(kind, low=-STRONG, high=STRONG)
+        return super().entry(name, kind, base)
 
     def layout(self):
         note = [card(text(f'<p class="soft">{self.says}</p>', margin=0), margin=(0, 20, 20, 0))] if self.says else []

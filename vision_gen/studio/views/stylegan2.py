@@ -3,7 +3,7 @@
 import panel as pn
 
 from vision_gen.nets.latent_mapper import LEVELS
-from vision_gen.studio import inputs
+from vision_gen.studio import inputs, style
 from vision_gen.studio.page import ToolPage
 from vision_gen.studio.parts import button, card, text
 
@@ -22,11 +22,12 @@ class Layers(inputs.Entry):
         self._count = int(self.kind.high) + 1
         self.slider = self.watched(
             pn.widgets.IntRangeSlider(
-                label=self.kind.doc.partition(";")[0].capitalize(),
+                label="Layers",
                 start=0,
                 end=self._count,
                 value=(0, self._count),
                 show_value=False,
+                bar_color=style.ACCENT,
                 width=inputs.WIDTH - 40,
                 margin=(0, 0, 6, 8),
             )  # fmt: skip
@@ -41,7 +42,7 @@ class Layers(inputs.Entry):
         ]
         self.slider.param.watch(lambda _: self._say(), "value")
         self._say()
-        return [self.slider, self._says, pn.FlexBox(*buttons, margin=0)]
+        return [self.slider, self._says, pn.FlexBox(*buttons, margin=(4, 0, 0, 0))]
 
     def _say(self):
         first, end = self.slider.value
@@ -91,7 +92,7 @@ class View(ToolPage):
         for first, last in self.ranges.items():
             self.entries[last].layers = self.entries[first]
         part = lambda title, says, *names: card(
-            text(f'<h1>{title}</h1><p class="soft">{says}</p>', margin=(0, 0, 14, 0), width=inputs.WIDTH),
+            text(f'<h3>{title}</h3><p class="soft">{says}</p>', margin=(0, 0, 14, 0), width=inputs.WIDTH),
             *(self.entries[name].view for name in names),
             width=inputs.WIDTH + 44,
             margin=(0, 20, 20, 0),

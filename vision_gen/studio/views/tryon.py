@@ -15,13 +15,13 @@ from vision_gen.studio.parts import button, card, text
 
 SYSTEMS, TOOL, TITLE = ("tryon.dress.TryOn", "tryon.synthesis.Synthesis"), "dress", "Step by step"
 # Pixels of the page that the longer side of the result takes.
-LARGE = 620
+LARGE = 560
 
 
 class View(ToolPage):
     """What is given, what each network makes of it, and the result."""
 
-    side = 300
+    side = 236
     titles = {
         "agnostic": "1. What is kept of the person",
         "regions": "2. The regions that are found",
@@ -41,9 +41,9 @@ class View(ToolPage):
         wide = dict(margin=(0, 0, 20, 0), sizing_mode="stretch_width")
         steps = [name for name in self.titles if name != "image"]
         self._steps = pn.Column(
-            card(text("<h1>What is given</h1>", margin=(0, 0, 10, 0)), self._inputs, **wide),
+            card(text("<h3>What is given</h3>", margin=(0, 0, 10, 0)), self._inputs, **wide),
             card(
-                text("<h1>On the way</h1>", margin=(0, 0, 10, 0)),
+                text("<h3>On the way</h3>", margin=(0, 0, 10, 0)),
                 pn.FlexBox(*map(self.result_part, steps), margin=0),
                 **wide,
             ),
@@ -51,7 +51,9 @@ class View(ToolPage):
             visible=False,
             sizing_mode="stretch_width",
         )
-        right = pn.Column(self._steps, self.results_part("image", **wide), margin=0, sizing_mode="stretch_width")
+        self._before, results = text("", style.OUTPUT, margin=(0, 24, 18, 0)), self.results_part("image", **wide)
+        results[-1].insert(0, self._before)
+        right = pn.Column(self._steps, results, margin=0, sizing_mode="stretch_width")
         left = pn.Column(example, self.given_part(*self.entries), margin=0)
         return pn.Row(left, right, sizing_mode="stretch_width", margin=0)
 
@@ -68,7 +70,8 @@ class View(ToolPage):
                 picture = given[name][part]
                 picture = labels.PALETTE[picture[..., 0]] if part == "parse" else picture
                 figures.append(f"<div><h2>{title}</h2>{outputs.picture(picture, self.side, caption=False)}</div>")
-        self._inputs.object = f'<div style="display:flex;flex-wrap:wrap;gap:24px">{"".join(figures)}</div>'
+        self._inputs.object = f'<div style="display:flex;flex-wrap:wrap;gap:18px 20px">{"".join(figures)}</div>'
+        self._before.object = f"<h2>Person</h2>{outputs.picture(given['person']['image'], LARGE)}"
         self._steps.visible = True
 
     def example(self):
