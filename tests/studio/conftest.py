@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import pathlib
 import threading
 import types
 
@@ -100,3 +101,20 @@ def serving(monkeypatch, tmp_path):
     yield lambda runs: load.update(runs) or found["address"]
     found["server"].io_loop.add_callback(found["server"].io_loop.stop)
     thread.join(10)
+
+
+@pytest.fixture
+def play(monkeypatch):
+    """Lets every round of debiasing be a played one."""
+    from tests.studio.debias import played
+    from vision_gen.studio.debias import rounds
+    from vision_gen.studio.visit import Visit
+
+    config = types.SimpleNamespace(
+        model=types.SimpleNamespace(clusters=2),
+        train=types.SimpleNamespace(steps=50),
+        copy_and_resolve_references=lambda: config,
+    )
+    monkeypatch.setattr(rounds, "Round", played.Round)
+    monkeypatch.setattr(rounds, "translators", lambda experiment: {"xploregan_scans": config})
+    monkeypatch.setattr(Visit, "new_folder", lambda self: pathlib.Path("nowhere"))

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from tests.studio.conftest import png
+from tests.studio.debias import played
 from tests.studio.test_views import dressing, edited, mixing, styleclip
 
 pytestmark = pytest.mark.slow
@@ -111,6 +112,35 @@ def test_every_step_of_a_try_on_is_shown(served, browser, monkeypatch):
     page.get_by_label("Seed").and_(page.locator(":visible")).fill("5")
     page.get_by_label("Seed").and_(page.locator(":visible")).press("Enter")
     changed(page, before)
+
+
+def test_a_round_of_debiasing_on_the_page(served, browser, play):
+    page, _ = opened(browser, served(played.classifier()), "zoo/stand_in")
+    page.get_by_text("Look for bias", exact=True).click(timeout=60_000)
+    press = lambda name: page.get_by_role("button", name=name, exact=True).and_(page.locator(":visible")).click()
+    press("Look")
+    page.get_by_text("2 chosen").wait_for()
+    box = page.locator(".bk-Canvas:visible").first.bounding_box()
+    corners = [(0.02, 0.5), (0.5, 0.5), (0.5, 0.98), (0.02, 0.98), (0.02, 0.55)]  # Around what is red.
+    places = [(box["x"] + x * box["width"], box["y"] + 30 + y * (box["height"] - 40)) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=5)
+    page.mouse.up()
+    page.get_by_text("20 chosen").wait_for()
+    pictures = page.locator(".some img:visible")
+    before = pictures.first.get_attribute("src")
+    page.get_by_label("Where it looks").check()
+    for _ in range(100):
+        if pictures.first.get_attribute("src") != before:
+            break
+        page.wait_for_timeout(100)
+    assert pictures.first.get_attribute("src") != before
+    press("Make pictures")
+    page.get_by_text("→ made").first.wait_for()
+    press("Train")
+    page.get_by_text("8 became right and 0 wrong").wait_for()
 
 
 def changed(page, before):

@@ -163,10 +163,11 @@ class ToolPage:
       entries: {input or option: `inputs.Entry`}.
       said: a `parts.Said`.
       results: {output: value}, the latest; call: the `recordings.Call` that made them.
-      side: pixels of the page that the longer side of a picture takes; titles: {output: what it is called there}.
+      side: pixels of the page that the longer side of a picture takes; sides: {output: such pixels}, where others.
+      titles: {output: what it is called there}.
     """
 
-    side, titles = None, {}
+    side, sides, titles = None, {}, {}
 
     def __init__(self, visit, tool):
         self.visit, self.tool = visit, tool
@@ -316,7 +317,7 @@ class ToolPage:
         self.progress.value = round(100 * done / total)
         self._bare.visible = self._bare.visible and not preview
         for name, value in (preview or {}).items():
-            self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self.side)
+            self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self.sides.get(name, self.side))
 
     def show(self, found):
         """Shows results, {output: value}."""
@@ -324,5 +325,5 @@ class ToolPage:
         for name, value in found.items():
             title = self.titles.get(name, inputs.titled(name))
             self._titles[name].object = f"<h2>{html.escape(title)}</h2>"
-            self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self.side)
+            self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self.sides.get(name, self.side))
             self._saves[name].visible = True

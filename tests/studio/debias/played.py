@@ -4,6 +4,8 @@ import types
 
 import numpy as np
 
+from vision_gen import values
+from vision_gen.engine.tools import Tool
 from vision_gen.studio.debias import rounds, steps
 
 CLASSES, BIASES = ("zero", "one"), ("red", "blue")
@@ -81,3 +83,16 @@ class Round(rounds.Round):
         self.looks[name] = look(self.held_out, self.held_out.label if made else self.held_out.bias)
         return self.looks[name]
 
+
+def classifier(answers=()):
+    """What stands for a `use.Model`."""
+    experiment = types.SimpleNamespace(
+        model=types.SimpleNamespace(answers=answers),
+        data=types.SimpleNamespace(name="scans", size=12),
+        train=types.SimpleNamespace(steps=100),
+    )
+    tool = Tool("classify", "Says.", {"image": values.Image()}, {"scores": values.Scores(CLASSES)})
+    config = types.SimpleNamespace(system="classifier.Classifier")
+    return types.SimpleNamespace(
+        experiment=experiment, tools={"classify": tool}, facts={"classes": CLASSES}, step=0, config=config
+    )

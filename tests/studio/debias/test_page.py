@@ -10,45 +10,16 @@ import numpy as np
 import pytest
 
 from tests.studio.debias import played
-from vision_gen import values
-from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.studio import outputs, views
-from vision_gen.studio.debias import drawing, jobs, rounds
+from vision_gen.studio.debias import drawing, jobs
 from vision_gen.studio.views import debias
 from vision_gen.studio.visit import Threads, Visit
 
 
-def classifier(answers=()):
-    """What stands for a `use.Model`."""
-    experiment = types.SimpleNamespace(
-        model=types.SimpleNamespace(answers=answers),
-        data=types.SimpleNamespace(name="scans", size=12),
-        train=types.SimpleNamespace(steps=100),
-    )
-    tool = Tool("classify", "Says.", {"image": values.Image()}, {"scores": values.Scores(played.CLASSES)})
-    config = types.SimpleNamespace(system="classifier.Classifier")
-    return types.SimpleNamespace(
-        experiment=experiment, tools={"classify": tool}, facts={"classes": played.CLASSES}, step=0, config=config
-    )
-
-
-@pytest.fixture
-def play(monkeypatch):
-    """Lets every round be a played one."""
-    config = types.SimpleNamespace(
-        model=types.SimpleNamespace(clusters=2),
-        train=types.SimpleNamespace(steps=50),
-        copy_and_resolve_references=lambda: config,
-    )
-    monkeypatch.setattr(rounds, "Round", played.Round)
-    monkeypatch.setattr(rounds, "translators", lambda experiment: {"xploregan_scans": config})
-    monkeypatch.setattr(Visit, "new_folder", lambda self: pathlib.Path("nowhere"))
-
-
 @pytest.fixture
 def view(play):
-    visit = Visit("runs/scans", classifier(), Threads())
+    visit = Visit("runs/scans", played.classifier(), Threads())
     found = debias.View(visit, visit.model.tools["classify"])
     found.look()
     yield found
@@ -56,7 +27,8 @@ def view(play):
 
 
 def test_a_classifier_of_one_label_has_the_view():
-    assert debias in views.of(classifier()) and debias not in views.of(classifier(("hair=red", "hair=blond")))
+    assert debias in views.of(played.classifier())
+    assert debias not in views.of(played.classifier(("hair=red", "hair=blond")))
 
 
 def test_a_round_by_hand(view):

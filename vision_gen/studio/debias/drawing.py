@@ -24,7 +24,7 @@ PICTURES = """
 .some figcaption { font-size: 12px; line-height: 1.25; margin-top: 3px; overflow-wrap: anywhere; color: var(--ink); }
 .some figure.wrong figcaption { color: #9a3412; }
 .key { display: flex; flex-wrap: wrap; gap: 4px 14px; font-size: 12.5px; color: var(--soft); align-items: center; }
-.key i { display: inline-block; width: 11px; height: 11px; border-radius: 50%; margin-right: 5px; vertical-align: -1px; }
+.key i { display: inline-block; width: 11px; height: 11px; border-radius: 50%; margin-right: 5px; }
 .key i.ring { background: none; border: 2px solid var(--ink); box-sizing: border-box; }
 table.board td, table.board th { padding: 5px 18px 5px 0; text-align: left; font-variant-numeric: tabular-nums; }
 table.board th { color: var(--soft); font-weight: 600; font-size: 12.5px; }
@@ -60,8 +60,8 @@ class Points:
         self.figure.toolbar.logo = None
         self.figure.axis.visible = self.figure.grid.visible = False
         dots = self.figure.scatter(
-            "x", "y", size="size", fill_color="fill", line_color="line", line_width=1.6, fill_alpha=0.85, line_alpha=0.95,
-            nonselection_fill_alpha=0.12, nonselection_line_alpha=0.12, source=self._source,
+            "x", "y", size="size", fill_color="fill", line_color="line", line_width=1.6, fill_alpha=0.85,
+            nonselection_fill_alpha=0.2, nonselection_line_alpha=0.2, source=self._source,
         )  # fmt: skip
         self.figure.add_tools(HoverTool(renderers=[dots], tooltips="@says"))
         self._source.selected.on_change("indices", self._from_browser)
@@ -72,7 +72,7 @@ class Points:
             self._chosen(list(new))
 
     def show(self, places, fill, wrong, says):
-        """Shows points at `places` [n, 2] in colours `fill`, those that are `wrong` [n] with a ring, with a text each."""
+        """Shows points at `places` [n, 2], their colours, those that are `wrong` [n] with a ring, and a text each."""
         self._source.data = {
             "x": places[:, 0],
             "y": places[:, 1],

@@ -1,4 +1,4 @@
-"""Training that a page asks for: in a process of its own, so that pages are served meanwhile and it alone is stopped."""
+"""Training that a page asks for, in a process of its own: pages are served meanwhile, and it alone is stopped."""
 
 import multiprocessing
 import pathlib

@@ -1,6 +1,7 @@
 """Classifiers: rounds of debiasing by looking (DASH, Kwon et al., EuroVis 2022)."""
 
 import html
+import importlib.util
 import io
 import time
 
@@ -79,11 +80,12 @@ class View:
 
     def _look_card(self, wide):
         model = self.visit.model
-        self.projection = select("Projection", {"PCA": "pca", "t-SNE": "tsne", "UMAP": "umap"}, "tsne", 120)
+        projections = {"PCA": "pca", "t-SNE": "tsne"} | ({"UMAP": "umap"} if importlib.util.find_spec("umap") else {})
+        self.projection = select("Projection", projections, "tsne", 120)
         self.clusters = number("Clusters", max(2, len(model.facts["classes"])), 2, 100)
         says = (
-            "What the classifier makes of its training examples: those that it holds for alike lie together. Find a group "
-            "that is wrong for one reason, paint its pictures as those of other groups, and train with them."
+            "What the classifier makes of its training examples: those that it holds for alike lie together. Find a "
+            "group that is wrong for one reason, paint its pictures as those of other groups, and train with them."
         )
         look = self._button("Look", lambda _: self.look(), primary=True, width=110, align="end")
         self.save = styled(
@@ -96,7 +98,7 @@ class View:
                 margin=(4, 12),
                 align="end",
                 visible=False,
-            )  # fmt: skip
+            )
         )
         row = pn.FlexBox(self.projection, self.clusters, look, self.save, margin=0, align_items="flex-end")
         busy = pn.Row(self.progress, self.stop, margin=0)
@@ -118,7 +120,7 @@ class View:
         self._pictures = text("", drawing.PICTURES, margin=0, sizing_mode="stretch_width")
         self.heat = styled(pn.widgets.Checkbox(label="Where it looks (Grad-CAM)", value=False, margin=(8, 0)))
         self.heat.param.watch(lambda _: self._show_chosen(), "value")
-        self.conditions = {name: select(label, [NONE], width=120) for name, label in {
+        self.conditions = {name: select(label, [NONE], width=104) for name, label in {
             "label": "Class", "predicted": "Taken for", "cluster": "Cluster", "bias": "Bias", "wrong": "Misclassified",
         }.items()}  # fmt: skip
         pick = self._button("Choose", lambda _: self.choose_by(), align="end", margin=(0, 0, 6, 0))
@@ -152,12 +154,12 @@ class View:
 
     def _train_part(self):
         self.made = select("With", {"no pictures": ""}, "", 170)
-        self.share = number("Of them, percent", 50, 1, 99, 130)
+        self.share = number("Share (%)", 50, 1, 99, 90)
         self.train_steps = number("Steps", self.visit.model.experiment.train.steps, 1, 10**7)
         train = self._button("Train", lambda _: self.retrain(), primary=True, margin=(4, 8, 4, 0))
         says = "The classifier goes on from where it is. With no pictures it is the same budget of plain training."
         rows = pn.FlexBox(self.made, self.share, self.train_steps, margin=0)
-        return card(title("Train anew", says), rows, train, margin=(0, 0, 20, 0), width=400)
+        return card(title("Train anew", says), rows, train, margin=(0, 0, 20, 0), width=460)
 
     def _compare_part(self, wide):
         self._board = text("", drawing.PICTURES, margin=(0, 0, 14, 0), sizing_mode="stretch_width")
@@ -248,14 +250,14 @@ class View:
         for name, widget in self.conditions.items():
             widget.options, widget.value = [NONE, *options[name]], NONE
             widget.visible = len(options[name]) > 0
-        if not self._rest.objects:  # Figures that were made while they were hidden stay empty.
+        self._draw()
+        if not self._rest.objects:  # Figures that were hidden, or are filled as soon as they are shown, stay empty.
             stretch = dict(margin=0, sizing_mode="stretch_width")
             self._rest.objects = [
                 pn.Row(self._points_card, self._chosen_card, **stretch),
                 pn.Row(self._make_card, self._train_card, **stretch),
                 self._compare_card,
             ]
-        self._draw()
         given = {"wrong": True} if seen.wrong.any() else {"indices": list(range(min(MOST, len(seen.label))))}
         self._choose(**given)
         self._compare()
@@ -397,12 +399,12 @@ class View:
         before, after = (self.round.looks[widget.value] for widget in (self.first, self.second))
         if len(self.round.looks) == 1:
             return
+        if before.bias is not None:
+            self.mosaic.show(*steps.mosaic(before, after), before.classes, before.biases)
         if not self._changes.objects:  # As above.
             mosaic = [] if before.bias is None else [self.mosaic.view]
             both = pn.Row(*mosaic, self._flips, margin=0, sizing_mode="stretch_width")
             self._changes.objects = [pn.FlexBox(self.first, self.second, margin=0), both]
-        if before.bias is not None:
-            self.mosaic.show(*steps.mosaic(before, after), before.classes, before.biases)
         self._trace()
 
     def _trace(self, field=None):

@@ -21,7 +21,7 @@ LARGE = 560
 class View(ToolPage):
     """What is given, what each network makes of it, and the result."""
 
-    side = 236
+    side, sides = 236, {"image": LARGE}
     titles = {
         "agnostic": "1. What is kept of the person",
         "regions": "2. The regions that are found",
@@ -59,7 +59,6 @@ class View(ToolPage):
 
     def show(self, found):
         super().show(found)
-        self._shown["image"].object = outputs.shown(self.tool.outputs["image"], found["image"], LARGE)
         read = lambda: self.call.read(self.visit.model.tools, self.visit.folder)[1]
         self.visit.threads.do(read, self._show_given, self.said.wrong)
 
