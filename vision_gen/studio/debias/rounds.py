@@ -4,12 +4,15 @@ A recording is a small JSON file: the classifier, as a run or as the config that
 and of every step what was given and a checksum of what came of it.
 """
 
+import functools
+import importlib
 import json
 import pathlib
+import pkgutil
 import re
 
 import vision_gen
-from vision_gen import data
+from vision_gen import configs, data
 from vision_gen.engine import checkpoints, recordings, use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
@@ -18,12 +21,23 @@ from vision_gen.studio.debias import steps as step_lib
 FORMAT = 1
 
 
+def translators(experiment):
+    """{name: config} of the translators that ship for the data of a classifier's `Experiment`."""
+    found = {}
+    for module in pkgutil.iter_modules(configs.__path__):
+        if module.name.startswith("xploregan_"):
+            config = importlib.import_module(f"{configs.__name__}.{module.name}").get_config()
+            if (config.data.name, config.data.size) == (experiment.data.name, experiment.data.size):
+                found[module.name] = config
+    return found
+
+
 class Round:
     """A round in a folder.
 
     Args:
       workdir: for runs and made pictures.
-      translator: config of an `xploregan.XploreGAN`.
+      translator: config of an `xploregan.XploreGAN`; None where nothing is translated.
       run: of the classifier; "": it is trained first, by `classifier`.
       classifier: its config, where there is no run.
       progress: function of a label that gives a function of (done, total).
@@ -32,6 +46,7 @@ class Round:
       InputError: the folder is not empty, or the two configs are of other systems or of pictures of two sizes.
 
     Attributes:
+      translator: as given.
       model: the `use.Model` of the classifier that the round is about.
       source: its training examples; `held_out`: its "test" examples.
       seen: `steps.Look` of the training examples, as last looked at.
@@ -46,10 +61,10 @@ class Round:
         self._workdir, self._run, self._progress = pathlib.Path(workdir), run, progress
         if self._workdir.exists() and (not self._workdir.is_dir() or any(self._workdir.iterdir())):
             raise InputError(f"{workdir}: a round needs a new folder, or an empty one")
-        self._translator = translator
+        self.translator = translator
         self._config = checkpoints.load_config(run) if run else classifier
         experiment = Experiment(self._config)
-        step_lib.check(experiment, Experiment(translator))
+        step_lib.check(experiment, translator and Experiment(translator))
         self._before = run or str(self._workdir / "before")
         self.model = use.load(run) if run else step_lib.train(classifier, self._before)
         self.source, self.held_out = (data.open(experiment.data, split) for split in ("train", "test"))
@@ -98,7 +113,7 @@ class Round:
     def translate(self, *, name="translated", targets="others", each=1, seed=0):
         """`steps.translate` of what was selected, by a translator that is trained unless it is; kept as `name`."""
         self._ready("translate", name)
-        translator = step_lib.train_translator(self._translator, self._before, self._workdir / "translator")
+        translator = self._trained("translate")
         how = dict(targets=targets, each=each, seed=seed, progress=self._progress("painting"))
         return self._kept(name, step_lib.translate(translator, self.source, self.chosen, **how))
 
@@ -113,13 +128,36 @@ class Round:
         `steps`: of training; 0: as many as the classifier was trained for.
         """
         self._named("retrain", name, self.looks)
-        if made and made not in self.made:
-            raise InputError(f"retrain: there are no pictures {made!r}; there are {', '.join(self.made) or 'none'}")
-        folder = self._workdir / "made" / made if made else ""
-        how = dict(made=folder, share=share, steps=steps, seed=seed)
-        self.models[name] = step_lib.retrain(self._config, self._before, self._workdir / "retrained" / name, **how)
+        self.models[name] = self._trained("retrain", name=name, made=made, share=share, steps=steps, seed=seed)
         self.looks[name] = step_lib.look(self.models[name], self.held_out, progress=self._progress("looking"))
         return self.looks[name]
+
+    def training(self, step, *, name="", made="", share=0.5, steps=0, seed=0, **_):
+        """What a step trains first. That can be done elsewhere before, as in another process: the step then finds it.
+
+        Args:
+          step: its name; the others: as given to it.
+
+        Returns:
+          (function, its arguments, the run's folder), or None where nothing is trained.
+
+        Raises:
+          InputError: as the step.
+        """
+        if step == "translate":
+            workdir = self._workdir / "translator"
+            return step_lib.train_translator, (self.translator, self._before, workdir), workdir
+        if step != "retrain":
+            return None
+        if made and made not in self.made:
+            raise InputError(f"retrain: there are no pictures {made!r}; there are {', '.join(self.made) or 'none'}")
+        folder, workdir = self._workdir / "made" / made if made else "", self._workdir / "retrained" / name
+        work = functools.partial(step_lib.retrain, made=folder, share=share, steps=steps, seed=seed)
+        return work, (self._config, self._before, workdir), workdir
+
+    def _trained(self, step, **given):
+        work, arguments, _ = self.training(step, **given)
+        return work(*arguments)
 
     def board(self):
         """`steps.board` of all classifiers."""
@@ -149,7 +187,7 @@ class Round:
             "version": vision_gen.__version__,
             "run": self._run,
             "classifier": config,
-            "translator": checkpoints.config_record(self._translator),
+            "translator": checkpoints.config_record(self.translator) if self.translator else {},
             "steps": self.record,
         }
         return json.dumps(record, indent=1) + "\n"

@@ -79,12 +79,14 @@ def check(classifier, translator):
     """Refuses what no round can be made of, before any long work starts.
 
     Args:
-      classifier, translator: `experiment.Experiment`s.
+      classifier, translator: `experiment.Experiment`s; None is no translator.
 
     Raises:
       InputError: one is of another system, or pictures are of two sizes.
     """
     _check_classifier(classifier)
+    if translator is None:
+        return
     if not issubclass(translator.system, xploregan.XploreGAN):
         raise InputError(f"the translator must be an xploregan.XploreGAN, got {translator.config.system}")
     sizes = classifier.data.size, translator.data.size
