@@ -95,6 +95,7 @@ class View:
                 label="Save the round",
                 button_type="default",
                 width=150,
+                height=32,
                 margin=(4, 12),
                 align="end",
                 visible=False,
@@ -254,6 +255,8 @@ class View:
             widget.options, widget.value = [NONE, *options[name]], NONE
             widget.visible = len(options[name]) > 0
         self._draw()
+        given = {"wrong": True} if seen.wrong.any() else {"indices": list(range(min(MOST, len(seen.label))))}
+        self._choose(**given)
         if not self._rest.objects:  # Figures that were hidden, or are filled as soon as they are shown, stay empty.
             stretch = dict(margin=0, sizing_mode="stretch_width")
             self._rest.objects = [
@@ -261,8 +264,6 @@ class View:
                 pn.Row(self._make_card, self._train_card, **stretch),
                 self._compare_card,
             ]
-        given = {"wrong": True} if seen.wrong.any() else {"indices": list(range(min(MOST, len(seen.label))))}
-        self._choose(**given)
         self._compare()
 
     @property
