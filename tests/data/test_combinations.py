@@ -225,3 +225,29 @@ def test_splits_stay_apart_and_shapes_are_as_declared(name, parts):
     assert not held["train"] & held["val"] and not held["train"] & held["test"] and not held["val"] & held["test"]
     for source in found.values():
         assert source.shapes == data.shapes(settings)
+
+
+def test_made_pictures_join_the_training_examples_alone(tmp_path):
+    pictures(tmp_path, [f"{digit}/{i}.png" for digit in (3, 8) for i in range(5)], 100)
+    part = {"name": "coloured_digits"}
+    source = opened("augmented", {"real": part}, dir=str(tmp_path), weights={"real": 3, "made": 1})
+    real = opened("coloured_digits", {})
+    count = len(real)
+    assert len(source) == count + 10 and source.shapes == real.shapes and source.classes == real.classes
+    assert source.counts == {"real": round(0.75 * (count + 10)), "made": round(0.25 * (count + 10))}
+    assert source.name(count) == "made/3/0.png" and source.name(0) == f"real/{real.name(0)}"
+    made = [source[count + i] for i in range(10)]
+    assert [(int(x["label"]), int(x["bias"]), int(x["aligned"]), int(x["colour"][0, 0, 0])) for x in made] == [
+        (digit, -1, -1, 100 + i) for digit, i in zip([3] * 5 + [8] * 5, range(10))
+    ]
+    assert source.column("label")[-10:].tolist() == [3] * 5 + [8] * 5
+    held_out = opened("augmented", {"real": part}, "test", dir=str(tmp_path))
+    assert names(held_out) == names(opened("coloured_digits", {}, "test")) and held_out.biases
+    pictures(tmp_path, ["three/x.png"])
+    with pytest.raises(InputError, match=r"three/x.png: must lie in a folder named as one of the classes, 0, 1, "):
+        opened("augmented", {"real": part}, dir=str(tmp_path))
+    with pytest.raises(InputError, match="must be one data set of colour, label and .*, but digits has colour"):
+        opened("augmented", {"real": DIGITS | {"labels": False}}, dir=str(tmp_path))
+    with pytest.raises(InputError, match=r"3/0.png: must be \[28, 28, 3\] uint8, as the real pictures, got \[8, 8, 3\]"):
+        pictures(tmp_path / "other", ["3/0.png"])
+        opened("augmented", {"real": part}, size=28, dir=str(tmp_path / "other"))[4250]

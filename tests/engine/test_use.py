@@ -1,7 +1,9 @@
 """A trained run in a user's hands: in Python, and by eval.py."""
 
+import importlib
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ from PIL import Image
 import pytest
 
 import vision_gen
+import vision_gen.configs
 from vision_gen.configs import vit_digits
 from tests.conftest import ROOT
 from tests.engine import toy
@@ -117,6 +120,16 @@ def test_a_system_without_a_run_has_the_weights_of_its_config(run):
     drawing = np.random.default_rng(0).integers(0, 256, (11, 30), np.uint8)
     found, expected = (m.translate(drawing, lines="given") for m in (use.from_config(config), use.load(run)))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_those_that_need_no_run_are_all_that_learn_nothing_and_name_their_weights(monkeypatch):
+    modules = pkgutil.iter_modules(vision_gen.configs.__path__, "vision_gen.configs.")
+    of = {name: importlib.import_module(name).get_config() for _, name, _ in modules}
+    found = [name.replace("vision_gen.configs.", "configs/") for name, config in of.items()
+             if not config.players and Experiment(config).init]  # fmt: skip
+    assert sorted(found) == list(use.READY)
+    monkeypatch.setattr(use, "from_config", lambda config: config.system)
+    assert use.load("configs/styleclip") == "styleclip.editing.StyleCLIP"
 
 
 def test_eval_lists_and_runs_tools(run, tmp_path):

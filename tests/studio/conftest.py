@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import pathlib
 import threading
 import types
 
@@ -61,13 +62,30 @@ def pixels(file):
 
 
 @pytest.fixture
-def address(toolbox, monkeypatch, tmp_path):
-    """Of a server on which every run is the toolbox."""
+def address(toolbox, serving):
+    """Of a server on which a run is the toolbox, and another broken."""
+    return serving({"zoo/acgan_digits": lambda: toolbox, "zoo/vit_digits": lambda: 1 / 0})
+
+
+@pytest.fixture
+def served(serving):
+    """The address of a server on which "zoo/stand_in" is a model, as `served(model)`."""
+
+    def make(model):
+        nothing = types.SimpleNamespace(name="nothing")
+        model.experiment = getattr(model, "experiment", types.SimpleNamespace(data=nothing))
+        return serving({"zoo/stand_in": lambda: model})
+
+    return make
+
+
+@pytest.fixture
+def serving(monkeypatch, tmp_path):
+    """Starts a server whose runs are loaded by functions, {name: function}; gives its address."""
     from vision_gen.studio import server
     from vision_gen.studio.library import Library
 
-    library, found, ready = Library(tmp_path / "none"), {}, threading.Event()
-    load = {"zoo/acgan_digits": lambda: toolbox, "zoo/vit_digits": lambda: 1 / 0}
+    library, found, ready, load = Library(tmp_path / "none"), {}, threading.Event(), {}
     monkeypatch.setattr(library, "load", lambda name: load[name]() if name in load else Library.load(library, name))
 
     def run():
@@ -80,6 +98,23 @@ def address(toolbox, monkeypatch, tmp_path):
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert ready.wait(60)
-    yield found["address"]
+    yield lambda runs: load.update(runs) or found["address"]
     found["server"].io_loop.add_callback(found["server"].io_loop.stop)
     thread.join(10)
+
+
+@pytest.fixture
+def play(monkeypatch):
+    """Lets every round of debiasing be a played one."""
+    from tests.studio.debias import played
+    from vision_gen.studio.debias import rounds
+    from vision_gen.studio.visit import Visit
+
+    config = types.SimpleNamespace(
+        model=types.SimpleNamespace(clusters=2),
+        train=types.SimpleNamespace(steps=50),
+        copy_and_resolve_references=lambda: config,
+    )
+    monkeypatch.setattr(rounds, "Round", played.Round)
+    monkeypatch.setattr(rounds, "translators", lambda experiment: {"xploregan_scans": config})
+    monkeypatch.setattr(Visit, "new_folder", lambda self: pathlib.Path("nowhere"))

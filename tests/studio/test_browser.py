@@ -5,6 +5,8 @@ import shutil
 import pytest
 
 from tests.studio.conftest import png
+from tests.studio.debias import played
+from tests.studio.test_views import dressing, edited, mixing, styleclip
 
 pytestmark = pytest.mark.slow
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -72,6 +74,73 @@ def test_a_visitor_draws_uploads_and_is_told(address, browser):
     unknown, _ = opened(browser, address, "/etc/passwd")
     unknown.get_by_text("there is no run '/etc/passwd' here").wait_for(timeout=60_000)
     assert not outside
+
+
+def test_layers_are_mixed_on_the_page(served, browser):
+    page, _ = opened(browser, served(mixing()), "zoo/stand_in")
+    pictures = page.locator("figure img:visible")
+    pictures.nth(2).wait_for(timeout=60_000)
+    assert pictures.count() == 3
+    before = pictures.last.get_attribute("src")
+    page.get_by_role("button", name="Colours").first.click()
+    changed(page, before)
+    page.get_by_text("layers 8 to 9 of 0 to 9").wait_for()
+    before = pictures.last.get_attribute("src")
+    page.locator(".noUi-handle").first.press("ArrowRight")
+    changed(page, before)
+
+
+def test_a_text_changes_a_picture_on_the_page(served, browser):
+    page, _ = opened(browser, served(edited(styleclip)), "zoo/stand_in")
+    page.get_by_label("Neutral").fill("a face")
+    page.get_by_label("Target").fill("a sad face")
+    page.get_by_label("Target").press("Enter")
+    page.get_by_role("button", name="Run", exact=True).and_(page.locator(":visible")).click()
+    pictures = page.locator("figure img:visible")
+    pictures.nth(1).wait_for(timeout=60_000)
+    before = pictures.last.get_attribute("src")
+    page.get_by_role("slider").first.press("ArrowRight")
+    changed(page, before)
+
+
+def test_every_step_of_a_try_on_is_shown(served, browser, monkeypatch):
+    page, _ = opened(browser, served(dressing(monkeypatch)[0]), "zoo/stand_in")
+    page.get_by_role("button", name="A person and a garment").click(timeout=60_000)
+    page.get_by_text("3. The garment, bent").wait_for()
+    assert page.locator("figure img:visible").count() == 10
+    before = page.locator("figure img:visible").last.get_attribute("src")
+    page.get_by_label("Seed").and_(page.locator(":visible")).fill("5")
+    page.get_by_label("Seed").and_(page.locator(":visible")).press("Enter")
+    changed(page, before)
+
+
+def test_a_round_of_debiasing_on_the_page(served, browser, play):
+    page, _ = opened(browser, served(played.classifier()), "zoo/stand_in")
+    page.get_by_text("Look for bias", exact=True).click(timeout=60_000)
+    press = lambda name: page.get_by_role("button", name=name, exact=True).and_(page.locator(":visible")).click()
+    press("Look")
+    page.get_by_text("2 chosen").wait_for()
+    box = page.locator(".bk-Canvas:visible").first.bounding_box()
+    corners = [(0.02, 0.5), (0.5, 0.5), (0.5, 0.98), (0.02, 0.98), (0.02, 0.55)]  # Around what is red.
+    places = [(box["x"] + x * box["width"], box["y"] + 30 + y * (box["height"] - 40)) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=5)
+    page.mouse.up()
+    page.get_by_text("20 chosen").wait_for()
+    pictures = page.locator(".some img:visible")
+    before = pictures.first.get_attribute("src")
+    page.get_by_label("Where it looks").check()
+    for _ in range(100):
+        if pictures.first.get_attribute("src") != before:
+            break
+        page.wait_for_timeout(100)
+    assert pictures.first.get_attribute("src") != before
+    press("Make pictures")
+    page.get_by_text("→ made").first.wait_for()
+    press("Train")
+    page.get_by_text("8 became right and 0 wrong").wait_for()
 
 
 def changed(page, before):

@@ -54,7 +54,7 @@ RESULTS = {"Kind", "LabelClip", "Prepared", "Ranking", "Scores", "Table", "Trait
 def test_every_kind_is_here(visit):
     assert set(KINDS) | RESULTS == set(values.__all__)
     own = {type(kind) for name, kind in KINDS.items() if type(inputs.entry(kind, name, visit)) is inputs.Written}
-    assert own == {values.Shares, values.Start, values.Text, values.Ties}, "what is typed"
+    assert own == {values.Shares, values.Text, values.Ties}, "what is typed"
 
 
 def read(entry, kind):
@@ -132,7 +132,7 @@ GIVES = {
     "Scribble": (lambda e: e.canvas.set([STROKE]), lambda v: v[0][0] == (255, 0, 0, 255) and v[0][2] == 4),
     "Seed": (lambda e: setattr(e._widget, "value", 7), lambda v: v == 7),
     "Shares": (lambda e: setattr(e._widget, "value", "3,1"), lambda v: v == (3.0, 1.0)),
-    "Start": (lambda e: setattr(e._widget, "value", "7"), lambda v: v == 7),
+    "Start": (lambda e: setattr(e._seed, "value", 7), lambda v: v == 7),
     "Text": (lambda e: setattr(e._widget, "value", "a.png"), lambda v: v == "a.png"),
     "Texts": (lambda e: setattr(e._widget, "value", "a, b\nc.txt"), lambda v: v == ("a", "b", "c.txt")),
     "Ties": (lambda e: setattr(e._widget, "value", "1,2,3,4"), lambda v: v == ((1.0, 2.0, 3.0, 4.0, 1.0),)),
@@ -147,6 +147,30 @@ def test_what_is_given_is_read(name, visit):
     give(entry)
     assert right(read(entry, KINDS[name])) and not entry.said.message
     assert told or name == "Choice"
+
+
+def test_a_latent_to_begin_with_is_drawn_or_the_mean_or_of_a_file(visit):
+    kind = values.Start((2, 3))
+    entry, told = inputs.entry(kind, "latent", visit), []
+    entry.changed.append(lambda: told.append(entry.given()))
+    entry._how.value = "Their mean"
+    assert read(entry, kind) == "mean"
+    entry._how.value = "A file"
+    assert entry.given() is None
+    entry.give(File("w.json", json.dumps(np.arange(6).reshape(2, 3).tolist()).encode()))
+    np.testing.assert_array_equal(read(entry, kind), np.arange(6).reshape(2, 3))
+    entry.give(File("w.json", b"[[1, 2]]"))
+    assert "latent has shape [1, 2]" in entry.said.message and entry.given() is None
+    assert told[0] == "mean" and len(told) == 4
+
+
+def test_a_person_is_told_when_all_is_there(visit):
+    entry, told = inputs.entry(values.Person(), "person", visit), []
+    entry.changed.append(lambda: told.append(entry.given()))
+    entry.parts["parse"].give(whole_person()["parse"])
+    assert told == [None], "the picture itself is missing"
+    entry.give(**whole_person())
+    assert len(told) == 2 and {file.name for file in told[1]} == {"image.png", "parse.png", "keypoints.json"}
 
 
 PATHS = {

@@ -6,15 +6,17 @@ import types
 import numpy as np
 import pytest
 
+from tests.data import people
 from tests.studio.conftest import png
 from tests.studio.test_inputs import RIG
 from vision_gen import values
 from vision_gen.engine.fitting import CentralSquare, WholePicture
+from vision_gen.engine import recordings
 from vision_gen.engine.recordings import File
 from vision_gen.engine.tools import Tool
 from vision_gen.ops import gamut
 from vision_gen.studio import canvas, views
-from vision_gen.studio.views import classifier, edges, hints, nerf, scft
+from vision_gen.studio.views import classifier, edges, hints, mapper, nerf, scft, styleclip, stylegan2, tryon
 from vision_gen.studio.visit import Threads, Visit
 
 
@@ -169,3 +171,112 @@ def test_a_scene_is_turned_coarsely_while_it_is_dragged(opened):
     view._end(None)
     assert widths == [16, nerf.COARSE, 100, nerf.COARSE, nerf.COARSE, 100] and view.canvas.size == (100, 100)
     assert view.call.given["camera"] == "orbit:azimuth=0,elevation=26,distance=1,width=100"
+
+
+def drawing(found, seen=lambda given, options: None):
+    """Lets a model give plain pictures that differ with what is given, after `seen(inputs, options)`."""
+
+    def run(tool, inputs, options, progress=None):
+        seen(inputs, options)
+        rng = np.random.default_rng(int(recordings.digest([inputs, options])[:8], 16))
+        plain = lambda kind: (
+            np.full((8, 8), 1, bool) if isinstance(kind, values.Mask) else rng.integers(0, 256, (8, 8, 3), np.uint8)
+        )
+        return {name: plain(kind) for name, kind in tool.outputs.items()}
+
+    found.run = run
+    return found
+
+
+def mixing(seen=lambda *_: None):
+    """A StyleGAN2 of ten layers."""
+    whole = lambda default, doc: values.Number(0, 9, default, whole=True, doc=doc)
+    options = {
+        "seed": values.Seed(),
+        "other": values.Seed(1000),
+        "first": whole(0, "first; more"),
+        "last": whole(3, ""),
+    }
+    options |= {"number": values.Number(0, 7, 0, whole=True), "reach": values.Number(-20, 20, 0.0)}
+    options |= {"moved_first": whole(0, "first that moves"), "moved_last": whole(9, "")}
+    outputs = dict.fromkeys(("image", "of_seed", "of_other"), values.Image())
+    return drawing(model("stylegan2.StyleGAN2", Tool("mix_two", "Mixes.", {}, outputs, options), None), seen)
+
+
+def edited(module, seen=lambda *_: None):
+    """A StyleCLIP, or its mapper."""
+    texts = {"neutral": values.Text(), "target": values.Text()} if module is styleclip else {}
+    options = {"strength": values.Number(-100, 100, 4.0), "threshold": values.Number(0, 1, 0.15)}
+    fitting = types.SimpleNamespace(options=lambda inputs: {}, prepares=module is styleclip)
+    outputs = dict.fromkeys(("image", "before"), values.Image())
+    tool = Tool(module.TOOL, "Changes.", {"latent": values.Start((2, 3)), **texts}, outputs, options, fitting)
+    return drawing(model(module.SYSTEMS[0], tool, None), seen)
+
+
+def dressing(monkeypatch, seen=lambda *_: None):
+    """A try-on whose data are two people."""
+    kinds = {"person": values.Person(), "cloth": values.Garment()}
+    results = dict.fromkeys(("image", "agnostic", "regions", "warped"), values.Image())
+    results |= dict.fromkeys(("missed", "mask"), values.Mask())
+    tool = Tool("dress", "Dresses.", kinds, results, {"seed": values.Seed()})
+    found = model("tryon.synthesis.Synthesis", tool, None)
+    found.experiment = types.SimpleNamespace(data=types.SimpleNamespace(name="people"))
+    source = [people.person(number, (64, 48)) for number in range(2)]
+    monkeypatch.setattr(tryon.data, "open", lambda settings, split: source)
+    return drawing(found, seen), source
+
+
+def test_layers_are_mixed_by_ranges(opened):
+    asked = []
+    found = mixing(lambda _, given: asked.append(given))
+    view = opened(stylegan2, found)
+    defaults = {name: kind.default for name, kind in found.tools["mix_two"].options.items()}
+    assert asked == [defaults], "it begins as the tool does, once"
+    layers = view.entries["first"]
+    layers.slider.value = (4, 8)
+    assert (asked[-1]["first"], asked[-1]["last"]) == (4, 7)
+    layers.slider.value = (0, 0)
+    assert (asked[-1]["first"], asked[-1]["last"]) == (9, 0), "none"
+    none, shapes, features, colours, every = layers.view[2]
+    for chosen, ends in ((colours, (8, 9)), (shapes, (0, 3)), (every, (0, 9))):
+        chosen.clicks += 1
+        assert (asked[-1]["first"], asked[-1]["last"]) == ends
+    view.entries["moved_first"].slider.value = (2, 3)
+    view.entries["reach"]._widget.value = -4.0
+    assert (asked[-1]["moved_first"], asked[-1]["moved_last"], asked[-1]["reach"]) == (2, 2, -4)
+    assert "Of the other" in view._titles["of_other"].object and view._saves["of_other"].visible
+
+
+@pytest.mark.parametrize("module", [styleclip, mapper])
+def test_a_text_is_tried_at_several_strengths(opened, module):
+    asked = []
+    view = opened(module, edited(module, lambda _, given: asked.append(given)))
+    if module is styleclip:
+        view.entries["neutral"]._widget.value, view.entries["target"]._widget.value = "a face", "a sad face"
+        assert not asked and not view.live.value, "the first takes long: only when it is asked for"
+        view.run.clicks += 1
+    assert len(asked) == 1 and view.live.value
+    view.entries["strength"]._widget.value = 7.0
+    assert asked[-1]["strength"] == 7 and len(asked) == 2
+    view.live.value = False
+    view.run.clicks += 1
+    assert len(asked) == 3 and not view.live.value
+
+
+def test_every_step_of_a_try_on_is_seen(opened, monkeypatch):
+    given = []
+    found, source = dressing(monkeypatch, lambda inputs, _: given.append(inputs))
+    view = opened(tryon, found)
+    view.entries["person"].parts["image"].give(png("me.png", "red", (48, 64)))
+    assert view.said.message == "Still to be given: cloth" and not view._steps.visible
+    view.example()
+    assert len(given) == 1 and view._steps.visible and not view.said.message
+    person, cloth = given[0]["person"], given[0]["cloth"]
+    number = int((person["image"] == source[1]["image"]).all())
+    for name in ("image", "parse", "pose"):
+        np.testing.assert_array_equal(person[name], source[number][name])
+    np.testing.assert_allclose(person["keypoints"], source[number]["keypoints"], atol=1e-4)
+    np.testing.assert_array_equal(cloth["cloth"], source[1 - number]["cloth"])
+    np.testing.assert_array_equal(cloth["mask"], source[1 - number]["cloth_mask"])
+    assert view._inputs.object.count("<img") == 5 and view._inputs.object.count("<h2>") == 5
+    assert all("<img" in view._shown[name].object for name in view.titles)

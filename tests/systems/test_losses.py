@@ -17,7 +17,15 @@ import numpy as np
 import pytest
 
 from tests.conftest import tiny
-from tests.systems import test_dalle, test_dietnerf, test_edges, test_nerf, test_styleclip, test_stylegan2
+from tests.systems import (
+    test_dalle,
+    test_dietnerf,
+    test_edges,
+    test_nerf,
+    test_styleclip,
+    test_stylegan2,
+    test_xploregan,
+)
 from vision_gen import data
 from vision_gen import systems as shipped
 from vision_gen.configs import styleclip_ffhq, vit_digits
@@ -47,6 +55,7 @@ from vision_gen.systems import (
     stargan_v2,
     stylegan2,
     tracking,
+    xploregan,
 )
 from vision_gen.systems.styleclip import mapper
 from vision_gen.systems.tryon import segmentation, stages, synthesis, warp
@@ -404,6 +413,43 @@ def of_stargan():
         "generator": {"gan": {"fake"}, "class": {"fake", "target"}, "cycle": {"fake", "real", "origin"}},
     }  # fmt: skip
     return Case(config, batch, expected, flows)
+
+
+def of_xploregan():
+    """The same game: a label is the cluster of an image, and what is painted follows from the cluster's summary."""
+    config = test_xploregan.small()
+    tint = np.array([[180, 0, 0], [0, 180, 0], [0, 0, 180], [180, 180, 0]])
+    image = np.uint8(pixels(4, 16, 16, 3) // 4 + tint[:, None, None])
+    batch = {"colour": image}
+
+    def expected(system, out, now):
+        origin, target = np.asarray(out["origin"]), np.asarray(out["target"])
+        assert (origin == np.eye(3)[np.asarray(system.cluster(jnp.float32(plain(image))))]).all()
+        assert sorted(target.tolist()) == sorted(origin.tolist()) and (target != origin).any()
+        critic = nnx.jit(lambda critic, image: critic(image))
+        (real, of_real), (fake, of_fake) = (critic(system.discriminator, x) for x in (plain(image), out["fake"]))
+        cross = lambda logits, label: -(label * np.asarray(jax.nn.log_softmax(logits))).sum() / 4
+        share = np.asarray(random.uniform(random.fold(now.keys, 2), (1, 1, 1)))
+        sloped = nnx.jit(lambda critic, image: jax.grad(lambda x: critic(x)[0].sum())(image))
+        slopes = sloped(system.discriminator, share * plain(image) + (1 - share) * out["fake"])
+        paint = nnx.jit(lambda generator, image, summary: generator(image, summary))
+        summary = lambda label: jnp.float32(label @ np.asarray(system.domains["summaries"][...]))
+        np.testing.assert_allclose(out["fake"], paint(system.generator, plain(image), summary(target)), atol=1e-5)
+        return {
+            "discriminator": {
+                "real": -np.mean(real),
+                "fake": np.mean(fake),
+                "class": cross(of_real, origin),
+                "penalty": 10 * np.mean((np.sqrt(np.square(slopes).sum((1, 2, 3))) - 1) ** 2),
+            },
+            "generator": {
+                "gan": -np.mean(fake),
+                "class": cross(of_fake, target),
+                "cycle": 10 * absolute(paint(system.generator, out["fake"], summary(origin)), plain(image)),
+            },
+        }
+
+    return Case(config, batch, expected, of_stargan().flows)
 
 
 STYLES = dict(
@@ -982,6 +1028,7 @@ CASES = {
     "whitening": (munit.MUNIT, lambda: of_munit("whitening")),
     "exemplars": (cocosnet.CoCosNet, of_cocosnet),
     "attributes": (stargan.StarGAN, of_stargan),
+    "clusters": (xploregan.XploreGAN, of_xploregan),
     "styles": (stargan_v2.StarGANv2, of_stargan_v2),
     "scft": (scft.SCFT, of_scft),
     "classifier": (classifier.Classifier, of_classifier),

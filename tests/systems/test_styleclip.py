@@ -220,6 +220,20 @@ def test_what_was_measured_before_an_interruption_is_kept(monkeypatch, tmp_path)
     np.testing.assert_array_equal(deviation, np.ones(4))
 
 
+def test_measuring_tells_how_far_it_is_and_is_stopped(monkeypatch, tmp_path):
+    monkeypatch.setenv("VISION_GEN_CACHE", str(tmp_path))
+    monkeypatch.setattr(directions, "SAMPLES", 20)
+    monkeypatch.setattr(directions, "TOGETHER", 20)
+    told, many = [], {"statistics": (np.zeros(4), np.ones(4))}
+    many["fingerprint"] = {"styles": np.zeros(2), "seen": np.zeros((4, 3)), "moves": np.ones(4, bool)}
+    call = lambda arrays, method: many.get(method, np.ones((1, 1, 3)))
+    stop = lambda done, total, preview: told.append((done, total, preview())) or done == 2
+    with pytest.raises(InputError, match="stopped: the relevance of 2 of 4 channels is measured, and kept"):
+        directions.measured(call, 1, 512, stop)
+    directions.measured(call, 1, 512, stop)
+    assert told == [(n, 4, None) for n in (1, 2, 3, 4)]
+
+
 def check_edit(model, latent):
     system, ws = model.system(), np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     out = model.edit(ws, strength=0.5)

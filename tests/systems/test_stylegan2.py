@@ -149,6 +149,23 @@ def test_mixtures_have_the_layers_asked_for(model):
     assert np.any(np.abs(tile(some, 3, 5).astype(int) - tile(some, 0, 5)) > 1)
 
 
+def test_two_are_mixed_and_moved(model):
+    of = lambda **more: model.mix_two(2, seed=5, other=9, **more)
+    close = lambda a, b: np.testing.assert_allclose(a.astype(int), b.astype(int), atol=1)
+    far = lambda a, b: np.abs(a.astype(int) - b).max() > 1
+    one, other = (model.generate(2, seed=seed)["image"] for seed in (5, 9))
+    some, none, every = of(first=0, last=1), of(first=3, last=0), of(first=0, last=3)
+    close(some["of_seed"], one), close(some["of_other"], other)
+    close(none["image"], one), close(every["image"], other)
+    assert far(some["image"], one) and far(some["image"], other)
+    # That is the mixture of the same layers, and the end of the film of the same direction.
+    close(some["image"], model.mix(2, seed=5, others=9, first=0, last=1)[8:16, 8:16])
+    film = model.direction(2, seed=5, frames=3, reach=4, number=1, first=1, last=2)
+    moved = of(first=3, last=0, number=1, reach=4.0, moved_first=1, moved_last=2)["image"]
+    close(moved, film[2])
+    assert far(moved, one)
+
+
 def test_films_pass_through_their_latents(model):
     film = model.interpolate(1, frames=6, stops=3, seed=7)
     assert film.shape == (6, 8, 8, 3)

@@ -61,14 +61,9 @@ class Faces(source.Source):
         self.shapes = shapes(settings, traits, attributes)
         self.traits, self.attributes = traits, _chosen(settings, attributes)
         self._answers = _Answers(traits, self.attributes)
+        self._name, self._kinds = settings.name, attributes
         if settings.labels:
-            label = settings.label or label
-            if label not in (*traits, *attributes):
-                hint = nearest(label, (*traits, *attributes))
-                raise InputError(f"{settings.section}.label: {settings.name} has no {label!r}{hint}")
-            self.classes = traits.get(label, ANSWERS)
-            self._place = list(traits).index(label) if label in traits else None
-            self._answer = None if label in traits else _Answers(traits, {label: attributes[label]})
+            self.classes, self._number = self._counted(settings.label or label, f"{settings.section}.label")
 
     def image(self, index):
         """[height, width, 3] uint8."""
@@ -87,13 +82,31 @@ class Faces(source.Source):
             return super().column(name)
         return np.stack([self._labels(self.values(i))[name] for i in range(len(self))])
 
+    def _counted(self, name, field):
+        """(names of its values, function of the numbers of all traits' values that gives its own) of what is `name`d."""
+        if name in self.traits:
+            place = list(self.traits).index(name)
+            return self.traits[name], lambda values: values[..., place]
+        if name in self._kinds:
+            answers = _Answers(self.traits, {name: self._kinds[name]})
+            return ANSWERS, lambda values: np.int32(answers(values)[..., 0])
+        raise InputError(f"{field}: {self._name} has no {name!r}{nearest(name, (*self.traits, *self._kinds))}")
+
+    def counted(self, name, field):
+        """A trait or attribute: (names of its values, their numbers [examples] int32).
+
+        Raises:
+          InputError: there is none called so; names the `field` that asks for it.
+        """
+        values, number = self._counted(name, field)
+        return values, number(np.stack([self.values(i) for i in range(len(self))]))
+
     def describe(self, index):
         """What is seen, in words: {trait: value}."""
         return {name: values[at] for (name, values), at in zip(self.traits.items(), self.values(index))}
 
     def _labels(self, values):
-        label = self._answer(values)[0] if self._place is None else values[self._place]
-        return {"label": np.int32(label), "traits": values, "attributes": self._answers(values)}
+        return {"label": np.int32(self._number(values)), "traits": values, "attributes": self._answers(values)}
 
 
 class _Answers:
@@ -106,4 +119,4 @@ class _Answers:
             row[[traits[trait].index(value) for value in values]] = True
 
     def __call__(self, values):
-        return self._true[np.arange(len(self._of)), values[self._of]]
+        return self._true[np.arange(len(self._of)), values[..., self._of]]

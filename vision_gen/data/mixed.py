@@ -36,7 +36,6 @@ def open(settings, split):
     """
     shapes(settings)
     sources = parts.opened(parts.read(settings, 2), split)
-    section = f"{settings.section}.weights"
     first = next(iter(sources))
     for name, part in sources.items():
         if part.classes != sources[first].classes:
@@ -44,6 +43,16 @@ def open(settings, split):
                 f"{settings.section}.parts must have the same classes: {first} has {list(sources[first].classes)}, but "
                 f"{name} has {list(part.classes)}"
             )
+    return weighed(settings, sources)
+
+
+def weighed(settings, sources):
+    """The `Mixed` of sources by name, with the shares of `settings.weights`.
+
+    Raises:
+      InputError: a weight is missing, unknown or too small.
+    """
+    section = f"{settings.section}.weights"
     weights = settings.weights or dict.fromkeys(sources, 1)
     if weights.keys() != sources.keys():
         raise InputError(f"{section} must name the parts {sorted(sources)}, got {sorted(weights)}")

@@ -49,6 +49,10 @@ class Settings:
     weights: dict = dataclasses.field(default_factory=dict)  # Mixed: {part: its share}; all alike by default.
     balance_by: str = "label"  # Balanced: the scalar of an example whose values come equally often.
     allow_unmatched: bool = False  # Paired: leave out what only one part has.
+    conflicting: Share = 0.01  # Biased data: of examples to train on, those whose bias goes with another label.
+    label_by: str = ""  # Biased: the trait or attribute of a face that is the label.
+    bias_by: str = ""  # Biased: the one that goes with it in training.
+    goes_with: dict = dataclasses.field(default_factory=dict)  # Biased: {value of the label: of the bias}; others are left out.
 
     def __post_init__(self):
         if min(self.resolution) < 1:

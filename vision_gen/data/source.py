@@ -33,12 +33,14 @@ class Source(typing.Protocol):
     Attributes:
       shapes: {name: ShapeDtype} of every example.
       classes: names of what `label` counts, () if unlabelled.
+      biases: names of what `bias` counts, () if it has none; see `data.bias`.
       traits: {name: names of its values} of what `traits` [traits] int32 counts, {} without.
       skipped: files that were left out.
     """
 
     shapes: dict
     classes: tuple = ()
+    biases: tuple = ()
     traits: typing.ClassVar[dict] = {}
     skipped: tuple = ()
 

@@ -674,7 +674,12 @@ def examples_seen(workdir, experiment, step, changed=()):
 
 def write_config(folder, config):
     """Writes a run's config.json."""
-    _write_json(folder / "config.json", {"format": migrate.FORMAT, **json.loads(config.to_json())})
+    _write_json(folder / "config.json", config_record(config))
+
+
+def config_record(config):
+    """A config as a dict for JSON, of which `config_of` makes it again."""
+    return {"format": migrate.FORMAT, **json.loads(config.to_json())}
 
 
 def load_config(workdir):
@@ -698,7 +703,7 @@ def load_config(workdir):
     if not isinstance(record, dict):
         raise InputError(f"{path} is not the config of a run: it is a {type(record).__name__}, no object")
     try:
-        return _filled(migrate.config(record))
+        return config_of(record)
     except KeyError as error:
         raise InputError(f"{path} is not the config of a run: there is no {error}") from error
     except (TypeError, AttributeError) as error:
@@ -707,8 +712,9 @@ def load_config(workdir):
         raise InputError(f"{path}: {error}") from error
 
 
-def _filled(record):
-    """A config with the fields that the engine, the data or the system did not have yet when the run was made."""
+def config_of(record):
+    """A config of its `config_record`, with the fields that the engine, the data or the system did not have yet then."""
+    record = migrate.config(record)
     sections = {name: record[name] for name in ("data", "model", "players", "init", "evaluations", "parallel")}
     config = defaults.experiment(
         record["system"], seed=record["seed"], dtype=record["dtype"], **sections, **record["train"]

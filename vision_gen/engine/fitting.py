@@ -43,7 +43,10 @@ class Fitted:
 
     Attributes:
       parts: as given.
+      progress: of the call, see `tools.Tool.help`; where `Fitting.prepares`, what is prepared is reported to it.
     """
+
+    progress = None
 
     def __init__(self, parts, pictures=None):
         self.parts, self._pictures = parts, pictures
@@ -70,7 +73,13 @@ class Fitted:
 
 @dataclasses.dataclass(frozen=True)
 class Fitting:
-    """Values as they are given, pictures at their own size."""
+    """Values as they are given, pictures at their own size.
+
+    Attributes:
+      prepares: the first call may take long, for what serves all that follow.
+    """
+
+    prepares = False
 
     def options(self, inputs):
         """Kinds by name of what can be chosen, for a tool with these inputs."""

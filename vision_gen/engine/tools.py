@@ -182,6 +182,7 @@ class Runner:
         fitted, static, traced = self._fitted(tool, inputs, options, called)
         shown = lambda found: self._shown(tool, fitted, found)
         if not turns:
+            fitted.progress = progress
 
             def call(arrays, method=None):
                 """Calls the tool's method, or another one of the system's, which gets no options."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import logging
 
 from flax import nnx
@@ -22,6 +23,8 @@ from vision_gen.errors import InputError
 from vision_gen.settings import nearest
 
 log = logging.getLogger("vision_gen")
+# Systems that learn nothing, whose weights their configs name: they need no run.
+READY = ("configs/gatys", "configs/styleclip")
 
 
 class Model:
@@ -167,7 +170,7 @@ def load(workdir, checkpoint="best"):
     """A trained system from a run's folder.
 
     Args:
-      workdir: as given to `train.py`, or "zoo/NAME".
+      workdir: as given to `train.py`, or "zoo/NAME", or "configs/NAME" of `READY`.
       checkpoint: "best", "last", or the number of a step.
 
     Returns:
@@ -176,6 +179,8 @@ def load(workdir, checkpoint="best"):
     Raises:
       InputError: there is no such run or checkpoint, or it does not fit the config in it.
     """
+    if str(workdir) in READY:
+        return from_config(ready(workdir))
     workdir = ckpt.folder(workdir)
     experiment = _alone(ckpt.load_config(workdir))
     parallel = parallel_lib.Parallel(experiment)
@@ -194,6 +199,11 @@ def load(workdir, checkpoint="best"):
         manager.close()
     facts = facts_lib.load(workdir, experiment)
     return Model(experiment, step, state, facts, Inference(experiment, graphdef, parallel))
+
+
+def ready(name):
+    """The config that one of `READY` is."""
+    return importlib.import_module(f"vision_gen.{name.replace('/', '.')}").get_config()
 
 
 def from_config(config):

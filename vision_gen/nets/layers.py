@@ -307,6 +307,18 @@ class TrackedInstanceNorm(InstanceNorm):
         return self._normal(x, mean, var)
 
 
+class StyleNorm(nnx.Module):
+    """(1 + gamma) IN(x) + beta, both linear in a style [batch, style_dim]; `init` is of that layer."""
+
+    def __init__(self, style_dim, features, *, init=None, rngs):
+        self.norm = InstanceNorm(features, affine=False, rngs=rngs)
+        self.fc = Linear(style_dim, 2 * features, init=init, rngs=rngs)
+
+    def __call__(self, x, style):
+        gamma, beta = jnp.split(self.fc(style)[:, None, None], 2, -1)
+        return (1 + gamma) * self.norm(x) + beta
+
+
 class GroupNorm(nnx.Module):
     """Normalisation over height, width and the channels of each of some groups (Wu & He, ECCV 2018), as torch's."""
 

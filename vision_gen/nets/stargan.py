@@ -15,42 +15,78 @@ DOWN = 2  # Times that the generator halves its map.
 
 
 class Block(nnx.Module):
-    """x + IN(conv(relu(IN(conv(x))))), of 3x3 convolutions."""
+    """x + norm(conv(relu(norm(conv(x))))), of 3x3 convolutions; `how` is what norms are given."""
 
     def __init__(self, width, norm, *, rngs):
         conv = lambda: layers.Conv(width, width, 3, bias=False, init=INIT, rngs=rngs)
         self.convs = nnx.List([conv(), conv()])
         self.norms = nnx.List([norm(width), norm(width)])
 
-    def __call__(self, x, *, train):
-        y = jax.nn.relu(self.norms[0](self.convs[0](x), train=train))
-        return x + self.norms[1](self.convs[1](y), train=train)
+    def __call__(self, x, how):
+        y = jax.nn.relu(self.norms[0](self.convs[0](x), **how))
+        return x + self.norms[1](self.convs[1](y), **how)
 
 
-class Generator(nnx.Module):
+class Painter(nnx.Module):
     """A 7x7 convolution, two of 4x4 and stride 2, residual blocks, and the way back.
 
     Args:
+      channel: of what comes in.
+      width: channels of the first convolution, four times that innermost.
+      blocks: residual ones.
+      norm, late_norm: functions of a number of channels that make a normalisation: of the way down, of what follows.
+    """
+
+    def __init__(self, channel, width, blocks, norm, late_norm, rngs):
+        conv = dict(bias=False, init=INIT, rngs=rngs)
+        widths = [width * 2**i for i in range(DOWN + 1)]
+        steps = list(zip(widths, widths[1:]))
+        self.down = nnx.List([
+            layers.Conv(channel, width, 7, **conv),
+            *(layers.Conv(a, b, 4, stride=2, padding=1, **conv) for a, b in steps),
+        ])
+        self.down_norms = nnx.List(map(norm, widths))
+        self.blocks = nnx.List(Block(widths[-1], late_norm, rngs=rngs) for _ in range(blocks))
+        self.up = nnx.List(layers.ConvTranspose(b, a, **conv) for a, b in reversed(steps))
+        self.up_norms = nnx.List(late_norm(a) for a, _ in reversed(steps))
+        self.out = layers.Conv(width, 3, 7, **conv)
+
+    def paint(self, maps, how, late_how):
+        """Images [batch, height, width, 3] in [-1, 1].
+
+        Args:
+          maps: [batch, height, width, some], channels in all, sides multiples of 4.
+          how, late_how: arguments by name of both kinds of normalisation.
+
+        Raises:
+          ValueError: a side is no multiple of 4.
+        """
+        size = 2**DOWN
+        if maps[0].shape[1] % size or maps[0].shape[2] % size:
+            raise ValueError(f"Generator: the sides of image must be multiples of {size}, got {maps[0].shape[1:3]}")
+        for conv, norm in zip(self.down, self.down_norms):
+            maps = (jax.nn.relu(norm(conv(*maps), **how)),)
+        (x,) = maps
+        for block in self.blocks:
+            x = block(x, late_how)
+        for conv, norm in zip(self.up, self.up_norms):
+            x = jax.nn.relu(norm(conv(x), **late_how))
+        return jnp.tanh(self.out(x))
+
+
+class Generator(Painter):
+    """Labels come in beside the image.
+
+    Args:
       labels: numbers in a label.
-      width: channels of the first convolution; the published 64, four times that innermost.
-      blocks: residual ones; the published 6.
+      width: the published 64.
+      blocks: the published 6.
       running: normalise by running statistics outside of training; see `layers.TrackedInstanceNorm`.
     """
 
     def __init__(self, *, labels, width=64, blocks=6, running=False, rngs):
         norm = lambda n: layers.TrackedInstanceNorm(n, running=running, rngs=rngs)
-        conv = dict(bias=False, init=INIT, rngs=rngs)
-        widths = [width * 2**i for i in range(DOWN + 1)]
-        steps = list(zip(widths, widths[1:]))
-        self.down = nnx.List([
-            layers.Conv(3 + labels, width, 7, **conv),
-            *(layers.Conv(a, b, 4, stride=2, padding=1, **conv) for a, b in steps),
-        ])
-        self.down_norms = nnx.List(map(norm, widths))
-        self.blocks = nnx.List(Block(widths[-1], norm, rngs=rngs) for _ in range(blocks))
-        self.up = nnx.List(layers.ConvTranspose(b, a, **conv) for a, b in reversed(steps))
-        self.up_norms = nnx.List(norm(a) for a, _ in reversed(steps))
-        self.out = layers.Conv(width, 3, 7, **conv)
+        super().__init__(3 + labels, width, blocks, norm, norm, rngs)
 
     def __call__(self, image, label, *, train):
         """Images in other domains.
@@ -66,19 +102,9 @@ class Generator(nnx.Module):
         Raises:
           ValueError: a side of `image` is no multiple of 4.
         """
-        size = 2**DOWN
-        if image.shape[1] % size or image.shape[2] % size:
-            raise ValueError(f"Generator: the sides of image must be multiples of {size}, got {image.shape[1:3]}")
         label = label.astype(image.dtype)[:, None, None]
         maps = image, jnp.broadcast_to(label, (*image.shape[:3], label.shape[-1]))
-        for conv, norm in zip(self.down, self.down_norms):
-            maps = (jax.nn.relu(norm(conv(*maps), train=train)),)
-        (x,) = maps
-        for block in self.blocks:
-            x = block(x, train=train)
-        for conv, norm in zip(self.up, self.up_norms):
-            x = jax.nn.relu(norm(conv(x), train=train))
-        return jnp.tanh(self.out(x))
+        return self.paint(maps, {"train": train}, {"train": train})
 
 
 class Discriminator(nnx.Module):

@@ -65,18 +65,6 @@ class Block(nnx.Module):
         return ((x if self.conv1x1 is None else self.conv1x1(x)) + y) / math.sqrt(2)
 
 
-class StyleNorm(nnx.Module):
-    """(1 + gamma) IN(x) + beta, both linear in a style [batch, style_dim]."""
-
-    def __init__(self, style_dim, features, *, rngs):
-        self.norm = layers.InstanceNorm(features, affine=False, rngs=rngs)
-        self.fc = _linear(style_dim, 2 * features, rngs)
-
-    def __call__(self, x, style):
-        gamma, beta = jnp.split(self.fc(style)[:, None, None], 2, -1)
-        return (1 + gamma) * self.norm(x) + beta
-
-
 class StyleBlock(nnx.Module):
     """As `Block`, normalised by a style, and doubled before its first convolution if so.
 
@@ -87,8 +75,8 @@ class StyleBlock(nnx.Module):
     def __init__(self, channel, features, style_dim, *, up=False, residual=True, rngs):
         self.conv1 = _conv(channel, features, rngs=rngs)
         self.conv2 = _conv(features, features, rngs=rngs)
-        self.norm1 = StyleNorm(style_dim, channel, rngs=rngs)
-        self.norm2 = StyleNorm(style_dim, features, rngs=rngs)
+        self.norm1 = layers.StyleNorm(style_dim, channel, init=INIT, rngs=rngs)
+        self.norm2 = layers.StyleNorm(style_dim, features, init=INIT, rngs=rngs)
         self.conv1x1 = _conv(channel, features, 1, bias=False, rngs=rngs) if residual and channel != features else None
         self.up, self.residual = up, residual
 

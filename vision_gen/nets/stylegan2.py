@@ -15,6 +15,7 @@ from flax import nnx
 import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 
 from vision_gen.nets import layers
 from vision_gen.ops import conv, fir, random
@@ -559,16 +560,18 @@ def directions(generator, first=0, last=None):
 
     Args:
       generator: a `Generator`.
-      first, last: the layers of `ws` that count, both included; by default to the last.
+      first, last: the layers of `ws` that count, both included; by default to the last. Numbers, or arrays of no shape.
 
     Returns:
       ([w_size, w_size], [w_size]): directions of length one, and their eigenvalues.
     """
     layers_of = generator.synthesis.convs + [generator.synthesis.blocks[-1].to_rgb]
     last = len(layers_of) - 1 if last is None else last
-    if not 0 <= first <= last < len(layers_of):
+    if isinstance(first, int) and isinstance(last, int) and not 0 <= first <= last < len(layers_of):
         raise ValueError(f"layers must be from 0 to {len(layers_of) - 1}, got {first} to {last}")
-    weights = jnp.concatenate([layer.affine.kernel[...] for layer in layers_of[first : last + 1]], 1)
-    weights = weights.astype(jnp.float32) / jnp.linalg.norm(weights.astype(jnp.float32), axis=0)
+    kernels = [layer.affine.kernel[...].astype(jnp.float32) for layer in layers_of]
+    layer = np.repeat(np.arange(len(kernels)), [kernel.shape[1] for kernel in kernels])
+    weights = jnp.concatenate([kernel / jnp.linalg.norm(kernel, axis=0) for kernel in kernels], 1)
+    weights = jnp.where((layer >= first) & (layer <= last), weights, 0)
     values, vectors = jnp.linalg.eigh(jnp.matmul(weights, weights.T, precision="highest"))
     return vectors.T[::-1], values[::-1]

@@ -216,10 +216,22 @@ class Parts(Entry):
         self.parts = {part: Files(kind, part, self.visit) for part, kind in kinds.items()}
         for one in self.parts.values():
             one.changed.append(self.tell)
-        return [self.title(), self.says(), *(one.view for one in self.parts.values())]
+        says = html.escape(self.kind.describe().partition(", or ")[0])
+        says = text(f'<p class="soft small">{says}</p>', width=WIDTH)
+        return [self.title(), says, *(one.view for one in self.parts.values())]
+
+    def give(self, **files):
+        """Takes a file for each of some parts, as if they had been uploaded."""
+        told, self.changed = self.changed, []  # Once, when all are there.
+        for part, file in files.items():
+            self.parts[part].give(file)
+        self.changed = told
+        self.tell()
 
     def given(self):
         found = {part: one.files[0] for part, one in self.parts.items() if one.files}
+        if self.kind.main not in found:
+            return None
         named = (File(part + pathlib.PurePath(file.name).suffix, file.data) for part, file in found.items())
         return tuple(named) or None
 
@@ -500,6 +512,33 @@ class Point(Uploaded):
         return self.files or self._drawn
 
 
+class Beginning(Uploaded):
+    """A latent to begin with: drawn by a seed, the mean of all, or of a file."""
+
+    def build(self):
+        seed = pn.widgets.IntInput(
+            label="Seed", value=0, start=0, end=2**32 - 1, width=WIDTH - 130, margin=(0, 0, 2, 0)
+        )
+        self._seed, other = self.watched(seed), button("Another", self._other, align="end", width=90)
+        self._how = styled(
+            pn.widgets.RadioButtonGroup(label="How", options=["Draw one", "Their mean", "A file"], margin=(0, 0, 8, 0))
+        )
+        drawn, file = pn.Row(self._seed, other, margin=0), pn.Column(*super().build(), margin=0, visible=False)
+
+        def chosen(event):
+            drawn.visible, file.visible = event.new == "Draw one", event.new == "A file"
+            self.tell()
+
+        self._how.param.watch(chosen, "value")
+        return [self.title(), self._how, drawn, file]
+
+    def _other(self, _):
+        self._seed.value = int(np.random.default_rng().integers(10_000))
+
+    def given(self):
+        return {"Draw one": self._seed.value, "Their mean": "mean"}.get(self._how.value, self.files or None)
+
+
 class CameraFile(Files):
     """Cameras of a file, where the run kept none to go around."""
 
@@ -553,5 +592,6 @@ ENTRIES = {
     values.Query: TextOrPicture,
     values.Scribble: Scribbles,
     values.Seed: Draw,
+    values.Start: Beginning,
     values.Texts: Several,
 }

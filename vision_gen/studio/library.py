@@ -18,7 +18,7 @@ class Entry:
     """A run that can be opened.
 
     Attributes:
-      name: as `use.load` takes it, "runs/x" or "zoo/NAME".
+      name: as `use.load` takes it, "runs/x", "zoo/NAME" or "configs/NAME".
       system: its class, as the config names it.
       data: name of its data set.
       says: what is known of it, in a line.
@@ -33,35 +33,36 @@ class Entry:
 
 
 class Library:
-    """What is below a folder of runs, and the zoo.
+    """What is below a folder of runs, the zoo, and what needs no run.
 
     Args:
       runs: the folder; there may be none.
       first: the run that is opened first, or None; it may be anywhere.
 
     Attributes:
-      first: as given.
+      runs, first: as given.
 
     Raises:
       InputError: the first is no run.
     """
 
     def __init__(self, runs="runs", first=None):
-        self._runs, self.first = pathlib.Path(runs), first
+        self.runs, self.first = pathlib.Path(runs), first
         self._models, self._locks, self._lock = {}, {}, threading.Lock()
-        if first is not None and _run(ckpt.folder(first), first) is None:
+        if first not in (None, *use.READY) and _run(ckpt.folder(first), first) is None:
             raise InputError(f"--workdir: {str(first)!r} is no run: it has no config.json that can be read")
 
     def entries(self):
-        """The entries there are now: the first, runs by name, then the zoo."""
-        found = [] if self.first is None else [_run(ckpt.folder(self.first), self.first)]
-        found += [_run(path.parent, str(path.parent)) for path in _configs(self._runs)]
+        """The entries there are now: the first, runs by name, then the zoo, then what needs no run."""
+        found = [] if self.first in (None, *use.READY) else [_run(ckpt.folder(self.first), self.first)]
+        found += [_run(path.parent, str(path.parent)) for path in _configs(self.runs)]
         for name, record in zoo.listing().items():
             mean = record["figures"][record["main"]]["mean"]
             figure = f"{record['main']} {mean:.4g} on {record['examples']} held-out examples"
             sheet = ckpt.ZOO / name / "sheet.png"
             entry = Entry(f"zoo/{name}", record["system"], record["data"], figure, sheet if sheet.exists() else None)
             found.append(entry)
+        found += [Entry(name, use.ready(name).system, "", "needs no run", None) for name in use.READY]
         return list({entry.name: entry for entry in found if entry}.values())
 
     def load(self, name):

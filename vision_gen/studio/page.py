@@ -35,14 +35,15 @@ def page(library):
 def home(library):
     """The list of runs."""
     entries = library.entries()
-    groups = {"Your runs": [], "The zoo": []}
+    groups = {"": "Your runs", "zoo": "The zoo", "configs": "Without a run"}
+    grouped = {title: [] for title in groups.values()}
     for entry in entries:
-        groups["The zoo" if entry.name.startswith("zoo/") else "Your runs"].append(entry)
+        grouped[groups.get(entry.name.partition("/")[0], "Your runs")].append(entry)
     parts = [
         "<h1>Trained systems</h1>",
         '<p class="soft">Each has a page with what it can be asked to do, and is loaded when it is opened.</p>',
     ]
-    for title, some in groups.items():
+    for title, some in grouped.items():
         if some:
             parts.append(f'<div class="group">{title}</div><div class="cards">{"".join(map(_card, some))}</div>')
     found = text("".join(parts), style.HOME, sizing_mode="stretch_width", margin=(26, 28, 40, 28))
@@ -56,10 +57,10 @@ def _card(entry):
     if entry.sheet is not None:
         picture = _thumbnail(entry.sheet, entry.sheet.stat().st_mtime)
         look = f'<div class="look" style="background-image:url({picture})"></div>'
-    system = entry.system.rpartition(".")[2]
+    system, says = entry.system.rpartition(".")[2], ": ".join(filter(None, (entry.data, entry.says)))
     return (
         f'<a class="card" href="{html.escape(link)}">{look}<div class="text"><b>{html.escape(system)}</b>'
-        f'<div class="of">{html.escape(entry.name)}<br>{html.escape(f"{entry.data}: {entry.says}")}</div></div></a>'
+        f'<div class="of">{html.escape(entry.name)}<br>{html.escape(says)}</div></div></a>'
     )
 
 
@@ -85,7 +86,7 @@ def run_page(library, name):
         pn.state.on_session_destroyed(lambda _: [visit.leave() for visit in visits])
 
     def ready(model):
-        visit = Visit(name, model, threads)
+        visit = Visit(name, model, threads, library.runs)
         visits.append(visit)
         try:
             place.objects = [run_view(visit)]
@@ -162,7 +163,11 @@ class ToolPage:
       entries: {input or option: `inputs.Entry`}.
       said: a `parts.Said`.
       results: {output: value}, the latest; call: the `recordings.Call` that made them.
+      side: pixels of the page that the longer side of a picture takes; sides: {output: such pixels}, where others.
+      titles: {output: what it is called there}.
     """
+
+    side, sides, titles = None, {}, {}
 
     def __init__(self, visit, tool):
         self.visit, self.tool = visit, tool
@@ -172,10 +177,12 @@ class ToolPage:
             self.entries[name] = made = self.entry(name, kind, base)
             made.changed.append(self._changed)
             base = base or (made if isinstance(made, (inputs.Picture, inputs.Film)) else None)
-        self._side = outputs.SIDE if len(tool.outputs) == 1 else outputs.SIDE * 2 // 3  # So that two are side by side.
+        if self.side is None:  # So that two are side by side.
+            self.side = outputs.SIDE if len(tool.outputs) == 1 else outputs.SIDE * 2 // 3
         self._newest_look = Newest(lambda work, done: work(done))
         self._newest, self._stop = Newest(self._start), False
-        self.live = styled(pn.widgets.Checkbox(label="Run at every change", value=not tool.turns, margin=(10, 8)))
+        live = not (tool.turns or tool.fitting.prepares)
+        self.live = styled(pn.widgets.Checkbox(label="Run at every change", value=live, margin=(10, 8)))
         self.run = button("Run", lambda _: self.ask(), primary=True, width=110)
         self.stop = button("Stop", lambda _: self._interrupt(), visible=False, width=80)
         self.progress = pn.indicators.Progress(value=0, max=100, visible=False, width=220, margin=(12, 8))
@@ -208,14 +215,15 @@ class ToolPage:
         buttons = pn.Row(self.run, self.stop, *([] if self.tool.turns else [self.live]), margin=(0, 0, 0, -4))
         return card(doc, *own, *divide, *options, buttons, width=inputs.WIDTH + 44, margin=(0, 20, 20, 0))
 
-    def results_part(self, **settings):
-        """A card with messages, progress and results."""
-        found = [
-            pn.Column(self._titles[name], self._shown[name], self._saves[name], margin=(0, 24, 18, 0))
-            for name in self.tool.outputs
-        ]
-        parts = self.said.view, self.progress, self._bare, pn.FlexBox(*found, margin=0)
+    def results_part(self, *names, **settings):
+        """A card with messages, progress and results of these names, or all."""
+        found = pn.FlexBox(*map(self.result_part, names or self.tool.outputs), margin=0)
+        parts = self.said.view, self.progress, self._bare, found
         return card(*parts, **{"min_height": 220, "margin": 0, **settings})
+
+    def result_part(self, name):
+        """A result with its title, and the button that saves it."""
+        return pn.Column(self._titles[name], self._shown[name], self._saves[name], margin=(0, 24, 18, 0))
 
     def _download(self, name):
         def saved():
@@ -305,15 +313,17 @@ class ToolPage:
         self.visit.call(call, then, failed, self._progress, lambda: self._stop)
 
     def _progress(self, done, total, preview):
+        self.stop.visible = self.progress.visible = True
         self.progress.value = round(100 * done / total)
         self._bare.visible = self._bare.visible and not preview
         for name, value in (preview or {}).items():
-            self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self._side)
+            self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self.sides.get(name, self.side))
 
     def show(self, found):
         """Shows results, {output: value}."""
         self.results, self._bare.visible = found, False
         for name, value in found.items():
-            self._titles[name].object = f"<h2>{html.escape(inputs.titled(name))}</h2>"
-            self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self._side)
+            title = self.titles.get(name, inputs.titled(name))
+            self._titles[name].object = f"<h2>{html.escape(title)}</h2>"
+            self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self.sides.get(name, self.side))
             self._saves[name].visible = True

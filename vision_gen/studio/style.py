@@ -1,5 +1,6 @@
 """How the studio looks: dark text on light, one accent, everything in the shadow roots of Panel's parts too."""
 
+ACCENT = "#2f4fa8"
 # Widgets and panes live in shadow roots: each is given these rules.
 SHEET = """
 :host {
@@ -10,6 +11,7 @@ SHEET = """
 }
 h1 { font-size: 22px; font-weight: 650; letter-spacing: -0.01em; margin: 0 0 4px; }
 h2 { font-size: 13px; font-weight: 650; margin: 0; }
+h3 { font-size: 16px; font-weight: 650; letter-spacing: -0.005em; margin: 0 0 2px; }
 p { margin: 0; }
 a { color: var(--accent); }
 a:focus-visible, button:focus-visible, input:focus-visible, select:focus-visible {

@@ -5,10 +5,13 @@ when the visitor does.
 """
 
 import concurrent.futures
+import contextlib
 import io
+import itertools
 import json
 import logging
 import pathlib
+import re
 import shutil
 import tempfile
 import time
@@ -68,26 +71,45 @@ class Visit:
       name: of the run.
       model: the `use.Model`, shared.
       threads: the visitor's `Threads`.
+      runs: folder of runs, for those that are trained here.
 
     Attributes:
       name, model, threads: as given.
       recording: a `recordings.Recording` of all calls.
     """
 
-    def __init__(self, name, model, threads):
-        self.name, self.model, self.threads = name, model, threads
+    def __init__(self, name, model, threads, runs="runs"):
+        self.name, self.model, self.threads, self._runs = name, model, threads, pathlib.Path(runs)
         self.recording = recordings.Recording(name, model.step)
+        self._made = None
         self._folder = tempfile.TemporaryDirectory(prefix="vision_gen_studio_")
 
     def leave(self):
         """Ends what runs and removes the visitor's files."""
         self.threads.gone = True
         self._folder.cleanup()
+        with contextlib.suppress(OSError):  # Where something is in it, it stays.
+            if self._made:
+                self._made.rmdir()
 
     @property
     def folder(self):
         """The visitor's own folder."""
         return self._folder.name
+
+    def new_folder(self):
+        """A new folder for runs, `studio/NAME_1` and so on, NAME being this run's; it stays unless it is empty."""
+        plain = re.sub(r"\W+", "_", pathlib.PurePath(self.name).name)
+        for number in itertools.count(1):
+            folder = self._runs / "studio" / f"{plain}_{number}"
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise InputError(f"{folder} cannot be made ({error.strerror})") from error
+            self._made = folder
+            return folder
 
     def path(self, file):
         """The path of a `recordings.File` in the visitor's folder, whatever it calls itself."""
@@ -123,7 +145,8 @@ class Visit:
             return found
 
         tool = self.model.tools.get(call.tool)
-        self.threads.do(work, lambda found: then(call, found), failed, SLOW if tool and tool.turns else QUICK)
+        slow = tool and (tool.turns or tool.fitting.prepares)
+        self.threads.do(work, lambda found: then(call, found), failed, SLOW if slow else QUICK)
 
     def file(self, kind, value, name, call):
         """(file name, bytes) of an output; a .png has the settings that made it in its metadata, as "vision_gen"."""

@@ -191,6 +191,11 @@ class Classifier(System):
             "predicted": self._alone(self._likeliest(logits)),
         }
 
+    def look(self, batch, keys):
+        """`predicted` [batch] and `features` [batch, width] before the last layer, of a batch, for what shows a whole set."""
+        logits, inside = self.network(colour.from_uint8(batch["colour"]), intermediates=True)
+        return {"predicted": self._alone(self._likeliest(logits)), "features": inside["pooled"]}
+
     def _likeliest(self, logits):
         """[batch, traits]."""
         return jnp.stack([own.argmax(-1) for own in self._traits(logits)], -1)

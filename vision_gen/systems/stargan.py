@@ -16,16 +16,14 @@ from vision_gen import values
 from vision_gen.data import avatar_faces, faces
 from vision_gen.engine.facts import check_number_of_classes
 from vision_gen.engine.fitting import CentralSquare
-from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.figures import sheets
-from vision_gen.nets import layers
 from vision_gen.nets import stargan as nets
-from vision_gen.ops import augment, colour, losses, random, resample
+from vision_gen.ops import colour, resample
 from vision_gen.pretrained import stargan as pretrained
 from vision_gen.settings import Count, CountOrNone, NotNegative, nearest
-from vision_gen.systems import judge
+from vision_gen.systems import judge, many_domains
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +43,10 @@ class Settings:
     running_statistics: bool = False  # Used when trained, as torch's eval() does; the released code never calls it.
 
 
-class StarGAN(System):
-    """Discriminator, and once in so many steps the generator.
-
-    A label [batch, domains] is of numbers from 0 to 1. Classes are domains of which there is one always.
-    """
+class StarGAN(many_domains.ManyDomains):
+    """Classes are domains of which there is one always."""
 
     Settings = Settings
-    players = ("discriminator", "generator")
     readers = {
         "generator": pretrained.read_generator,
         "discriminator": pretrained.read_discriminator,
@@ -60,10 +54,7 @@ class StarGAN(System):
     }
     needs = {"colour": (None, None, 3), "label": ()}
     writers = {"generator": pretrained.GENERATOR_WRITERS, "discriminator": pretrained.DISCRIMINATOR_WRITERS}
-    columns = ("source", "translations")
-    explained = {
-        "cycle": "mean difference, of at most 2, of an image and what is translated there and back",
-        "moved": "mean difference, of at most 2, of an image and its translation; 0: nothing is translated",
+    explained = many_domains.ManyDomains.explained | {
         "changed": "share of translations in which the judge finds what was asked for, of what is to change",
         "changed_source": "the same of the untranslated images",
         "kept": "share of the other attributes that the judge finds as they were",
@@ -101,8 +92,7 @@ class StarGAN(System):
     def check(cls, experiment, source):
         if experiment.model.classes:
             check_number_of_classes(source.classes, experiment)
-        if any(side % 2**nets.DOWN for side in experiment.data.resolution):
-            raise InputError(f"config.data.size must be of multiples of {2**nets.DOWN}, got {experiment.data.size}")
+        super().check(experiment, source)
 
     @classmethod
     def tools(cls, experiment, facts):
@@ -147,53 +137,10 @@ class StarGAN(System):
         logits = self.discriminator(resample.resize(image, self.size))[1]
         return (logits > 0).astype(jnp.float32)
 
-    # Training.
-
-    def forward(self, batch, now):
-        """real, fake [batch, height, width, 3]; origin, target [batch, domains]: labels of both.
-
-        The targets are the labels of the batch in another order.
-        """
-        image, origin = colour.from_uint8(batch["colour"]), self._label(batch)
-        if self.model.flip:
-            (image,) = augment.flip(random.fold(now.keys, 0), image)
-        order = jnp.argsort(layers.all_devices(random.uniform(random.fold(now.keys, 1))))
-        target = layers.own_part(layers.all_devices(origin)[order], len(origin))
-        fake = self.generator(image, target, train=True)
-        return {"real": image, "fake": fake, "origin": origin, "target": target}
-
-    def _class_loss(self, logits, label):
-        """Equations 2 and 3: cross-entropy of a class, or the sum of those of all attributes."""
-        logits = logits.astype(jnp.float32)
+    def _class_terms(self, logits, label):
         if self.model.classes:
-            terms = -label * jax.nn.log_softmax(logits)
-        else:
-            terms = jax.nn.softplus(logits) - label * logits
-        return self.model.class_weight * terms.sum(-1).mean()
-
-    def discriminator_loss(self, out, batch, now):
-        """Equations 8 and 5: Wasserstein's with gradient penalty, and the domain of real images."""
-        real, logits = self.discriminator(out["real"])
-        fake, _ = self.discriminator(out["fake"])
-        share = random.uniform(random.fold(now.keys, 2), (1, 1, 1))
-        between = share * out["real"] + (1 - share) * out["fake"]
-        penalty = losses.gradient_penalty(lambda image: self.discriminator(image)[0], between)
-        return {
-            "real": -jnp.mean(real.astype(jnp.float32)),
-            "fake": jnp.mean(fake.astype(jnp.float32)),
-            "class": self._class_loss(logits, out["origin"]),
-            "penalty": self.model.penalty_weight * penalty,
-        }
-
-    def generator_loss(self, out, batch, now):
-        """Equations 8 and 6: critic, domain that was asked for, and the way back."""
-        source, logits = self.discriminator(out["fake"])
-        back = self.generator(out["fake"], out["origin"], train=True)
-        return {
-            "gan": -jnp.mean(source.astype(jnp.float32)),
-            "class": self._class_loss(logits, out["target"]),
-            "cycle": self.model.cycle_weight * losses.l1(back, out["real"]),
-        }
+            return super()._class_terms(logits, label)
+        return jax.nn.softplus(logits) - label * logits
 
     # Tools.
 
@@ -207,25 +154,20 @@ class StarGAN(System):
           label: or [batch], of classes.
         """
         if label is not None:
-            return self.generator(image, jax.nn.one_hot(label, self.model.classes), train=False)
+            return self._translated(image, jax.nn.one_hot(label, self.model.classes))
         excluded = (attributes > 0).astype(jnp.float32) @ self._together > 0
         found = jnp.where(excluded, 0, self._found(image))
-        return self.generator(image, jnp.where(attributes == 0, found, (1 + attributes) / 2), train=False)
+        return self._translated(image, jnp.where(attributes == 0, found, (1 + attributes) / 2))
 
     def sheet(self, *, image):
         """[batch, height, (1 + domains) * width, 3]: images [batch, height, width, 3], each domain's beside them."""
-        return jnp.concatenate([image, self._strip(image, self._found(image))], 2)
-
-    def _strip(self, image, label):
-        """Translations into all domains, [batch, height, domains * width, 3]."""
-        paint = lambda asked: self.generator(image, asked, train=False)
-        return jnp.concatenate(list(jax.lax.map(paint, self._asked(label).swapaxes(0, 1))), 2)
+        return jnp.concatenate([image, self._strip(image, self._asked(self._found(image)))], 2)
 
     # Figures.
 
     def sample(self, batch, keys):
         image = colour.from_uint8(batch["colour"])
-        return {"source": image, "translations": self._strip(image, self._label(batch))}
+        return {"source": image, "translations": self._strip(image, self._asked(self._label(batch)))}
 
     def evaluate(self, batch, keys):
         """How far translations into all domains are from images, and those back; with a judge whether they are right.
@@ -234,22 +176,15 @@ class StarGAN(System):
         """
         image, label = colour.from_uint8(batch["colour"]), self._label(batch)
         asked = self._asked(label)
-        apart = lambda other: jnp.abs(other - image).mean((1, 2, 3))
-
-        def one(target):
-            made = self.generator(image, target, train=False)
-            found = {"moved": apart(made), "cycle": apart(self.generator(made, label, train=False))}
-            return found | ({"verdict": self._verdict(made)} if hasattr(self, "judge") else {})
-
-        found = jax.lax.map(one, asked.swapaxes(0, 1))
-        values = {name: found[name].mean(0) for name in ("moved", "cycle")}
+        judged = self._verdict if hasattr(self, "judge") else lambda made: ()
+        values, verdicts = self._there_and_back(image, label, asked, judged)
         if hasattr(self, "judge"):
             domain = jnp.arange(len(self.groups))
             changes = (asked != label[:, None])[:, domain, domain]
             mean = lambda of, where: jnp.mean(of, tuple(range(1, of.ndim)), where=where)
             # [batch, domain that is asked for, domain].
             others = changes[..., None] & ~self._together
-            for of, verdict in (("", found["verdict"].swapaxes(0, 1)), ("_source", self._verdict(image)[:, None])):
+            for of, verdict in (("", verdicts.swapaxes(0, 1)), ("_source", self._verdict(image)[:, None])):
                 right = (verdict == (asked > 0.5)).astype(jnp.float32)
                 values[f"changed{of}"] = mean(right[:, domain, domain], changes)
                 if not self._together.all():

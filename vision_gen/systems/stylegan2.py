@@ -170,7 +170,15 @@ class StyleGAN2(System):
         seed = {"seed": values.Seed()}
         doc = "psi, how far latents are from their mean: 1 as drawn, less is surer and more alike"
         truncation = {"truncation": values.Number(-2, 2, 0.7, doc=doc)}
-        layer = lambda default, doc: values.Number(0, last, min(default, last), whole=True, doc=doc, static=True)
+        layer = lambda default, doc, static=True: values.Number(
+            0, last, min(default, last), whole=True, doc=doc, static=static
+        )
+        moved = {
+            "number": values.Number(0, model.w_size - 1, 0, whole=True, doc="which direction; 0 changes most"),
+            "reach": values.Number(-20, 20, 0.0, doc="how far the latent moves along it"),
+            "moved_first": layer(0, "first layer that it changes", False),
+            "moved_last": layer(last, "last such layer", False),
+        }
         number = lambda low, default, doc: values.Number(low, 1000, default, whole=True, doc=doc, static=True)
         latent, clip = values.Latent((model.w_size,)), {"film": values.Clip()}
         found = [
@@ -188,6 +196,20 @@ class StyleGAN2(System):
                     "last": layer(3, "last such layer; late ones are colours"),
                 }
                 | truncation,
+            ),
+            Tool(
+                "mix_two",
+                "Draws an image with some layers of another, moved along a direction of the generator's weights (SeFa).",
+                label,
+                {"image": values.Image(), "of_seed": values.Image(), "of_other": values.Image()},
+                seed
+                | {
+                    "other": values.Seed(1000),
+                    "first": layer(0, "first layer that is the other's; early ones are poses and shapes", False),
+                    "last": layer(3, "last such layer; late ones are colours. Before the first: none is", False),
+                }
+                | truncation
+                | moved,
             ),
             Tool(
                 "interpolate",
@@ -344,6 +366,20 @@ class StyleGAN2(System):
         above = jnp.concatenate([jnp.ones_like(above[:1]), above])
         grid = jnp.concatenate([above[None], grid]).swapaxes(1, 2)
         return grid.reshape(1, grid.shape[0] * grid.shape[1], -1, 3)
+
+    def mix_two(
+        self, *, seed, other, first, last, truncation, number, reach, moved_first, moved_last, label=None
+    ):
+        """Images [1, size, size, 3]: of `seed` with layers `first` to `last` of `other`, moved along one of
+        `nets.stylegan2.directions` of layers `moved_first` to `moved_last`; of `seed`, and of `other`.
+        """
+        both = self._chosen(jnp.concatenate([seed, other]), truncation, label)
+        layer = jnp.arange(both.shape[1])[:, None]
+        along = jnp.take(nets.directions(self.generator, moved_first[0], moved_last[0])[0], number[0], 0)
+        mixed = jnp.where((layer >= first) & (layer <= last), both[1], both[0])
+        mixed = mixed + jnp.where((layer >= moved_first) & (layer <= moved_last), reach * along, 0)
+        image, of_seed, of_other = jnp.split(self._images(jnp.concatenate([mixed[None], both])), 3)
+        return {"image": image, "of_seed": of_seed, "of_other": of_other}
 
     def interpolate_begin(self, *, frames, stops, seed, truncation, label=None):
         """No frame yet; latents w on straight lines through `stops` of them, from `seed` on, and back to the first."""

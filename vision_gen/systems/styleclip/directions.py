@@ -54,6 +54,7 @@ class Directions(Fitting):
 
     encode: object
     size: int
+    prepares = True
 
     def fit(self, kinds, inputs, options, called=None):
         if inputs["neutral"] == inputs["target"]:
@@ -75,7 +76,7 @@ class _Fitted(Fitted):
         return None if name in ("templates", "pictures") else kind.array(value)
 
     def each(self, call):
-        mean, deviation, relevance = measured(call, self._pictures, self._size)
+        mean, deviation, relevance = measured(call, self._pictures, self._size, self.progress)
         found = jax.device_get(call({**self.parts[0], "relevance": relevance, "deviation": deviation}))
         if not found["count"]:
             raise InputError(
@@ -85,13 +86,17 @@ class _Fitted(Fitted):
         return found
 
 
-def measured(call, pictures, size):
+def measured(call, pictures, size, progress=None):
     """(mean, deviation, relevance) of the channels of style space, [channels] and [channels, embedding].
 
     Args:
       call: function of arrays and the name of a method of `editing.StyleCLIP`.
       pictures: how many relevance is measured on.
       size: pixels of their sides.
+      progress: function of (channels done, channels in all, preview); a true value stops.
+
+    Raises:
+      InputError: it was stopped.
     """
     ask = lambda method, **arrays: jax.device_get(call(arrays, method))
     probe = ask("fingerprint", seed=np.arange(PROBES, dtype=np.uint32))
@@ -102,7 +107,7 @@ def measured(call, pictures, size):
         known["relevance"] = np.zeros((len(known["mean"]), probe["seen"].shape[-1]), np.float32)
     todo = np.flatnonzero(probe["moves"])
     if known["done"] < len(todo):
-        _measure(ask, known, todo, pictures, size, path)
+        _measure(ask, known, todo, pictures, size, path, progress)
     return known["mean"], known["deviation"], known["relevance"]
 
 
@@ -116,7 +121,7 @@ def _statistics(ask):
     return {"mean": np.float32(np.mean(means, 0)), "deviation": np.float32(np.sqrt(variance))}
 
 
-def _measure(ask, known, todo, pictures, size, path):
+def _measure(ask, known, todo, pictures, size, path, progress):
     """Fills in the relevance of channels `todo`, those that are not `done`; saves now and then, and at the end."""
     together = max(1, PIXELS // (2 * size**2))  # Pictures, each moved down and up.
     parts = np.array_split(np.arange(pictures, dtype=np.uint32), -(-pictures // together))
@@ -131,6 +136,9 @@ def _measure(ask, known, todo, pictures, size, path):
             known["relevance"][channel] = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
             known["done"] = known["done"] + len(channel)
             bar.update(len(channel))
+            done = int(known["done"])
+            if progress and progress(done, len(todo), lambda: None):
+                raise InputError(f"stopped: the relevance of {done} of {len(todo)} channels is measured, and kept")
             if time.monotonic() - saved > BETWEEN_SAVES:
                 cache.save(path, **known)
                 saved = time.monotonic()

@@ -1,0 +1,142 @@
+"""The page of debiasing: a round by hand, whose classifiers are played, and what trains in a process of its own."""
+
+import pathlib
+import re
+import signal
+import time
+import types
+
+import numpy as np
+import pytest
+
+from tests.studio.debias import played
+from vision_gen.errors import InputError
+from vision_gen.studio import outputs, views
+from vision_gen.studio.debias import drawing, jobs, rounds
+from vision_gen.studio.views import debias
+from vision_gen.studio.visit import Threads, Visit
+
+
+@pytest.fixture
+def view(play):
+    visit = Visit("runs/scans", played.classifier(), Threads())
+    found = debias.View(visit, visit.model.tools["classify"])
+    found.look()
+    yield found
+    visit.leave()
+
+
+def test_a_classifier_of_one_label_has_the_view():
+    assert debias in views.of(played.classifier())
+    assert debias not in views.of(played.classifier(("hair=red", "hair=blond")))
+
+
+def test_translators_are_of_the_same_data():
+    of = lambda **data: list(rounds.translators(types.SimpleNamespace(data=types.SimpleNamespace(**data))))
+    assert of(name="coloured_digits", size=28) == ["xploregan_coloured_digits"]
+    assert of(name="coloured_digits", size=8) == of(name="scans", size=28) == []
+
+
+def test_nothing_is_chosen_while_something_is_made(view):
+    view.progress.visible = True
+    view.points._source.selected.indices = [3]
+    assert view.chosen.tolist() == view.points._source.selected.indices == [38, 39]
+
+
+def test_a_round_by_hand(view):
+    assert view.chosen.tolist() == [38, 39], "those misclassified"
+    assert "2 chosen</b>, 2 of them misclassified" in view._says.object
+    assert view._pictures.object.count("<img") == view._pictures.object.count('class="wrong"') == 2
+    assert "zero → one" in view._pictures.object and "one → zero" in view._pictures.object
+    view.translate()
+    assert "→ made" in view._made.object and view._made.object.count("<img") == 4
+    assert view.made.value == "translated_1" and list(view.made.options)[-1] == "translated_1, 2 pictures"
+    view.retrain()
+    board = view.round.board()
+    assert board["before"]["conflicting"] == 0 and board["translated_1"]["conflicting"] == 1
+    assert "translated_1" in view._board.object and view._board.object.count("100.0%") == 6
+    assert view.second.value == "translated_1" and view._changes.objects
+    fields = view.mosaic._source.data
+    assert dict(zip(zip(fields["y"], fields["x"]), fields["text"])) == {
+        ("zero", "red"): "0", ("zero", "blue"): "+100", ("one", "red"): "+100", ("one", "blue"): "0",
+    }  # fmt: skip
+    assert "8 became right and 0 wrong" in view._trace_says.object
+    assert view._flipped.object.count("<img") == 8 and 'class="wrong"' not in view._flipped.object
+    view.mosaic._tapped(types.SimpleNamespace(x=1.5, y=1.5))
+    assert "4 became right and 0 wrong</b> of zero, blue" in view._trace_says.object
+    view.first.value, view.second.value = "translated_1", "before"
+    assert "0 became right and 8 wrong" in view._trace_says.object
+    assert view._flipped.object.count('class="wrong"') == 8
+    view.made.value = ""
+    view.retrain()
+    assert list(view.round.models) == ["before", "translated_1", "plain_1"]
+
+
+def test_examples_are_chosen_by_hand_and_by_what_they_are(view):
+    view.points._source.selected.indices = [3, 1]
+    assert view.chosen.tolist() == [1, 3] and "2 chosen</b>, 0 of them" in view._says.object
+    view.conditions["label"].value, view.conditions["wrong"].value = "one", "yes"
+    view.choose_by()
+    assert view.chosen.tolist() == view.points._source.selected.indices == [39]
+    view.conditions["bias"].value = "blue"
+    view.choose_by()
+    assert "nothing is selected" in view.said.message and view.chosen.tolist() == [39]
+    before = view._pictures.object
+    view.heat.value = True
+    white = outputs.picture(np.full((12, 12, 3), 255, np.uint8), caption=False)
+    assert view._pictures.object != before and re.search('src="([^"]*)"', white)[1] in view._pictures.object
+    view.heat.value = False
+    assert view._pictures.object == before
+
+
+def test_points_have_the_colours_of_what_is_asked_for(view):
+    fill = lambda: view.points._source.data["fill"].tolist()
+    assert fill()[:2] == drawing.colours(2) and fill()[38] == fill()[0]
+    assert (view.points._source.data["size"] == 10).sum() == 2
+    view.colour.value = "bias"
+    assert fill()[38] == fill()[1] and "blue" in view._key.object and "misclassified" in view._key.object
+
+
+def test_the_recording_has_all_choices(view):
+    view.jitter()
+    view.retrain()
+    assert [step["step"] for step in view.round.record] == ["look", "select", "jitter", "retrain"]
+
+
+def trains(log, steps_in_all):
+    """Writes a log as a run does, until it is done or asked to stop."""
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    for number in range(1, steps_in_all + 1):
+        pathlib.Path(log).write_text(f"2026 INFO step {number}/{steps_in_all}: loss 1\n")
+        time.sleep(0.2)
+        if stopped:
+            raise InputError(f"stopped at step {number}")
+
+
+@pytest.mark.slow
+def test_what_trains_tells_how_far_it_is_and_stops(tmp_path):
+    told, ended = [], []
+    job = lambda count: jobs.Job(
+        Threads(), trains, (str(tmp_path / "train.log"), count), tmp_path, lambda *of: told.append(of),
+        lambda: ended.append("done"), ended.append,
+    )  # fmt: skip
+    job(3)
+    wait(lambda: ended)
+    assert ended == ["done"] and told[-1] == (3, 3) and jobs.step(tmp_path / "train.log") == (3, 3)
+    (tmp_path / "train.log").unlink()
+    long = job(10_000)
+    wait(lambda: told[-1][1] == 10_000)
+    waits = job(3)
+    waits.stop()
+    long.stop()
+    wait(lambda: len(ended) == 3)
+    assert ended[1].startswith("stopped at step") and ended[2] == "stopped before its first step"
+
+
+def wait(until):
+    for _ in range(1200):
+        if until():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it takes too long")
