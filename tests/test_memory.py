@@ -22,5 +22,11 @@ def test_a_program_begins_anew_once_with_the_tunables_and_its_arguments():
     assert run() == f"{memory.TUNABLES} ['-c', '--a', 'b c']\n"
 
 
+def test_the_peak_is_in_bytes():
+    program = "before = memory.peak(); block = b'1' * 300_000_000; print(memory.peak() - before)"
+    found = int(subprocess.check_output([sys.executable, "-c", f"from vision_gen import memory; {program}"]))
+    assert 2.9e8 < found < 3.5e8
+
+
 def test_what_the_user_has_set_stays():
     assert run(GLIBC_TUNABLES="glibc.malloc.check=0") == "glibc.malloc.check=0 ['-c', '--a', 'b c']\n"

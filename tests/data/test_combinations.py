@@ -54,6 +54,15 @@ def test_unpaired_parts_have_shuffles_and_lengths_of_their_own(two):
     assert [name.split("+")[0] for name in names(source)] == sorted(name.split("+")[0] for name in names(source))
 
 
+def test_a_set_beside_itself_is_not_compared_with_itself(two):
+    source = opened("unpaired", {"a": two["photo"], "b": two["photo"]}, size=8)
+    shades = lambda order: [[int(source[i][f"{part}_colour"][0, 0, 0]) for part in "ab"] for i in order]
+    pairs = shades(range(len(source)))
+    assert [b for _, b in pairs] == [a for a, _ in pairs[6:] + pairs[:6]] and len(set(map(tuple, pairs))) == 12
+    trained = shades(source.order(0, 1))
+    assert sorted(a for a, _ in trained) == sorted(b for _, b in trained) == sorted(a for a, _ in pairs)
+
+
 def test_unpaired_parts_are_resumed_in_batches(two):
     source = opened("unpaired", two)
     batches = pipeline.training_batches(source, batch_size=5, seed=1)
@@ -251,3 +260,32 @@ def test_made_pictures_join_the_training_examples_alone(tmp_path):
     with pytest.raises(InputError, match=r"3/0.png: must be \[28, 28, 3\] uint8, as the real pictures, got \[8, 8, 3\]"):
         pictures(tmp_path / "other", ["3/0.png"])
         opened("augmented", {"real": part}, size=28, dir=str(tmp_path / "other"))[4250]
+
+
+def test_attributes_of_one_set_stand_beside_classes_of_another(tmp_path):
+    of_faces = pictures(tmp_path / "faces/img_align_celeba", [f"{i}.png" for i in range(5)], 10)["dir"]
+    folder = tmp_path / "faces"
+    lines = ["5", "Smiling Young", *(f"{i}.png {1 - 2 * (i % 2)} -1" for i in range(5))]
+    (folder / "list_attr_celeba.txt").write_text("\n".join(lines))
+    (folder / "list_eval_partition.txt").write_text("\n".join(f"{i}.png {max(0, i - 2)}" for i in range(5)))
+    of_classes = pictures(tmp_path / "classes", [f"train/{name}/{i}.png" for name in ("glad", "sad") for i in range(2)], 100)
+    for split in ("val", "test"):
+        pictures(tmp_path / "classes", [f"{split}/sad/0.png"], 200)
+    faces = {"name": "celeba", "dir": str(folder), "labels": True, "attributes": ("Smiling",)}
+    parts = {"attributes": faces, "classes": of_classes | {"labels": True}}
+    source = opened("joint", parts)
+    assert of_faces and source.classes == ("glad", "sad") and len(source) == 4
+    assert source.shapes == data.shapes(data.Settings(name="joint", parts=parts, size=8))
+    for epoch in range(2):
+        for example in (source[i] for i in source.order(epoch, 3)):
+            shade, other = (int(example[name][0, 0, 0]) for name in ("colour", "other_colour"))
+            assert example["attributes"].tolist() == [shade % 2 == 0] and example["label"] == (other - 100) // 2
+    assert opened("joint", parts, "test")[0]["label"] == 1
+    for changed, message in (
+        ({"faces": faces, "classes": parts["classes"]}, r"parts must be attributes and classes for joint, got \['classes'"),
+        (parts | {"attributes": of_classes}, r"attributes\.name: joint needs attributes of it, but image_folder gives colour;"),
+        (parts | {"classes": of_classes}, r"classes\.name: joint needs label of it, .* config\.data\.parts\.classes\.labels=True"),
+        (parts | {"classes": parts["classes"] | {"size": 4}}, r"classes\.size must be config\.data\.size, 8, .* got 4"),
+    ):
+        with pytest.raises(InputError, match=message):
+            opened("joint", changed)

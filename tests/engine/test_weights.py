@@ -17,6 +17,7 @@ from vision_gen.engine.system import Player
 from vision_gen.errors import InputError
 from vision_gen.nets import layers
 from vision_gen.pretrained import named
+from vision_gen.pretrained import weights as published
 
 
 def read(path, network):
@@ -114,6 +115,26 @@ def test_a_frozen_network_of_another_run_is_kept_when_that_run_is_gone(folder, t
     manager = ckpt.Checkpoints(tmp_path / "run", Experiment(ckpt.load_config(tmp_path / "run")), read_only=True)
     inside = manager._shapes(6)
     assert not [name for name in inside if "teacher" in name or "norm" in name]
+
+
+def test_what_a_package_carries_is_read_from_there_again(folder, teacher, norm_file, tmp_path, monkeypatch):
+    monkeypatch.setitem(published.FILES, "norm", published.Published("norm.safetensors", "", "", "a_package/norm.safetensors"))
+    monkeypatch.setattr(published, "find", lambda name: norm_file)
+    config = pupil(folder, teacher=f"{teacher}:painter", norm="norm")
+    config.train.steps = 3
+    loop.train(config, tmp_path / "run")
+    saved = safetensors.numpy.load_file(tmp_path / "run" / "frozen.safetensors")
+    assert sorted(saved) == ["teacher/params/bias", "teacher/params/kernel"]
+    state = use.load(tmp_path / "run", 3).state
+    np.testing.assert_array_equal(state["rest"]["norm"]["mean"], [2, 2, 3])
+    np.testing.assert_array_equal(state["params"]["norm"]["scale"], [3, 2, 3])
+    tensors = weights._of_run(str(tmp_path / "run"), "norm").tensors
+    np.testing.assert_array_equal(tensors["bias"], [1, 2, 3])
+    # Former versions wrote them into the run, which is taken then.
+    older = saved | {"norm/params/scale": np.float32([7, 7, 7])}
+    safetensors.numpy.save_file(older, tmp_path / "run" / ckpt.FROZEN)
+    (tmp_path / "run" / ckpt.FROZEN_SUMS).unlink()
+    assert weights._of_run(str(tmp_path / "run"), "norm").tensors["scale"].tolist() == [7, 7, 7]
 
 
 def test_the_tokens_of_a_run_are_kept_with_what_its_networks_are_built_of(folder, tmp_path):

@@ -206,17 +206,16 @@ def test_distances_of_a_set_and_itself_are_none():
 
 def test_of_a_judge_of_several_traits_the_label_is_asked(judge):
     config = tiny(**SMALL, classes=3)
-    config.data.update(name="avatars", size=64, label="eyes")
+    config.data.update(name="avatars", size=64)
     with config.unlocked():
         answers = ("hair=red", "hair=grey", "eyes=open", "eyes=closed", "eyes=happy", "mouth=open")
         model = ckpt.load_config(judge).model.to_dict() | dict(answers=answers, classes=6)
         origin = dict(run="runs/x", attribute="network", system="classifier.Classifier", model=model, data={})
         config.origin = ConfigDict(dict(judge=origin))
-    assert judging.of_label(Experiment(config)) == (2, 5)
-    config.data.label = "nose"
+    assert judging.of_label(Experiment(config), "eyes") == (2, 5)
     message = "config.init.judge must be .* 3 classes .*, got runs/x: .*, 0 classes of 'nose', .* hair, eyes, mouth"
     with pytest.raises(InputError, match=message):
-        judging.of_label(Experiment(config))
+        judging.of_label(Experiment(config), "nose")
 
 
 def refused(config, message, workdir):

@@ -10,6 +10,7 @@ from tests.conftest import tiny
 from tests.systems.test_pix2pix_parity import close, torch_layout
 from vision_gen.engine import evaluation, loop, use
 from vision_gen.nets import cocosnet as nets
+from vision_gen.nets import layers
 from vision_gen.ops import losses
 
 first = lambda x: np.asarray(x).transpose(0, 3, 1, 2)
@@ -80,12 +81,13 @@ def test_places_take_what_is_like_them_as_in_torch():
     net = nnx.Dict(residual=net.residual, query=net.query, key=net.key)  # Adapters apart.
     graph, params, rest = spread(net)
     here, there, value, goal = drawn(0, 2, 4, 6, 8), drawn(1, 2, 5, 3, 8), drawn(2, 2, 15, 3), drawn(3, 2, 24, 3)
+    lines, others = drawn(4, 2, 16, 24, 1), drawn(5, 2, 20, 12, 1)
 
     def loss(params):
         whole = nets.Correspondence(1, width=2, temperature=0.05, chunk=10, rngs=nnx.Rngs(0))
         parts = nnx.merge(graph, params, rest)
         whole.residual, whole.query, whole.key = parts["residual"], parts["query"], parts["key"]
-        codes = whole.codes(here, whole.query), whole.codes(there, whole.key)
+        codes = whole.codes(here, lines, whole.query), whole.codes(there, others, whole.key)
         taken = whole.look(*(x.reshape(2, -1, x.shape[-1]) for x in codes), value)
         return (taken * goal).sum(), taken
 
@@ -93,7 +95,9 @@ def test_places_take_what_is_like_them_as_in_torch():
     p = torch_of(torch, params)
     pad = lambda x: functional.pad(x, (1, 1, 1, 1), mode="reflect")
 
-    def codes(x, linear):
+    def codes(x, lines, linear):
+        lines = functional.interpolate(torch.tensor(first(lines)), x.shape[1:3], mode="nearest")
+        x = torch.cat([torch.tensor(first(x)), lines], 1)
         for i in range(4):
             prelu = lambda x, i=i: functional.prelu(x, p[f"residual/{i}/slope"])
             conv = lambda j, x, i=i: functional.instance_norm(
@@ -105,10 +109,39 @@ def test_places_take_what_is_like_them_as_in_torch():
         x = x - x.mean(1, keepdim=True)
         return x / x.norm(dim=1, keepdim=True)
 
-    query, key = codes(torch.tensor(first(here)), "query"), codes(torch.tensor(first(there)), "key")
+    query, key = codes(here, lines, "query"), codes(there, others, "key")
     expected = torch.softmax(query.transpose(1, 2) @ key / 0.05, -1) @ torch.tensor(value)
     (expected * torch.tensor(goal)).sum().backward()
     close(taken, expected.detach().numpy())
+    same_gradients(found, p)
+
+
+def test_places_look_at_all_others_as_in_torch():
+    torch = pytest.importorskip("torch", reason="the parity extra is not installed")
+    graph, params, rest = spread(layers.SelfAttention(16, chunk=7, rngs=nnx.Rngs(0)))
+    x, goal = drawn(0, 2, 4, 6, 16), drawn(1, 2, 4, 6, 16)
+
+    def loss(params):
+        y = nnx.merge(graph, params, rest)(x, train=False)
+        return (y * goal).sum(), y
+
+    found, y = jax.jit(jax.grad(loss, has_aux=True))(params)
+    p, unit = torch_of(torch, params), lambda x: x / x.norm()
+    t = torch.tensor(first(x))
+
+    def conv(name, x):
+        kernel = p[f"{name}/conv/kernel"]
+        right = unit(torch.tensor(np.asarray(nnx.to_pure_dict(rest)[name]["norm"]["vector"])))
+        left = unit(kernel.detach().flatten(1).T @ right)
+        return torch.nn.functional.conv2d(x, kernel / (left @ kernel.flatten(1).T @ right))
+
+    half = lambda x: torch.nn.functional.max_pool2d(x, 2).flatten(2)
+    shares = torch.softmax(conv("query", t).flatten(2).transpose(1, 2) @ half(conv("key", t)), -1)
+    taken = (half(conv("value", t)) @ shares.transpose(1, 2)).view(2, 8, 4, 6)
+    expected = t + p["gain"] * conv("out", taken)
+    (expected * torch.tensor(first(goal))).sum().backward()
+    close(first(y), expected.detach().numpy())
+    assert np.abs(first(y) - first(x)).max() > 0.01
     same_gradients(found, p)
 
 

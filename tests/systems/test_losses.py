@@ -319,7 +319,8 @@ def of_munit(injection):
 
 
 def of_cocosnet():
-    """By the released code's weights: 10 hinge, 10 features of the image's own, 10 contextual, 10 domain, 1 cycle."""
+    """By the released code's weights: 10 hinge, 10 by what the discriminator sees, 10 features of the image's own, 10
+    contextual, 10 domain, 1 cycle."""
     small = dict(width=2, discriminator_width=4, scales=1, flip=False, self_share=0.5, perceptual="vgg19")
     config = of_settings(tiny("cocosnet_openmoji"), cocosnet.Settings(), **small)
     batch = {"line": pixels(4, 32, 32, 1), "colour": pixels(4, 32, 32, 3)}
@@ -333,8 +334,11 @@ def of_cocosnet():
         assert (close == (own == 0)).all()
         look = nnx.jit(lambda network, image: network(image, intermediates=True)[1])
         fake, real, style = (look(system.perceptual, out[name]) for name in ("fake", "image", "exemplar"))
-        judged = nnx.jit(lambda network, *given: network(*given, train=True)[0])
-        logits = {name: judged(system.discriminator, sketch, out[name]) for name in ("image", "fake")}
+        judge, judged = nnx.jit(lambda network, *given: network(*given, train=True, intermediates=True)[0]), {}
+        for player, order in (("generator", ("fake", "image")), ("discriminator", ("image", "fake"))):
+            network = nnx.clone(system.discriminator)  # Its singular values are followed from one look to the next.
+            judged[player] = {name: judge(network, sketch, out[name]) for name in order}
+        (faked, maps), (_, truth) = (judged["generator"][name] for name in ("fake", "image"))
         shares = [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1]
         apart = lambda name: np.abs(np.asarray(fake[name]) - real[name]).mean((1, 2, 3)) * own
         half = lambda x: np.asarray(x).reshape(4, x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).mean((2, 4))
@@ -342,7 +346,8 @@ def of_cocosnet():
         context += [(times, fake[name], style[name]) for times, name in ((4, layers[3]), (8, layers[4]))]
         return {
             "generator": {
-                "gan": -10 * np.mean(logits["fake"]),
+                "gan": -10 * np.mean(faked),
+                "matching": 10 * sum(absolute(maps[name], truth[name]) for name in maps),
                 "feature": 10 * sum(share * apart(name).mean() for share, name in zip(shares, layers)),
                 "perceptual": 0.1 * np.mean((np.asarray(fake[layers[3]]) - real[layers[3]]) ** 2),
                 "contextual": 10 * sum(times * float(losses.contextual(a, b)) for times, a, b in context),
@@ -350,14 +355,15 @@ def of_cocosnet():
                 "cycle": absolute(out["returned"], half(half(out["exemplar"]))),
             },
             "discriminator": {
-                "real": 10 * hinge(logits["image"], True),
-                "fake": 10 * hinge(logits["fake"], False),
+                "real": 10 * hinge(judged["discriminator"]["image"][0], True),
+                "fake": 10 * hinge(judged["discriminator"]["fake"][0], False),
             },
         }
 
     flows = {
         "generator": {
             "gan": {"sketch", "fake"},
+            "matching": {"sketch", "fake", "image"},
             "feature": {"fake", "image", "own"},
             "perceptual": {"fake", "image"},
             "contextual": {"fake", "exemplar"},
@@ -369,41 +375,65 @@ def of_cocosnet():
     return Case(config, batch, expected, flows)
 
 
-def of_stargan():
-    """Equations 2 to 6 and 8: Wasserstein's game with 10 (|dD / dx| - 1)^2, domains, 10 times the way back."""
+def of_stargan(joint=False):
+    """Equations 2 to 6 and 8: Wasserstein's game with 10 (|dD / dx| - 1)^2, domains, 10 times the way back.
+
+    Of two sets, the game of each: labels have all domains, and the mask (section 3.2).
+    """
     small = dict(width=4, residual_blocks=1, discriminator_width=4, stages=2, flip=False, exclusive=())
-    config = of_settings(tiny("stargan_avatars"), stargan.Settings(), **small)
-    config.data.attributes, config.init.judge = ("Bald", "Mohawk", "Smiling"), ""
-    label = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 1, 0]], bool)
+    config = of_settings(tiny("stargan_joint" if joint else "stargan_avatars"), stargan.Settings(), **small)
+    names, config.init.judge = ("Bald", "Mohawk", "Smiling"), ""
+    label, classes = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 1, 0]], bool), np.array([1, 0, 1, 1])
     batch = {"colour": pixels(4, 32, 32, 3), "attributes": label}
+    if joint:
+        config.data.parts.attributes.attributes, config.model.classes = names, 2
+        batch |= {"other_colour": pixels(4, 32, 32, 3)[::-1], "label": classes}
+    else:
+        config.data.attributes = names
 
     def cross(logits, label):
-        share = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
-        return -np.log(np.where(label, share, 1 - share)).sum() / 4
+        share = 1 / (1 + np.exp(-np.asarray(logits[:, :3], np.float64)))
+        return -np.log(np.where(label[:, :3], share, 1 - share)).sum() / 4
+
+    def softmax(logits, label):
+        powers = np.exp(np.asarray(logits[:, 3:], np.float64))
+        return -np.log((powers / powers.sum(-1, keepdims=True))[label[:, 3:] == 1]).mean()
+
+    critic = nnx.jit(lambda critic, image: critic(image))
+    sloped = nnx.jit(lambda critic, image: jax.grad(lambda x: critic(x)[0].sum())(image))
+    paint = nnx.jit(lambda generator, *given: generator(*given, train=True))
+
+    def game(system, image, label, target, mask, keys, classed):
+        """Terms of both players, of images of labels that are painted as targets, with the mask behind these."""
+        given = lambda label: jnp.concatenate([jnp.float32(label), np.tile(np.float32(mask), (4, 1))], -1)
+        faked = paint(system.generator, image, given(target))
+        (real, of_real), (fake, of_fake) = (critic(system.discriminator, x) for x in (image, faked))
+        share = np.asarray(random.uniform(random.fold(keys, 2), (1, 1, 1)))
+        slopes = sloped(system.discriminator, share * image + (1 - share) * faked)
+        return {
+            "real": -np.mean(real),
+            "fake": np.mean(fake),
+            "class": classed(of_real, label),
+            "penalty": 10 * np.mean((np.sqrt(np.square(slopes).sum((1, 2, 3))) - 1) ** 2),
+        }, {
+            "gan": -np.mean(fake),
+            "class": classed(of_fake, target),
+            "cycle": 10 * absolute(paint(system.generator, faked, given(label)), image),
+        }
 
     def expected(system, out, now):
-        target = np.asarray(out["target"])
-        assert sorted(target.tolist()) == sorted(label.tolist()) and (target != label).any()
-        image, critic = plain(batch["colour"]), nnx.jit(lambda critic, image: critic(image))
-        (real, of_real), (fake, of_fake) = (critic(system.discriminator, x) for x in (image, out["fake"]))
-        share = np.asarray(random.uniform(random.fold(now.keys, 2), (1, 1, 1)))
-        sloped = nnx.jit(lambda critic, image: jax.grad(lambda x: critic(x)[0].sum())(image))
-        slopes = sloped(system.discriminator, share * image + (1 - share) * out["fake"])
-        paint = nnx.jit(lambda generator, *given: generator(*given, train=True))
-        back = paint(system.generator, out["fake"], jnp.float32(label))
-        return {
-            "discriminator": {
-                "real": -np.mean(real),
-                "fake": np.mean(fake),
-                "class": cross(of_real, label),
-                "penalty": 10 * np.mean((np.sqrt(np.square(slopes).sum((1, 2, 3))) - 1) ** 2),
-            },
-            "generator": {
-                "gan": -np.mean(fake),
-                "class": cross(of_fake, target),
-                "cycle": 10 * absolute(back, image),
-            },
-        }
+        target, whole = np.asarray(out["target"]), np.pad(label, ((0, 0), (0, 2 * joint)))
+        assert sorted(target.tolist()) == sorted(whole.tolist()) and (target != whole).any()
+        mask = (1, 0) if joint else ()
+        found = game(system, plain(batch["colour"]), whole, target, mask, now.keys, cross)
+        found = dict(zip(("discriminator", "generator"), found))
+        if joint:
+            keys, whole = random.fold(now.keys, 3), np.pad(np.eye(2)[classes], ((0, 0), (3, 0)))
+            target = whole[np.argsort(random.uniform(random.fold(keys, 1)))]
+            assert (target != whole).any()
+            more = game(system, plain(batch["other_colour"]), whole, target, (0, 1), keys, softmax)
+            found |= dict(zip(("discriminator_classes", "generator_classes"), more))
+        return found
 
     # Of leaky units slopes do not change with the image.
     flows = {
@@ -412,6 +442,7 @@ def of_stargan():
         },
         "generator": {"gan": {"fake"}, "class": {"fake", "target"}, "cycle": {"fake", "real", "origin"}},
     }  # fmt: skip
+    flows |= {f"{name}_classes": dict.fromkeys(terms, set()) for name, terms in flows.items()} if joint else {}
     return Case(config, batch, expected, flows)
 
 
@@ -1029,6 +1060,7 @@ CASES = {
     "exemplars": (cocosnet.CoCosNet, of_cocosnet),
     "attributes": (stargan.StarGAN, of_stargan),
     "clusters": (xploregan.XploreGAN, of_xploregan),
+    "attributes and classes": (stargan.JointStarGAN, lambda: of_stargan(joint=True)),
     "styles": (stargan_v2.StarGANv2, of_stargan_v2),
     "scft": (scft.SCFT, of_scft),
     "classifier": (classifier.Classifier, of_classifier),
@@ -1057,6 +1089,7 @@ CASES = {
 SLOW = (  # To compile.
     "whitening",
     "exemplars",
+    "attributes and classes",
     "mapper of styles",
     "regions of garments",
     "painted garments",

@@ -184,10 +184,57 @@ def test_labels_ask_for_each_domain_as_the_released_code_does():
     assert asked(Painter((), 3), [0, 1, 0]) == np.eye(3).astype(int).tolist()
 
 
+class JointPainter(Painter, stargan.JointStarGAN):
+    """The same of two sets; classes are called 0, 1 and 2."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = nnx.static(stargan.Settings(classes=3, **HAIR))
+        self.groups = nnx.static(stargan._groups(self.model, NAMES))
+
+
+def test_labels_of_two_sets_are_laid_out_as_in_the_released_code():
+    painter, image = JointPainter(), np.zeros((1, 8, 12, 3), np.float32)
+    given = lambda strip: ((np.asarray(strip).reshape(8, -1, 12, 3)[0, :, :9, 0] + 1) / 2).tolist()
+    # Attributes, classes, and which of the two are given: who is asked for one knows nothing of the other.
+    black, classes = painter._of_attributes([[1, 0, 0, 1]]), [[0, 0, 0, 0, *one, 0, 1] for one in np.eye(3).tolist()]
+    of_attributes = [[*first, 0, 0, 0, 1, 0] for first in asked(Painter(), [1, 0, 0, 1])]
+    assert given(painter._strip(image, black)) == of_attributes + classes
+    assert given(painter._strip(image, black + painter._of_classes(jnp.array([1])))) == of_attributes + classes
+    assert given(painter._strip(image, 0 * black))[1] == [0, 1, 0, 0, 0, 0, 0, 1, 0]
+    assert given(painter._paint(image, 0 * black)) == [[0, 0, 0, 0, 0, 0, 0, 1, 0]]  # Bald, but of attributes.
+    assert given(painter.translate_to(image=image, label=jnp.array([2]))) == classes[2:]
+    painter._found = lambda image: jnp.float32([[1, 1, 0, 0, 0, 0, 0]])
+    changed = painter.translate(image=image, attributes=jnp.float32([[0, -1, 0, 0.5]]))
+    assert given(changed) == [[1, 0, 0, 0.75, 0, 0, 0, 1, 0]]
+
+
+def test_classes_and_what_is_kept_beside_them_are_figures_of_two_sets():
+    painter, labels = JointPainter(), [[1, 0, 0, 1], [0, 1, 0, 0]]
+    image = np.full((2, 8, 12, 3), 255, np.uint8)
+    image[:, 0, :7, 0] = np.where([[*labels[0], 0, 1, 0], [*labels[1], 1, 0, 0]], 255, 0)  # What a judge sees.
+    batch = {"colour": image, "attributes": np.array(labels, bool), "other_colour": image, "label": np.array([1, 0])}
+    painter._found = lambda image: jnp.float32([[0] * 7] * 2)
+    found = {name: np.asarray(value).round(4).tolist() for name, value in painter.evaluate(batch, None).items()}
+    # What is asked of the classes is there, but the attributes are gone that it says nothing of.
+    assert found["changed"] == [1, 1] and found["kept"][0] < 1
+    # Of 3 attributes that change others stay, 2, 3, 2 of them; of 3 classes 4 are to stay, of which 2 were there.
+    np.testing.assert_allclose(found["kept"][0], (2 + 3 + 3 + 3 * 2) / (2 + 3 + 3 + 3 * 4), atol=1e-3)
+    np.testing.assert_allclose(found["right"], [3 / 6, 4 / 7], atol=1e-3)
+    # Images of classes are as they were only where their own is asked for.
+    assert 0 < found["moved_other"][0] and found["cycle_other"][0] > 0
+
+
 def test_a_class_has_a_softmax():
     logits, label = np.random.default_rng(0).normal(size=(4, 3)), np.eye(3)[[2, 0, 1, 2]]
     expected = -(label * (logits - np.log(np.exp(logits).sum(-1, keepdims=True)))).sum() / 4
     assert float(Painter((), 3)._class_loss(jnp.float32(logits), label)) == pytest.approx(expected, rel=1e-5)
+    # Of two sets, images of classes say nothing of attributes.
+    both, label = np.concatenate([np.full((4, 4), 9.0), logits], 1), np.concatenate([np.zeros((4, 4)), label], 1)
+    assert float(JointPainter()._class_loss(jnp.float32(both), label)) == pytest.approx(expected, rel=1e-5)
+    attributes = np.float32([[1, 0, 0, 1, 0, 0, 0]] * 4)
+    expected = np.log1p(np.exp(-9.0)) * 2 + np.log1p(np.exp(9.0)) * 2
+    assert float(JointPainter()._class_loss(jnp.float32(both), attributes)) == pytest.approx(expected, rel=1e-5)
 
 
 def evaluated(painter, labels):
@@ -223,11 +270,14 @@ def test_of_a_judge_of_traits_the_values_are_asked_which_an_attribute_is():
         answers += ("glasses=sunglasses", "Smiling=no", "Smiling=yes")
         origin = dict(run="runs/x", attribute="network", system="classifier.Classifier", data={})
         config.origin = ConfigDict(dict(judge=origin | dict(model=dict(answers=answers, classes=8))))
-    assert stargan._answers(Experiment(config)) == ((0, 3, (2,)), (3, 6, (1, 2)), (0, 3, (1,)), (6, 8, (1,)))
-    config.data.attributes = (*NAMES, "Hoodie")
+    attributes = ((0, 3, (2,)), (3, 6, (1, 2)), (0, 3, (1,)), (6, 8, (1,)))
+    assert stargan._answers(Experiment(config), NAMES, "") == attributes
+    config.model.classes = 3  # Of two sets, the classes come behind.
+    found = stargan._answers(Experiment(config), NAMES, "glasses")
+    assert found == (*attributes, (3, 6, (0,)), (3, 6, (1,)), (3, 6, (2,)))
     message = "config.init.judge must be .* traits that tell 'Hoodie', got runs/x: network of .*, which judges hair"
     with pytest.raises(InputError, match=message):
-        stargan._answers(Experiment(config))
+        stargan._answers(Experiment(config), (*NAMES, "Hoodie"), "")
 
 
 def test_tools_ask_for_what_is_named_and_leave_the_rest_as_the_discriminator_finds_it():

@@ -2,7 +2,7 @@
 
 An example has the arrays of one example of each, named "<part>_<name>": of `parts` called `a` and `b`, `a_colour` and
 `b_colour`. An epoch is one of the longer part; the shorter one is run through again and again. Held-out examples pair
-the parts in their order.
+the parts in their order; where both are the same data set, with what lies half of it further on.
 """
 
 from vision_gen import data
@@ -18,17 +18,23 @@ def shapes(settings):
 
 def open(settings, split):
     """See `shapes`."""
-    return Unpaired(parts.opened(parts.read(settings, 2, 2), split))
+    read = parts.read(settings, 2, 2)
+    one, other = read.values()
+    return Unpaired(parts.opened(read, split), alike=one == other)
 
 
 class Unpaired(source.Source):
-    """Example i + n s is the i-th of the longer part, of n examples, with the (i + s)-th of the other."""
+    """Example i + n s is the i-th of the longer part, of n examples, with the (i + s)-th of the other.
 
-    def __init__(self, sources):
+    Where both are `alike`, with the (i + s + n / 2)-th.
+    """
+
+    def __init__(self, sources, alike=False):
         self._sources = sources
         self._longer = max(sources, key=lambda name: len(sources[name]))
         self.shapes = parts.joined({name: part.shapes for name, part in sources.items()})
         self.skipped = parts.skipped(sources)
+        self._apart = len(self) // 2 if alike else 0
 
     def __len__(self):
         return len(self._sources[self._longer])
@@ -48,11 +54,12 @@ class Unpaired(source.Source):
         }
         places = runs.pop(self._longer)
         (other, wanted), = runs.items()
-        return places + len(self) * ((wanted - places) % len(self._sources[other]))
+        return places + len(self) * ((wanted - places - self._apart) % len(self._sources[other]))
 
     def _places(self, index):
         """{part: number of its example}."""
         shift, place = divmod(int(index), len(self))
+        shift += self._apart
         return {
             name: place if name == self._longer else (place + shift) % len(part) for name, part in self._sources.items()
         }

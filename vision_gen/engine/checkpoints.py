@@ -13,6 +13,7 @@ import shutil
 import socket
 
 from etils import epath
+from flax import nnx
 import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
@@ -26,7 +27,10 @@ from vision_gen.data.settings import local
 from vision_gen.engine import defaults, migrate
 from vision_gen.engine import parallel as parallel_lib
 from vision_gen.engine import state as states
+from vision_gen.engine import system as systems
 from vision_gen.errors import InputError, NonFiniteError
+from vision_gen.pretrained import named as named_tensors
+from vision_gen.pretrained import weights as published
 from vision_gen.settings import nearest
 
 log = logging.getLogger("vision_gen")
@@ -65,7 +69,7 @@ class Checkpoints:
     of that step; which examples come next follows from the step (`examples_seen`).
     Written to a temporary name with checksums and renamed when complete, so that a checkpoint that can be seen
     is whole; `damage` says whether it still is. What no player moves is not in them: it is written once, to
-    `frozen.safetensors`.
+    `frozen.safetensors`, or not at all where an installed package carries it, which is read again.
 
     Args:
       workdir: the run's folder.
@@ -174,7 +178,9 @@ class Checkpoints:
         items = ocp.args.Composite(state=ocp.args.StandardSave(named(kept)))
         with self._explained():
             if frozen and not self._frozen_there:
-                write_tensors(self._frozen_path, states.flat(frozen))
+                names = {name: states.flat({name: tree}) for name, tree in frozen.items()}
+                apart = [tensors for name, tensors in names.items() if not tensors.keys() <= self._carried(name).keys()]
+                write_tensors(self._frozen_path, {name: x for tensors in apart for name, x in tensors.items()})
                 if jax.process_index() == 0:
                     _write_sums(self._frozen_sums, [self._frozen_path])
                 self._frozen_there = True
@@ -243,13 +249,28 @@ class Checkpoints:
         return found
 
     def _saved_frozen(self):
-        """What `frozen.safetensors` holds."""
+        """What `frozen.safetensors` holds, and what packages carry that it does not."""
         try:
-            if not (why := _differing(self._frozen_sums)):
-                return safetensors.numpy.load_file(self._frozen_path)
+            if why := _differing(self._frozen_sums):
+                raise ValueError(why)
+            found = safetensors.numpy.load_file(self._frozen_path)
         except (OSError, ValueError, safetensors.SafetensorError) as error:
-            why = error
-        raise InputError(f"the frozen networks of {self.folder.parent} are damaged ({why}); put back a copy")
+            raise InputError(f"the frozen networks of {self.folder.parent} are damaged ({error}); put back a copy") from error
+        there = {name.partition("/")[0] for name in found}
+        return found | {n: x for name in self._experiment.init if name not in there for n, x in self._carried(name).items()}
+
+    def _carried(self, attribute):
+        """{name as in `frozen.safetensors`: array} of a frozen network whose weights a package carries; {} of others."""
+        experiment = self._experiment
+        source = experiment.init.get(attribute, "")
+        moved = any(attribute in player.modules for player, _ in experiment.players.values())
+        if moved or source not in published.FILES or published.FILES[source].url:
+            return {}
+        network = getattr(nnx.eval_shape(lambda: systems.made(experiment, 0)), attribute)
+        read = experiment.system.readers[attribute](published.find(source), network)
+        params = states.flat(nnx.to_pure_dict(nnx.state(network, nnx.Param)))
+        tensors, _ = named_tensors.fit(read, network, allow=experiment.allow)
+        return {f"{attribute}/{'params' if name in params else 'rest'}/{name}": x for name, x in tensors.items()}
 
     def close(self):
         with self._explained():

@@ -20,7 +20,7 @@ import jax
 from jax import lax
 import numpy as np
 
-from vision_gen import values
+from vision_gen import memory, values
 from vision_gen.engine import fitting as fitting_lib
 from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
@@ -190,7 +190,10 @@ class Runner:
                     return self._call(method, {}, arrays)
                 return self._call(tool.name, static, {**arrays, **traced})
 
-            return shown(fitted.each(call))
+            found = shown(fitted.each(call))
+            if len(fitted.parts) > 1:
+                log.info("%s: in %d tiles, %.2f GB of memory at most", tool.name, len(fitted.parts), memory.peak() / 1e9)
+            return found
         (arrays,) = fitted.parts
         state = self._call(f"{tool.name}_begin", static, {**arrays, **traced})
         state = self._turns(tool, state, turns, options.get("seed", 0), progress, shown)

@@ -11,7 +11,7 @@ from jax import lax
 import jax.numpy as jnp
 
 from vision_gen.nets import layers
-from vision_gen.nets.layers import XAVIER
+from vision_gen.nets.layers import XAVIER, SelfAttention, SpectralConv
 from vision_gen.nets.scft import places
 from vision_gen.ops import attention, resample
 from vision_gen.ops.pool import reflected
@@ -33,19 +33,6 @@ def unit(x):
     """Vectors [..., channel] of length 1, float32."""
     x = x.astype(jnp.float32)
     return x * lax.rsqrt(jnp.sum(x * x, -1, keepdims=True) + 1e-12)
-
-
-class SpectralConv(nnx.Module):
-    """A convolution with its kernel over its largest singular value; `edge` places are reflected about the edges."""
-
-    def __init__(self, channel, features, kernel=3, *, edge=0, rngs, **settings):
-        settings = dict(init=XAVIER, padding=0) | settings
-        self.conv = layers.Conv(channel, features, kernel, rngs=rngs, **settings)
-        self.norm, self.edge = layers.SpectralNorm(features, rngs=rngs), edge
-
-    def __call__(self, x, *, train):
-        x = reflected(x, self.edge) if self.edge else x
-        return self.conv(x, kernel=self.norm(self.conv.kernel[...], train=train))
 
 
 class Modulation(nnx.Module):
@@ -130,7 +117,7 @@ class Residual(nnx.Module):
 
 
 class Correspondence(nnx.Module):
-    """Which places of an exemplar are like those of an input.
+    """Which places of an exemplar are like those of an input, by maps in the common domain and by the inputs themselves.
 
     Args:
       channel: of the input.
@@ -141,21 +128,24 @@ class Correspondence(nnx.Module):
 
     def __init__(self, channel, *, width=64, temperature=0.01, chunk=1024, rngs):
         self.inputs, self.exemplars = (Adapter(n, width, rngs=rngs) for n in (channel, 3))
-        self.residual = nnx.List(Residual(4 * width, rngs=rngs) for _ in range(4))  # The domain is one by then.
-        self.query, self.key = (layers.Conv(4 * width, 4 * width, 1, init=XAVIER, rngs=rngs) for _ in range(2))
+        mixed = 4 * width + channel
+        self.residual = nnx.List(Residual(mixed, rngs=rngs) for _ in range(4))  # The domain is one by then.
+        self.query, self.key = (layers.Conv(mixed, 4 * width, 1, init=XAVIER, rngs=rngs) for _ in range(2))
         self.temperature, self.chunk = temperature, chunk
 
     def adapted(self, adapter, image, *, train):
         """Maps of one domain or the other in the common one: vectors of length 1."""
         return unit(adapter(image, train=train)).astype(image.dtype)
 
-    def codes(self, x, linear):
+    def codes(self, x, lines, linear):
         """What is compared, [batch, h, w, 9 * 4 width] of length 1: of each place and those around it, centred.
 
         Args:
           x: from `adapted`, [batch, h, w, 4 width].
+          lines: the input [batch, *, *, channel], or such of the exemplar.
           linear: `query` or `key`.
         """
+        x = jnp.concatenate([x, resample.nearest(lines, x.shape[1:3]).astype(x.dtype)], -1)
         for block in self.residual:
             x = block(x)
         x = linear(x)
@@ -171,7 +161,7 @@ class Correspondence(nnx.Module):
 
 
 class Translator(nnx.Module):
-    """Images of conditions [batch, height, width, channel]: seven blocks, five times doubled.
+    """Images of conditions [batch, height, width, channel]: seven blocks, five times doubled, attention at half the size.
 
     Args:
       channel: of the condition.
@@ -183,6 +173,7 @@ class Translator(nnx.Module):
         block = lambda a, b: Block(a * width, b * width, channel, 2 * width, rngs=rngs)
         self.start = layers.Conv(channel, 16 * width, 3, init=XAVIER, rngs=rngs)
         self.blocks = nnx.List(block(a, b) for a, b in zip(sizes, sizes[1:]))
+        self.attention = SelfAttention(4 * width, rngs=rngs)
         self.out = layers.Conv(width, 3, 3, init=XAVIER, rngs=rngs)
 
     def __call__(self, condition, *, train):
@@ -191,6 +182,8 @@ class Translator(nnx.Module):
         for i, block in enumerate(self.blocks):
             if i not in (0, 2):  # The first and the second of the two in the middle stay at their size.
                 x = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
+            if i == 5:
+                x = self.attention(x, train=train)
             x = block(x, condition, train=train)
         return jnp.tanh(self.out(layers.leaky_relu(x)))
 
@@ -208,12 +201,13 @@ class CoCosNet(nnx.Module):
         self.correspondence = Correspondence(channel, width=width, temperature=temperature, chunk=chunk, rngs=rngs)
         self.translator = Translator(channel + 3, width, rngs=rngs)
 
-    def __call__(self, lines, exemplar, *, train=False, intermediates=False):
+    def __call__(self, lines, exemplar, exemplar_lines, *, train=False, intermediates=False):
         """Translates.
 
         Args:
           lines: the input [batch, height, width, channel], sides multiples of 32.
           exemplar: [batch, *, *, 3] in [-1, 1], sides multiples of 4.
+          exemplar_lines: what the input is, of the exemplar, [batch, *, *, channel].
           train: singular values are followed.
           intermediates: also return what happens inside.
 
@@ -225,8 +219,8 @@ class CoCosNet(nnx.Module):
         """
         net, size = self.correspondence, lines.shape[1:3]
         adapted = net.adapted(net.inputs, lines, train=train)
-        query = net.codes(adapted, net.query)
-        key = net.codes(net.adapted(net.exemplars, exemplar, train=train), net.key)
+        query = net.codes(adapted, lines, net.query)
+        key = net.codes(net.adapted(net.exemplars, exemplar, train=train), exemplar_lines, net.key)
         small = resample.average_pool(exemplar, [n // CELL for n in exemplar.shape[1:3]])
         look = lambda query, key, value: net.look(places(query), places(key), places(value)).astype(lines.dtype)
         carried = look(query, key, small).reshape(*query.shape[:3], 3)

@@ -9,8 +9,8 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from vision_gen.ops import attention, normalise, pool, random
 from vision_gen.ops import conv as conv_ops
-from vision_gen.ops import normalise, random
 
 # The name of the mapped axis under `shard_map` and `pmap`; unbound under `jit`, where an array
 # is the whole batch already.
@@ -214,6 +214,42 @@ class SpectralNorm(nnx.Module):
             right = unit(left @ matrix)
             self.vector[...] = right
         return (kernel / (left @ matrix @ right)).astype(kernel.dtype)
+
+
+class SpectralConv(nnx.Module):
+    """A convolution with its kernel over its largest singular value; `edge` places are reflected about the edges."""
+
+    def __init__(self, channel, features, kernel=3, *, edge=0, rngs, **settings):
+        settings = dict(init=XAVIER, padding=0) | settings
+        self.conv = Conv(channel, features, kernel, rngs=rngs, **settings)
+        self.norm, self.edge = SpectralNorm(features, rngs=rngs), edge
+
+    def __call__(self, x, *, train):
+        x = pool.reflected(x, self.edge) if self.edge else x
+        return self.conv(x, kernel=self.norm(self.conv.kernel[...], train=train))
+
+
+class SelfAttention(nnx.Module):
+    """x and, by a gain that begins as 0, what each place takes of all others (Zhang et al., ICML 2019).
+
+    Args:
+      channel: of maps.
+      chunk: places that look at a time; see `ops.attention`.
+    """
+
+    def __init__(self, channel, *, chunk=1024, rngs):
+        inner, outer = max(channel // 8, 1), max(channel // 2, 1)
+        conv = lambda a, b: SpectralConv(a, b, 1, bias=False, rngs=rngs)
+        self.query, self.key = conv(channel, inner), conv(channel, inner)
+        self.value, self.out = conv(channel, outer), conv(outer, channel)
+        self.gain, self.chunk = nnx.Param(jnp.zeros(())), chunk
+
+    def __call__(self, x, *, train):
+        """Of maps [batch, height, width, channel], sides even; what is looked at is of half the size, by maxima."""
+        flat = lambda y: y.reshape(len(y), -1, y.shape[-1])
+        key, value = (flat(pool.max_pool(conv(x, train=train), 2, stride=2)) for conv in (self.key, self.value))
+        taken = attention.point(flat(self.query(x, train=train)), key, value, chunk=self.chunk).astype(x.dtype)
+        return x + self.gain[...] * self.out(taken.reshape(*x.shape[:3], -1), train=train)
 
 
 class BatchNorm(nnx.Module):

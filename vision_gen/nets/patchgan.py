@@ -16,9 +16,10 @@ class PatchDiscriminator(nnx.Module):
       stages: convolutions of stride 2; 3 gives the 70x70 patch.
       norm: "batch" as published; "instance", of which convolutions have biases and norms nothing to learn; "spectral",
         the same without biases, of kernels over their largest singular values; or "none".
+      attention: places look at all others before the last convolution with a norm; maps must be even there.
     """
 
-    def __init__(self, *, channel, width=64, stages=3, norm="batch", rngs):
+    def __init__(self, *, channel, width=64, stages=3, norm="batch", attention=False, rngs):
         if norm not in ("batch", "instance", "spectral", "none"):
             raise ValueError(f'norm must be "batch", "instance", "spectral" or "none", got {norm!r}')
         normal = nnx.initializers.normal(0.02)
@@ -32,6 +33,7 @@ class PatchDiscriminator(nnx.Module):
         self.convs = nnx.List()
         self.norms = nnx.List()
         self.spectral = nnx.List()
+        self.attention = layers.SelfAttention(widths[stages - 1], rngs=rngs) if attention else None
         for i, (inner, outer) in enumerate(zip([channel, *widths], [*widths, 1])):
             plain = i in (0, stages + 1) or norm == "none"
             stride = 2 if i < stages else 1
@@ -58,6 +60,8 @@ class PatchDiscriminator(nnx.Module):
         """
         x, out = jnp.concatenate(images, -1), {}
         for i, (conv, norm, spectral) in enumerate(zip(self.convs, self.norms, self.spectral)):
+            if self.attention is not None and i == len(self.convs) - 2:
+                x = self.attention(x, train=train)
             x = conv(x, kernel=None if spectral is None else spectral(conv.kernel[...], train=train))
             x = x if norm is None else norm(x, train=train)
             if i < len(self.convs) - 1:
@@ -68,8 +72,8 @@ class PatchDiscriminator(nnx.Module):
 class MultiscaleDiscriminator(nnx.Module):
     """PatchGANs for an image with what it shall fit to, for both at half their size, and so on (Wang et al. 2018)."""
 
-    def __init__(self, channel, *, width=64, scales=2, norm="instance", rngs):
-        one = lambda: PatchDiscriminator(channel=channel, width=width, norm=norm, rngs=rngs)
+    def __init__(self, channel, *, width=64, scales=2, norm="instance", attention=False, rngs):
+        one = lambda: PatchDiscriminator(channel=channel, width=width, norm=norm, attention=attention, rngs=rngs)
         self.scales = nnx.List(one() for _ in range(scales))
 
     def __call__(self, *images, train, intermediates=False):

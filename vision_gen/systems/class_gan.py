@@ -55,7 +55,7 @@ class ClassGAN(System):
         self.model = nnx.static(experiment.model)
         self.generator, self.discriminator = generator, discriminator
         if "judge" in experiment.origin:
-            self.judged = nnx.static(judge.of_label(experiment))
+            self.judged = nnx.static(judge.of_label(experiment, experiment.data.label))
             self.judge = experiment.network("judge", rngs=rngs)
 
     @classmethod

@@ -2,8 +2,9 @@
 
 A line drawing is painted in the colours and textures of an exemplar: a picture of the same kind, of which each place of
 the drawing takes what is most like it. In training some exemplars are the drawing's own image, warped, for which the
-truth is known; the others are images of other examples. Weights of the losses are those of the released code for edges;
-features are scaled otherwise than its own, hence its weight of the perceptual term is 0.001.
+truth is known; the others are images of other examples, where the paper looks for like ones. Networks and weights of the
+losses are those of the released code for edges, which compares drawings beside what was learned and matches features of the
+discriminator; features are scaled otherwise than its own, hence its weight of the perceptual term is 0.001.
 """
 
 import dataclasses
@@ -22,6 +23,7 @@ from vision_gen.nets import cocosnet as nets
 from vision_gen.nets import layers
 from vision_gen.nets.patchgan import MultiscaleDiscriminator
 from vision_gen.ops import augment, colour, losses, random, resample, tps
+from vision_gen.ops.sketch import xdog
 from vision_gen.pretrained import features
 from vision_gen.settings import Count, NotNegative, Range, Share
 from vision_gen.systems import scft
@@ -33,6 +35,7 @@ LOOKS = {
 }
 SHARES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1)  # Of the layers in the feature term,
 CONTEXTS = (2, 4, 8)  # and of the last three in the contextual one.
+SIGMA = 0.4  # Pixels: of the lines of exemplars, by XDoG.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Settings:
     self_share: Share = 0.3  # Of training examples whose exemplar is their own image, warped.
     tps_scale: NotNegative = 0.3  # How far each of 3 x 3 control points of the warp moves, of half the image's side.
     gan_weight: NotNegative = 10.0  # Of the adversarial term, hinge,
+    matching_weight: NotNegative = 10.0  # of the difference of what discriminators see in outputs and images,
     feature_weight: NotNegative = 10.0  # of the error of features where the exemplar is the image itself,
     perceptual_weight: NotNegative = 0.1  # of the square error of those of the second last layer,
     contextual_weight: NotNegative = 10.0  # of features that are nowhere in the exemplar,
@@ -88,7 +92,7 @@ class CoCosNet(System):
             width=model.width, temperature=model.temperature, chunk=model.attention_chunk, rngs=rngs
         )
         self.discriminator = MultiscaleDiscriminator(
-            4, width=model.discriminator_width, scales=model.scales, rngs=rngs
+            4, width=model.discriminator_width, scales=model.scales, norm="spectral", attention=True, rngs=rngs
         )
 
     @classmethod
@@ -132,7 +136,7 @@ class CoCosNet(System):
         own = random.bernoulli(key(2), model.self_share)
         others = layers.own_part(jnp.roll(layers.all_devices(image), 1, 0), len(image))
         exemplar = jnp.where(own[:, None, None, None], tps.warped(key(3), image, scale=model.tps_scale)[0], others)
-        fake, inside = self.generator(sketch, exemplar, train=True, intermediates=True)
+        fake, inside = self._painted(sketch, exemplar, train=True)
         corresponds = self.generator.correspondence
         return {
             "sketch": sketch,
@@ -146,32 +150,40 @@ class CoCosNet(System):
             "returned": inside["returned"],
         }
 
+    def _painted(self, lines, exemplar, train=False):
+        """The generator's image and intermediates; the lines of exemplars are made, as nobody has drawn them."""
+        drawn = xdog(exemplar, jnp.full(len(exemplar), SIGMA))
+        return self.generator(lines, exemplar, drawn, train=train, intermediates=True)
+
     def _seen(self, image):
         """The maps of the network that looks, finest first."""
         found = self.perceptual(image, intermediates=True)[1]
         return [found[name].astype(jnp.float32) for name in LOOKS[self.model.perceptual][1]]
 
-    def _judged(self, image, sketch, judge):
-        found = self.discriminator(sketch, image, train=True)
-        return sum(map(judge, found)) / len(found)
+    def _judged(self, out, name):
+        """[(logits, features by layer)] of each scale."""
+        return self.discriminator(out["sketch"], out[name], train=True, intermediates=True)
 
     def discriminator_loss(self, out, batch, now):
         """Hinge, at every scale."""
-        weight = self.model.gan_weight
-        look = lambda name, real: self._judged(out[name], out["sketch"], lambda x: losses.gan(x, real, "hinge"))
+        weight = self.model.gan_weight / self.model.scales
+        look = lambda name, real: sum(losses.gan(x, real, "hinge") for x, _ in self._judged(out, name))
         return {"real": weight * look("image", True), "fake": weight * look("fake", False)}
 
     def generator_loss(self, out, batch, now):
-        """The full objective (section 3.3)."""
+        """The full objective (section 3.3), and feature matching (Wang et al. 2018), as the released code has it."""
         model = self.model
         fake, real, style = map(self._seen, (out["fake"], out["image"], out["exemplar"]))
         apart = lambda a, b: jnp.mean(jnp.abs(a - b), (1, 2, 3)) * out["own"]
         half = lambda x: resample.average_pool(x, [n // 2 for n in x.shape[1:3]])
         contexts = zip(CONTEXTS, *([half(x[-3]), *x[-2:]] for x in (fake, style)))
         feature = sum(share * apart(a, b).mean() for share, a, b in zip(SHARES, fake, real))
-        gan = self._judged(out["fake"], out["sketch"], lambda x: losses.fooled(x, "hinge"))
+        judged, truth = self._judged(out, "fake"), self._judged(out, "image")
+        gan = sum(losses.fooled(logits, "hinge") for logits, _ in judged)
+        matching = sum(losses.l1(a[name], b[name]) for (_, a), (_, b) in zip(judged, truth) for name in a)
         return {
-            "gan": model.gan_weight * gan,
+            "gan": model.gan_weight * gan / model.scales,
+            "matching": model.matching_weight * matching / model.scales,
             "feature": model.feature_weight * feature,
             "perceptual": model.perceptual_weight * jnp.mean((fake[-2] - real[-2]) ** 2),
             "contextual": model.contextual_weight * sum(times * losses.contextual(a, b) for times, a, b in contexts),
@@ -181,7 +193,7 @@ class CoCosNet(System):
 
     def translate(self, *, sketch, exemplar):
         """Sketches [batch, height, width, 1] like exemplars [batch, *, *, 3], in [-1, 1]; `warped` are these, moved."""
-        image, inside = self.generator(sketch, exemplar, intermediates=True)
+        image, inside = self._painted(sketch, exemplar)
         return {"image": image, "warped": inside["warped"]}
 
     def sample(self, batch, keys):
@@ -199,7 +211,7 @@ class CoCosNet(System):
         """With the image itself, warped, as the exemplar: PSNR and SSIM of the output, and correspondence as SCFT's."""
         sketch, image = augment.sketches(batch, keys), colour.from_uint8(batch["colour"])
         exemplar, spline = tps.warped(random.fold(keys, 3), image, scale=self.model.tps_scale)
-        fake, inside = self.generator(sketch, exemplar, intermediates=True)
+        fake, inside = self._painted(sketch, exemplar)
         query, key = inside["query"], inside["key"]
         found, identity, valid = scft.correspondence(query, key, tps.flow(*spline, *key.shape[1:3]))
         inked = resample.average_pool(sketch, query.shape[1:3])[..., 0].reshape(len(sketch), -1) < 0.9

@@ -14,15 +14,19 @@ def look(judge, images):
     return logits.astype(jnp.float32), inside["pooled"].astype(jnp.float32)
 
 
-def of_label(experiment):
+def of_label(experiment, label):
     """(start, stop) of those of the judge's logits that are of this experiment's classes.
+
+    Args:
+      experiment: an `engine.experiment.Experiment`.
+      label: which trait of faces they are; `config.data.label`.
 
     Raises:
       InputError: `config.init.judge` is no classifier of them.
     """
     origin, number = experiment.origin["judge"], experiment.model.classes
     of = traits(origin)
-    trait = experiment.data.label if "label" not in of else "label"
+    trait = label if "label" not in of else "label"
     chosen = of.get(trait, slice(0, 0))
     found = f"{origin.attribute} of {origin.system}, {chosen.stop - chosen.start} classes"
     right = f"network of classifier.Classifier, {number} classes"

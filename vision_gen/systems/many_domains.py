@@ -40,18 +40,21 @@ class ManyDomains(System):
         """Images [batch, height, width, 3] in [-1, 1] in the domains of a label."""
         return self.generator(image, label, train=train)
 
-    def _class_terms(self, logits, label):
-        """What the class loss sums of each domain, [batch, domains]: an image is of one domain."""
-        return -label * jax.nn.log_softmax(logits)
+    def _class_entropy(self, logits, label):
+        """Cross-entropy of logits [batch, domains] float32, [batch]: an image is of one domain."""
+        return -(label * jax.nn.log_softmax(logits)).sum(-1)
 
     # Training.
 
     def forward(self, batch, now):
+        return self._forward(batch["colour"], self._label(batch), now)
+
+    def _forward(self, image, origin, now):
         """real, fake [batch, height, width, 3]; origin, target [batch, domains]: labels of both.
 
         The targets are the labels of the batch in another order.
         """
-        image, origin = colour.from_uint8(batch["colour"]), self._label(batch)
+        image = colour.from_uint8(image)
         if self.model.flip:
             (image,) = augment.flip(random.fold(now.keys, 0), image)
         order = jnp.argsort(layers.all_devices(random.uniform(random.fold(now.keys, 1))))
@@ -61,7 +64,7 @@ class ManyDomains(System):
 
     def _class_loss(self, logits, label):
         """Equations 2 and 3: cross-entropy of a class, or the sum of those of all attributes."""
-        return self.model.class_weight * self._class_terms(logits.astype(jnp.float32), label).sum(-1).mean()
+        return self.model.class_weight * self._class_entropy(logits.astype(jnp.float32), label).mean()
 
     def discriminator_loss(self, out, batch, now):
         """Equations 8 and 5: Wasserstein's with gradient penalty, and the domain of real images."""

@@ -1,0 +1,27 @@
+"""StarGAN (Choi et al. 2018) on cartoon faces, 64 px, of which one set knows hair colours, glasses and beards, the other mouths."""
+
+from vision_gen.configs import stargan_celeba, stargan_joint
+
+# What differs at the paper's full size, as benchmarks.compile_only --scale=paper compiles it for accelerators.
+PAPER = {
+    "data.size": 256,
+    "model.width": 64,
+    "model.discriminator_width": 64,
+    "model.stages": 6,
+    "init.judge": "",
+    "dtype": "bfloat16",
+}
+
+
+def get_config():
+    config = stargan_joint.get_config()
+    config.data.size = 64
+    with config.data.unlocked():
+        attributes = (*stargan_celeba.HAIR, "Eyeglasses", "No_Beard")
+        config.data.parts.attributes = dict(name="avatars", labels=True, attributes=attributes)
+        config.data.parts.classes = dict(name="avatars", labels=True, label="mouth")
+    config.model.update(classes=7, width=32, discriminator_width=32, stages=5)
+    config.init.judge = "zoo/vit_avatars:network"
+    config.train.update(steps=8000, eval_every=1000, eval_images=128, checkpoint_every=1000)
+    config.train.update(best_metric="right", best_mode="max")
+    return config
