@@ -36,7 +36,7 @@ def test_it_says_what_there_is(tmp_path):
         assert (done.returncode, done.stderr) == (status, "")
         assert "\nvision-gen train --config=NAME --workdir=runs/x\n" in done.stdout
     done = command(tmp_path, "test")
-    said = "error: there is no command 'test'; there are train, eval, studio, and --help\n"
+    said = "error: there is no command 'test'; there are train, eval, prepare, studio, and --help\n"
     assert (done.returncode, done.stderr) == (2, said)
     done = command(tmp_path, "eval", "--help")
     assert "Evaluates a run" in done.stdout and "--workdir          Folder of the run" in done.stdout

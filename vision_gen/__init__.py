@@ -31,6 +31,13 @@ def compare(workdirs, output, split="test"):
     return comparison.compare_runs(workdirs, output, split)
 
 
+def prepare(folder, person=None, cloth=None, **options):
+    """Paths of photographs made ready for try-on; see `vision_gen.preparing.photographs.prepare`."""
+    from vision_gen.preparing import photographs
+
+    return photographs.prepare(folder, person, cloth, **options)
+
+
 def show_log():
     """Prints what the package logs, training's progress among it; see `vision_gen.engine.commands.show_log`."""
     from vision_gen.engine import commands

@@ -4,6 +4,7 @@ vision-gen train --config=NAME --workdir=runs/x
 vision-gen eval --workdir=runs/x
 vision-gen eval --workdir=runs/x --tools
 vision-gen eval --zoo
+vision-gen prepare person=me.jpg cloth=shirt.jpg --output=mine
 vision-gen studio
 
 vision-gen train --help lists the configs, vision-gen eval --help all that can be asked for. python -m vision_gen is the
@@ -15,7 +16,7 @@ import sys
 
 from vision_gen import memory
 
-PROGRAMS = ("train", "eval", "studio")
+PROGRAMS = ("train", "eval", "prepare", "studio")
 HELP = ("--help", "-h", "help")
 
 

@@ -269,27 +269,28 @@ def write(paired, unpaired, folder, split):
       folder: where to, a `pathlib.Path`.
       split: "train" or "test".
     """
-    save = lambda array, name, *more, **options: _save(array, folder / split / name, *more, **options)
+    put = lambda array, name, *more, **options: save(array, folder / split / name, *more, **options)
     lines = []
     for index in range(len(paired)):
         example, name = paired[index], paired.name(index)
-        save(example["image"], f"image/{name}.jpg", quality=95)
-        save(example["cloth"], f"cloth/{name}.jpg", quality=95)
-        save(example["cloth_mask"][..., 0], f"cloth-mask/{name}.jpg", quality=95)
-        save(example["parse"][..., 0], f"image-parse/{name}.png", palette=PALETTE)
-        save(example["pose"], f"openpose-img/{name}_rendered.png")
+        put(example["image"], f"image/{name}.jpg", quality=95)
+        put(example["cloth"], f"cloth/{name}.jpg", quality=95)
+        put(example["cloth_mask"][..., 0], f"cloth-mask/{name}.jpg", quality=95)
+        put(example["parse"][..., 0], f"image-parse/{name}.png", palette=PALETTE)
+        put(example["pose"], f"openpose-img/{name}_rendered.png")
         points = folder / split / "openpose-json" / f"{name}_keypoints.json"
         points.parent.mkdir(parents=True, exist_ok=True)
         points.write_text(openpose.text(example["keypoints"]))
         lines.append(f"{name}.jpg {(unpaired or paired).garment(index)}.jpg")
         if unpaired:
             other = unpaired[index]
-            save(other["truth"], f"truth/{name}.jpg", quality=95)
-            save(other["truth_parse"][..., 0], f"truth-parse/{name}.png", palette=PALETTE)
+            put(other["truth"], f"truth/{name}.jpg", quality=95)
+            put(other["truth_parse"][..., 0], f"truth-parse/{name}.png", palette=PALETTE)
     (folder / f"{split}_pairs.txt").write_text("\n".join([*lines, ""]))
 
 
-def _save(array, path, palette=None, **options):
+def save(array, path, palette=None, **options):
+    """Writes a picture in a folder that is made; `palette` makes labels a picture with one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(array)
     if palette is not None:

@@ -66,14 +66,24 @@ def choose(tools, arguments, pictures):
         if name not in tools:
             raise InputError(f"there is no tool {name!r}; there are {_listed(tools)}")
         tool = tools[name]
+    return tool, named(arguments, tool.name, given)
+
+
+def named(arguments, of, given=()):
+    """{name: text} of what a command line gives a tool, `of`, as name=value; with what was `given` before.
+
+    Raises:
+      InputError: an argument is not name=value, or given twice.
+    """
+    given = dict(given)
     for argument in arguments:
         name, equals, text = argument.partition("=")
         if not equals:
-            raise InputError(f"unexpected {argument!r}; inputs and options of {tool.name} are given as name=value")
+            raise InputError(f"unexpected {argument!r}; inputs and options of {of} are given as name=value")
         if name in given:
             raise InputError(f"{name} is given twice")
         given[name] = os.path.expanduser(text)
-    return tool, given
+    return given
 
 
 def _listed(tools):

@@ -38,7 +38,7 @@ class Prepared(Kind):
         return super().opens(value) or isinstance(value, dict) and any(is_path(one) for one in value.values())
 
     def read(self, value, name):
-        given = self._given(value, name)
+        given = self.given(value, name)
         picture = given[self.main]
         found = {self.main: Image().read(picture, name)}
         for part, places in self.beside.items():
@@ -50,15 +50,15 @@ class Prepared(Kind):
                 found[part] = self.lacking(part, found, f"{name}: {there}", cure)
             else:
                 found[part] = self.part(part, file, f"{name}: {part}")
-        sizes = {part: found[part].shape[:2] for part in self.resampling}
+        sizes = {part: found[part].shape[:2] for part in self.resampling if found[part] is not None}
         for part, size in sizes.items():
             if size != sizes[self.main]:
                 (height, width), (tall, wide) = size, sizes[self.main]
                 raise InputError(f"{name}: {part} has {width} x {height} pixels, but {self.main} {wide} x {tall}")
         return found
 
-    def _given(self, value, name):
-        """{part: what was given for it}."""
+    def given(self, value, name):
+        """{part: what was given for it}, unread."""
         if is_path(value):
             first, *more = [str(value)] if pathlib.Path(value).exists() else str(value).split(",")
             value = {self.main: first} | dict(part.strip().partition("=")[::2] for part in more)
