@@ -199,10 +199,10 @@ def test_labels_of_two_sets_are_laid_out_as_in_the_released_code():
     # Attributes, classes, and which of the two are given: who is asked for one knows nothing of the other.
     black, classes = painter._of_attributes([[1, 0, 0, 1]]), [[0, 0, 0, 0, *one, 0, 1] for one in np.eye(3).tolist()]
     of_attributes = [[*first, 0, 0, 0, 1, 0] for first in asked(Painter(), [1, 0, 0, 1])]
-    assert given(painter._strip(image, black)) == of_attributes + classes
-    assert given(painter._strip(image, black + painter._of_classes(jnp.array([1])))) == of_attributes + classes
-    assert given(painter._strip(image, 0 * black))[1] == [0, 1, 0, 0, 0, 0, 0, 1, 0]
-    assert given(painter._paint(image, 0 * black)) == [[0, 0, 0, 0, 0, 0, 0, 1, 0]]  # Bald, but of attributes.
+    assert given(painter._strip(image, painter._asked(black))) == of_attributes + classes
+    assert given(painter._strip(image, painter._asked(black + painter._of_classes(jnp.array([1]))))) == of_attributes + classes
+    assert given(painter._strip(image, painter._asked(0 * black)))[1] == [0, 1, 0, 0, 0, 0, 0, 1, 0]
+    assert given(painter._translated(image, 0 * black)) == [[0, 0, 0, 0, 0, 0, 0, 1, 0]]  # Bald, but of attributes.
     assert given(painter.translate_to(image=image, label=jnp.array([2]))) == classes[2:]
     painter._found = lambda image: jnp.float32([[1, 1, 0, 0, 0, 0, 0]])
     changed = painter.translate(image=image, attributes=jnp.float32([[0, -1, 0, 0.5]]))

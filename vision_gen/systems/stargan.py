@@ -21,7 +21,7 @@ from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.figures import sheets
 from vision_gen.nets import stargan as nets
-from vision_gen.ops import colour, resample
+from vision_gen.ops import colour, random, resample
 from vision_gen.pretrained import stargan as pretrained
 from vision_gen.settings import Count, CountOrNone, NotNegative, nearest
 from vision_gen.systems import judge, many_domains
