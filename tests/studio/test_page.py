@@ -97,6 +97,16 @@ def test_visitors_share_the_model_alone(blend, toolbox):
     assert not os.path.exists(folder) and not os.path.exists(other.folder)
 
 
+def test_a_folder_for_runs_is_new_and_stays_with_what_is_in_it(toolbox, tmp_path):
+    visits = [Visit("zoo/a b", toolbox, Threads(), tmp_path) for _ in range(2)]
+    folders = [visit.new_folder() for visit in visits]
+    assert folders == [tmp_path / "studio" / "a_b_1", tmp_path / "studio" / "a_b_2"]
+    (folders[0] / "run").mkdir()
+    for visit in visits:
+        visit.leave()
+    assert [folder.is_dir() for folder in folders] == [True, False]
+
+
 def test_a_recording_is_made_again(blend, visit, tmp_path, monkeypatch):
     blend.entries["amount"]._widget.value = 0.25
     path = tmp_path / "recording.json"

@@ -5,6 +5,7 @@ when the visitor does.
 """
 
 import concurrent.futures
+import contextlib
 import io
 import itertools
 import json
@@ -80,12 +81,16 @@ class Visit:
     def __init__(self, name, model, threads, runs="runs"):
         self.name, self.model, self.threads, self._runs = name, model, threads, pathlib.Path(runs)
         self.recording = recordings.Recording(name, model.step)
+        self._made = None
         self._folder = tempfile.TemporaryDirectory(prefix="vision_gen_studio_")
 
     def leave(self):
         """Ends what runs and removes the visitor's files."""
         self.threads.gone = True
         self._folder.cleanup()
+        with contextlib.suppress(OSError):  # Where something is in it, it stays.
+            if self._made:
+                self._made.rmdir()
 
     @property
     def folder(self):
@@ -93,7 +98,7 @@ class Visit:
         return self._folder.name
 
     def new_folder(self):
-        """A new folder below that of runs, `studio/NAME_1` and so on, which stays; NAME is that of this run."""
+        """A new folder for runs, `studio/NAME_1` and so on, NAME being this run's; it stays unless it is empty."""
         plain = re.sub(r"\W+", "_", pathlib.PurePath(self.name).name)
         for number in itertools.count(1):
             folder = self._runs / "studio" / f"{plain}_{number}"
@@ -103,6 +108,7 @@ class Visit:
                 continue
             except OSError as error:
                 raise InputError(f"{folder} cannot be made ({error.strerror})") from error
+            self._made = folder
             return folder
 
     def path(self, file):

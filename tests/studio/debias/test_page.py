@@ -12,7 +12,7 @@ import pytest
 from tests.studio.debias import played
 from vision_gen.errors import InputError
 from vision_gen.studio import outputs, views
-from vision_gen.studio.debias import drawing, jobs
+from vision_gen.studio.debias import drawing, jobs, rounds
 from vision_gen.studio.views import debias
 from vision_gen.studio.visit import Threads, Visit
 
@@ -29,6 +29,18 @@ def view(play):
 def test_a_classifier_of_one_label_has_the_view():
     assert debias in views.of(played.classifier())
     assert debias not in views.of(played.classifier(("hair=red", "hair=blond")))
+
+
+def test_translators_are_of_the_same_data():
+    of = lambda **data: list(rounds.translators(types.SimpleNamespace(data=types.SimpleNamespace(**data))))
+    assert of(name="coloured_digits", size=28) == ["xploregan_coloured_digits"]
+    assert of(name="coloured_digits", size=8) == of(name="scans", size=28) == []
+
+
+def test_nothing_is_chosen_while_something_is_made(view):
+    view.progress.visible = True
+    view.points._source.selected.indices = [3]
+    assert view.chosen.tolist() == view.points._source.selected.indices == [38, 39]
 
 
 def test_a_round_by_hand(view):

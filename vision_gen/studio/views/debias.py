@@ -59,7 +59,7 @@ class View:
 
     def __init__(self, visit, tool):
         self.visit, self.said, self.round, self.chosen = visit, Said(), None, np.array([], int)
-        self._job, self._told, self._buttons = None, 0.0, []
+        self._job, self._folder, self._told, self._buttons = None, None, 0.0, []
         self.progress = pn.indicators.Progress(value=0, max=100, visible=False, width=260, margin=(10, 8))
         self.stop = button("Stop", lambda _: self._job.stop(), visible=False, width=80)
         known = rounds.translators(visit.model.experiment)
@@ -95,6 +95,7 @@ class View:
                 label="Save the round",
                 button_type="default",
                 width=150,
+                height=32,
                 margin=(4, 12),
                 align="end",
                 visible=False,
@@ -184,7 +185,11 @@ class View:
     def _train(self, says, step, given, then):
         """Trains what a step needs in a process of its own, then makes the step, then calls `then(what it gave)`."""
         make = lambda: self._do(says, lambda: self.round.do(step, **given), then)
-        training = self.round.training(step, **given)
+        try:
+            training = self.round.training(step, **given)
+        except InputError as error:
+            self.said.wrong(str(error))
+            return
         if training is None:
             make()
             return
@@ -230,9 +235,8 @@ class View:
 
         def work():
             if self.round is None:
-                self.round = rounds.Round(
-                    self.visit.new_folder(), self._config(), run=self.visit.name, progress=self._report
-                )
+                self._folder = self._folder or self.visit.new_folder()
+                self.round = rounds.Round(self._folder, self._config(), run=self.visit.name, progress=self._report)
             return self.round.do("look", **given)
 
         self._do("The classifier looks at its examples", work, self._looked)
@@ -251,6 +255,8 @@ class View:
             widget.options, widget.value = [NONE, *options[name]], NONE
             widget.visible = len(options[name]) > 0
         self._draw()
+        given = {"wrong": True} if seen.wrong.any() else {"indices": list(range(min(MOST, len(seen.label))))}
+        self._choose(**given)
         if not self._rest.objects:  # Figures that were hidden, or are filled as soon as they are shown, stay empty.
             stretch = dict(margin=0, sizing_mode="stretch_width")
             self._rest.objects = [
@@ -258,8 +264,6 @@ class View:
                 pn.Row(self._make_card, self._train_card, **stretch),
                 self._compare_card,
             ]
-        given = {"wrong": True} if seen.wrong.any() else {"indices": list(range(min(MOST, len(seen.label))))}
-        self._choose(**given)
         self._compare()
 
     @property
@@ -288,8 +292,10 @@ class View:
         self._key.object = drawing.key(names, fill)
 
     def choose(self, indices):
-        """Chooses examples by their numbers, which is recorded."""
-        if indices:
+        """Chooses examples by their numbers; not while something is made of those that are chosen."""
+        if self.progress.visible:
+            self.points.select(self.chosen)
+        elif indices:
             self._choose(indices=sorted(map(int, indices)))
 
     def choose_by(self):
