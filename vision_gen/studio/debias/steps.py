@@ -20,9 +20,8 @@ from vision_gen.data import source as source_lib
 from vision_gen.data.settings import Settings as Data
 from vision_gen.engine import loop, use
 from vision_gen.errors import InputError
-from vision_gen.metrics import groups
 from vision_gen.systems import xploregan
-from vision_gen.systems.classifier import Classifier
+from vision_gen.systems.classifier import GROUPS, Classifier
 
 PROJECTIONS = ("pca", "tsne", "umap")
 
@@ -407,15 +406,11 @@ def board(looks):
 
 
 def _figures(look):
-    right = ~look.wrong
-    found = {"top1": float(right.mean())}
-    if look.bias is None:
-        return found
-    for name, number in (("aligned", 1), ("conflicting", 0)):
-        if (look.aligned == number).any():
-            found[name] = float(right[look.aligned == number].mean())
-    _, means = groups.group_means(right, look.label * len(look.biases) + look.bias)
-    return found | {"unbiased": float(means.mean()), "worst_group": float(means.min())}
+    known = {"label": look.label, "predicted": look.predicted}
+    if look.bias is not None:
+        known |= {"bias": look.bias, "agrees": look.aligned}
+    of_groups = Classifier.summarise(known, look.classes)
+    return {"top1": float((~look.wrong).mean())} | {name: of_groups[name] for name in GROUPS if name in of_groups}
 
 
 def mosaic(before, after):
