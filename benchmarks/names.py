@@ -3,7 +3,10 @@
 import re
 
 # Others by the name of their class.
-SYSTEMS = {"classifier.Classifier": "ViT", "pix2pix.Pix2Pix": "pix2pix", "cgan.CGAN": "conditional GAN"}
+SYSTEMS = {
+    "classifier.Classifier": "ViT", "resnet_classifier.ResNetClassifier": "ResNet", "pix2pix.Pix2Pix": "pix2pix",
+    "cgan.CGAN": "conditional GAN",
+}  # fmt: skip
 PROCESSORS = {"AMD EPYC, family 26 model 2": "AMD EPYC (Zen 5)", "AMD EPYC, family 25 model 17": "AMD EPYC (Zen 4)"}
 CHIPS = {"tpu": "TPU", "gpu": "NVIDIA"}
 # Fields of a config that tell one model from another; what says how a step is run stands beside the name.

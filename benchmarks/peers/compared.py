@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks import steps
 from vision_gen import data
 from vision_gen.errors import InputError
-from vision_gen.nets import features, vit
+from vision_gen.nets import features, resnet, vit
 from vision_gen.ops import conv, tps
 from vision_gen.ops import rays as ray_ops
 from vision_gen.pretrained import features as pretrained
@@ -232,6 +232,22 @@ def vit_small(size, batch):
 
     def make(last, compiled):
         trainer = Trainer(config, vit.SIZES["S"], channels_last=last, compiled=compiled)
+        return lambda: trainer.step(images, labels)
+
+    return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
+
+
+def resnet18(size, batch):
+    from benchmarks.peers.resnet import Trainer
+    from vision_gen.configs import resnet_imagenet
+
+    config = resnet_imagenet.get_config()
+    config.data.size, config.train.batch_size = size, batch
+    config.model.update(depth=18, crop_area=1.0, flip=False)  # The peer is given its pictures.
+    images, labels = torch.rand(batch, 3, size, size) * 2 - 1, torch.randint(1000, (batch,))
+
+    def make(last, compiled):
+        trainer = Trainer(config, resnet.DEPTHS[18][0], channels_last=last, compiled=compiled)
         return lambda: trainer.step(images, labels)
 
     return Comparison(lambda: ours(config, steps.random_batch(config)), layouts(make), "images", batch)
@@ -469,6 +485,7 @@ COMPARISONS = {
     "stargan_v2": ("StarGAN v2 train step, 64 px, batch 8", lambda: stargan_v2(64, 8)),
     "acgan": ("ACGAN train step, 32 px, batch 100", lambda: acgan(32, 100)),
     "vit": ("ViT-S/16 train step, 224 px, batch 8", lambda: vit_small(224, 8)),
+    "resnet": ("ResNet-18 train step, 224 px, batch 8", lambda: resnet18(224, 8)),
     "clip": ("CLIP ViT-B/32 train step, 224 px, 77 tokens, batch 16", lambda: clip(16)),
     "nerf": (f"NeRF train step, 8 x 256, 64 + 128 samples, {RAYS} rays", lambda: nerf(RAYS)),
     "dietnerf": (f"DietNeRF, 10 train steps, {RAYS} rays, a view of 24 x 24", lambda: dietnerf(RAYS, 24)),

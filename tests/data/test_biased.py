@@ -126,3 +126,86 @@ def test_a_part_has_neither_labels_nor_is_it_without_traits(people):
         chosen(people | dict(labels=True))
     with pytest.raises(InputError, match="must be a data set of faces .* got 'digits'"):
         chosen(dict(name="digits", size=8))
+
+
+def written(folder, names):
+    """Small images of the shades of their numbers, as `<id>_<class>_<bias>.png` below a folder."""
+    for name in names:
+        number = int((folder / name).stem.split("_")[0])
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 12), (number, 0, 0)).save(folder / name)
+
+
+SHARE = ["align/0/1_0_0.png", "align/1/2_1_1.png", "align/2/3_2_1.png", "conlict/0/4_0_1.png"]
+
+
+def test_folders_of_published_sets_are_read(tmp_path):
+    """With class folders and without, held-out ones in the share's folder or beside it; two classes with one bias."""
+    written(tmp_path / "1pct", [*SHARE, "valid/5_1_0.png"])
+    written(tmp_path, ["test/1/6_2_1.png", "test/0/7_0_1.png"])
+    found = {split: opened("bias_folder", split, dir=str(tmp_path / "1pct"), size=8) for split in data.SPLITS}
+    train = found["train"]
+    assert train.classes == ("0", "1", "2") and train.biases == ("0", "1")
+    assert [train.name(i) for i in range(4)] == [f"1pct/{name}" for name in SHARE]
+    assert [[int(train[i][name]) for name in ("label", "bias", "aligned")] for i in range(4)] == [
+        [0, 0, 1], [1, 1, 1], [2, 1, 1], [0, 1, 0],
+    ]  # fmt: skip
+    assert [train[i]["colour"][0, 0].tolist() for i in (0, 3)] == [[1, 0, 0], [4, 0, 0]]
+    assert found["val"].column("aligned").tolist() == [0] and found["val"].name(0) == "1pct/valid/5_1_0.png"
+    assert [found["test"].name(i) for i in range(2)] == ["test/0/7_0_1.png", "test/1/6_2_1.png"]
+    assert found["test"].column("aligned").tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "more, split, message",
+    [
+        (["align/8.png"], "train", "align/8.png: must be called <id>_<class>_<bias>, with numbers, such as 17_3_5.png"),
+        (["conlict/8_1_1.png"], "train", "8_1_1.png: conflicts, but others in align/ have the class 1 and bias 1"),
+        (["valid/8_5_0.png"], "val", r"8_5_0.png: has the class 5 and bias 0; .* \[0, 1, 2\] and biases \[0, 1\]"),
+        ([], "test", "config.data.dir: no test/ in .*1pct or "),
+    ],
+)
+def test_folders_that_do_not_agree_are_refused(tmp_path, more, split, message):
+    written(tmp_path / "1pct", [*SHARE, *more])
+    with pytest.raises(InputError, match=message):
+        opened("bias_folder", split, dir=str(tmp_path / "1pct"), size=8)
+
+
+HEADER = "img_id,img_filename,y,split,place,place_filename\n"
+BIRDS = HEADER + "1,birds/1.png,0,0,0,a\n2,birds/2.png,1,0,1,b\n3,birds/3.png,0,1,1,c\n4,birds/4.png,1,2,0,d\n"
+
+
+def birds(folder, table=BIRDS, split="train", **fields):
+    written(folder, [f"birds/{number}.png" for number in range(1, 5)])
+    (folder / "metadata.csv").write_text(table)
+    return opened("waterbirds", split, dir=str(folder), size=8, **fields)
+
+
+def test_waterbirds_are_read(tmp_path):
+    train = birds(tmp_path)
+    assert train.classes == ("landbird", "waterbird") and train.biases == ("land", "water")
+    assert train.column("label").tolist() == train.column("bias").tolist() == [0, 1] and train[1]["aligned"] == 1
+    assert train[1]["colour"][0, 0, 0] == 2 and train.name(1) == "birds/2.png"
+    val, test = birds(tmp_path, split="val"), birds(tmp_path, split="test")
+    assert [int(val[0][name]) for name in ("label", "bias", "aligned")] == [0, 1, 0]
+    assert [int(test[0][name]) for name in ("label", "bias", "aligned")] == [1, 0, 0]
+    (tmp_path / "birds" / "2.png").write_bytes(b"nothing")
+    (tmp_path / "birds" / "1.png").rename(tmp_path / "birds" / "1b.png")
+    with pytest.raises(InputError, match="metadata.csv: line 2 names 'birds/1.png', which is not there"):
+        opened("waterbirds", dir=str(tmp_path), size=8)
+    (tmp_path / "birds" / "1b.png").rename(tmp_path / "birds" / "1.png")
+    left = opened("waterbirds", dir=str(tmp_path), size=8, skip_unreadable=True)
+    assert [left.name(i) for i in range(len(left))] == ["birds/1.png"] and len(left.skipped) == 1
+
+
+@pytest.mark.parametrize(
+    "table, message",
+    [
+        ("img_filename,y,split\n", "metadata.csv: has no column 'place'; it must have img_filename, y, place, split"),
+        (HEADER + "1,birds/1.png,2,0,0,a\n", "metadata.csv: line 2 has y '2'; it must be 0 or 1"),
+        (HEADER + "1,birds/1.png,1,0\n", "metadata.csv: line 2 has place None; it must be 0 or 1"),
+    ],
+)
+def test_a_wrong_table_of_birds_is_refused(tmp_path, table, message):
+    with pytest.raises(InputError, match=message):
+        birds(tmp_path, table)

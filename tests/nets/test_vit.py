@@ -43,6 +43,19 @@ def test_presets_have_the_published_number_of_parameters(size, patch, millions):
     assert count(size=size, patch=patch) / 1e6 == pytest.approx(millions, abs=0.01)
 
 
+@pytest.mark.parametrize("pool", ["token", "gap"])
+def test_the_decision_follows_from_the_tokens_before_the_last_block(pool):
+    model = tiny(pool=pool)
+    model.head.kernel[...] = jax.random.normal(jax.random.key(0), (32, 5))
+    images = jax.random.uniform(jax.random.key(1), (2, 16, 24, 3), minval=-1)
+    tokens, grid = model.places(images)
+    logits, inside = model(images, intermediates=True)
+    assert grid == (4, 6) and tokens.shape == (2, 24 + (pool == "token"), 32)
+    np.testing.assert_allclose(tokens, inside["block"][1], atol=1e-5)
+    np.testing.assert_allclose(model.decide(tokens), logits, atol=1e-5)
+    assert jnp.abs(logits).min() > 1e-3
+
+
 @pytest.mark.parametrize("positions", ["learned", "sincos"])
 @pytest.mark.parametrize("pool", vit.POOLS)
 def test_every_position_and_pooling_works_at_other_resolutions(positions, pool):

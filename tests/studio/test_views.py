@@ -147,10 +147,13 @@ def test_what_a_decision_looks_at_stays(opened):
     )
 
     def seen(method, arrays):
-        assert method == "attention" and arrays["image"].shape == (1, 32, 32, 3)
+        assert method == "grad_cam" and arrays["image"].shape == (1, 32, 32, 3)
         return np.float32([[[0, 0], [0, 1]]])
 
-    view = opened(classifier, model("classifier.Classifier", tool, seen))
+    found = model("resnet_classifier.ResNetClassifier", tool, seen)
+    found.columns = ("image", "grad_cam")
+    assert views.of(found) == [classifier]
+    view = opened(classifier, found)
     assert len(view._left) == 0
     view.entries["image"].give(png("red.png", "#ff0000", (64, 48)))
     assert list(view._left) == [view._looks] and view.canvas.size == (32, 32)

@@ -28,7 +28,7 @@ from tests.systems import (
 )
 from vision_gen import data
 from vision_gen import systems as shipped
-from vision_gen.configs import styleclip_ffhq, vit_digits
+from vision_gen.configs import resnet_coloured_digits, styleclip_ffhq, vit_digits
 from vision_gen.engine import defaults
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
@@ -50,6 +50,7 @@ from vision_gen.systems import (
     munit,
     nerf,
     pix2pix,
+    resnet_classifier,
     scft,
     stargan,
     stargan_v2,
@@ -514,6 +515,22 @@ def of_classifier():
 
     def expected(system, out, now):
         logits = np.asarray(system.network(plain(batch["colour"])), np.float64)
+        log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        right = log[np.arange(4), batch["label"]]
+        return {"network": {"cross_entropy": -np.mean(0.9 * right + 0.1 * log.mean(-1))}}
+
+    return Case(config, batch, expected, {"network": {"cross_entropy": {"logits", "targets"}}})
+
+
+def of_resnet():
+    """Cross-entropy, of logits that are normalised by the batch."""
+    small = dict(depth=(1, 1), width=4, stem="small", classes=10, label_smoothing=0.1)
+    small |= dict(crop_area=1.0, flip=False, operations=0, mixup=0.0)
+    config = of_settings(resnet_coloured_digits.get_config(), resnet_classifier.Settings(), **small)
+    batch = {"colour": pixels(4, 8, 8, 3), "label": np.array([3, 0, 9, 3], np.int32)}
+
+    def expected(system, out, now):
+        logits = np.asarray(called(system.network, plain(batch["colour"])), np.float64)
         log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
         right = log[np.arange(4), batch["label"]]
         return {"network": {"cross_entropy": -np.mean(0.9 * right + 0.1 * log.mean(-1))}}
@@ -1023,6 +1040,7 @@ CASES = {
     "styles": (stargan_v2.StarGANv2, of_stargan_v2),
     "scft": (scft.SCFT, of_scft),
     "classifier": (classifier.Classifier, of_classifier),
+    "residual": (resnet_classifier.ResNetClassifier, of_resnet),
     "stylegan2": (stylegan2.StyleGAN2, of_stylegan2),
     "colorization": (colorization.Colorization, of_colorization),
     "hints": (hints.Hints, of_hints),

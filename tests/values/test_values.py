@@ -249,6 +249,10 @@ def test_words_labels_attributes_and_scores(tmp_path):
     assert label.read("dog", "l") == label.read("1", "l") == label.read(1, "l") == 1
     for wrong in ("bird", 2, "-1"):
         refused(label, wrong, "thing must be one of 2 classes, by name or number: cat, dog, got")
+    either = values.Label(("cat", "dog"), default=-1, instead="likeliest")
+    assert either.read("likeliest", "l") == either.read(-1, "l") == -1 and either.read("dog", "l") == 1
+    assert either.text(-1) == "likeliest" and either.text(1) == "dog" and either.array(-1).tolist() == [-1]
+    refused(either, "bird", "thing must be one of 2 classes, by name or number: cat, dog, or 'likeliest', got 'bird'")
     attributes = values.Attributes(("smile", "hat"))
     np.testing.assert_array_equal(attributes.read("hat=-0.5,smile", "a"), np.float32([1, -0.5]))
     np.testing.assert_array_equal(attributes.read({"hat": 1}, "a"), np.float32([0, 1]))

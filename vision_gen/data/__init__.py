@@ -64,6 +64,11 @@ def asked(settings):
     return getattr(_find(settings), "ASKED", {})
 
 
+def kinds(settings):
+    """(traits, attributes) of faces, as `faces.Faces` takes them, without reading any; of other data two {}."""
+    return getattr(_module(settings), "kinds", lambda _: ({}, {}))(settings)
+
+
 def example(settings, rng=None, classes=1):
     """An example to train on as `settings` describes it, without reading any.
 

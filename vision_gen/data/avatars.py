@@ -29,7 +29,12 @@ def shapes(settings):
     """
     if settings.size not in SIZES:
         raise InputError(f"{settings.section}.size must be one of {SIZES} for {settings.name}, got {settings.size}")
-    return faces.shapes(settings, avatar_faces.TRAITS, avatar_faces.ATTRIBUTES)
+    return faces.shapes(settings, *kinds(settings))
+
+
+def kinds(settings):
+    """(traits, attributes); see `faces.Faces`."""
+    return avatar_faces.TRAITS, avatar_faces.ATTRIBUTES
 
 
 def open(settings, split):
@@ -43,7 +48,7 @@ class Avatars(faces.Faces):
     def __init__(self, settings, split):
         shapes(settings)
         self._split = split
-        super().__init__(settings, avatar_faces.TRAITS, avatar_faces.ATTRIBUTES, "hair_colour")
+        super().__init__(settings, *kinds(settings), "hair_colour")
         # Not at the top: tensorflow_datasets takes most of a second.
         from tensorflow_datasets import decode
 

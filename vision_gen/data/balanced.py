@@ -38,7 +38,7 @@ class Balanced(source.Source):
 
     def __init__(self, part, key):
         self._part = part
-        self.shapes, self.classes, self.skipped = part.shapes, part.classes, part.skipped
+        self.shapes, self.classes, self.biases, self.skipped = part.shapes, part.classes, part.biases, part.skipped
         values = part.column(key)
         self._members = [np.flatnonzero(values == value) for value in np.unique(values)]
 

@@ -6,7 +6,7 @@ are for figures and pictures alone; nothing is trained on them.
 
 import numpy as np
 
-from vision_gen.data import source
+from vision_gen.data import images, source
 
 
 def shapes(settings):
@@ -62,3 +62,30 @@ def drawn(label, conflicting):
         others = rng.permutation(count - 1)[np.arange(len(members)) % (count - 1)]
         bias[members] = (own + 1 + others) % count
     return bias
+
+
+class Files(Biased):
+    """Of files, decoded when asked for: the middle of each in the shape of `size`.
+
+    Args:
+      settings, classes, biases, label, bias, aligned: as of `Biased`; those that are left out do not count.
+      paths: [examples], the files.
+      names: [examples], what they are called.
+
+    Raises:
+      InputError: a file is broken, and `settings.skip_unreadable` does not leave it out; names it.
+    """
+
+    def __init__(self, settings, classes, biases, label, bias, aligned, paths, names):
+        whole, self.skipped = images.readable(paths, settings)
+        kept = set(whole)
+        of = lambda values: [value for value, path in zip(values, paths) if path in kept]
+        super().__init__(settings, classes, biases, of(label), of(bias), of(aligned))
+        self._settings, self._paths, self._names = settings, whole, of(names)
+
+    def image(self, index):
+        return images.fit(images.read(self._paths[index], self._settings.max_pixels), self._settings.size)
+
+    def name(self, index):
+        """The file's, from the folder on."""
+        return self._names[index]

@@ -22,56 +22,66 @@ def shapes(settings):
     """As of `bias.shapes`.
 
     Raises:
-      InputError: the part has labels of its own.
+      InputError: the part is no faces or has labels of its own, or has no such traits or values.
     """
-    (part,) = parts.read(settings, 1, 1).values()
-    if part.labels:
-        raise InputError(f"{part.section}.labels must be False for {settings.name}: label_by says what the label is")
-    return bias.shapes(part) | {"colour": data.shapes(part)["colour"]}
+    part, *_ = _plan(settings)
+    return bias.shapes(settings) | {"colour": data.shapes(part)["colour"]}
 
 
 def open(settings, split):
     """See `shapes`.
 
     Raises:
-      InputError: the part has no such traits or values, or no example of a label with a bias.
+      InputError: a held-out split has no example of a label with a bias.
     """
     return Chosen(settings, split)
+
+
+def _plan(settings):
+    """(settings of the part, {label: the bias that goes with it}, (trait, names of its values) of label and bias)."""
+    (part,) = parts.read(settings, 1, 1).values()
+    section, (traits, attributes) = settings.section, data.kinds(part)
+    if not traits:
+        raise InputError(f"{part.section}.name must be a data set of faces (avatars, celeba), got {part.name!r}")
+    if part.labels:
+        raise InputError(f"{part.section}.labels must be False for {settings.name}: label_by says what the label is")
+    known, chosen = dict.fromkeys(attributes, faces.ANSWERS) | traits, []
+    for field in ("label_by", "bias_by"):
+        name = getattr(settings, field)
+        if name not in known:
+            raise InputError(f"{section}.{field}: {part.name} has no {name!r}{nearest(name, known)}")
+        chosen.append((name, known[name]))
+    if settings.label_by == settings.bias_by:
+        raise InputError(f"{section}.label_by and bias_by must be two traits, got {settings.label_by!r} for both")
+    (_, classes), (_, biases) = chosen
+    pairs = settings.goes_with or {name: biases[i % len(biases)] for i, name in enumerate(classes)}
+    for given, (trait, names) in zip((pairs.keys(), pairs.values()), chosen):
+        for value in given:
+            if value not in names:
+                raise InputError(f"{section}.goes_with: {trait} has no value {value!r}{nearest(str(value), names)}")
+    if len(set(pairs.values())) < 2:
+        raise InputError(f"{section}.goes_with must name labels that different biases go with, got {dict(pairs)}")
+    return part, pairs, chosen
 
 
 class Chosen(bias.Biased):
     """Some of the part's examples, in their order."""
 
     def __init__(self, settings, split):
-        shapes(settings)
-        (part,) = parts.read(settings, 1, 1).values()
-        self._part, section = data.open(part, split), settings.section
-        if not isinstance(self._part, faces.Faces):
-            raise InputError(f"{part.section}.name must be a data set of faces (avatars, celeba), got {part.name!r}")
-        if settings.label_by == settings.bias_by:
-            raise InputError(f"{section}.label_by and bias_by must be two traits, got {settings.label_by!r} for both")
-        fields = ("label_by", "bias_by")
+        part, pairs, of = _plan(settings)
+        self._part = data.open(part, split)
         (classes, label), (biases, kind) = (
-            self._part.counted(getattr(settings, field), f"{section}.{field}") for field in fields
+            _kept(names, values, self._part.counted(trait))
+            for (trait, names), values in zip(of, (pairs.keys(), pairs.values()))
         )
-        pairs = settings.goes_with or {name: biases[i % len(biases)] for i, name in enumerate(classes)}
-        for values, known, field in zip((pairs.keys(), pairs.values()), (classes, biases), fields):
-            for value in values:
-                if value not in known:
-                    missing = f"{getattr(settings, field)} has no value {value!r}{nearest(str(value), known)}"
-                    raise InputError(f"{section}.goes_with: {missing}")
-        classes, label = _kept(classes, pairs.keys(), label)
-        biases, kind = _kept(biases, pairs.values(), kind)
-        if len(biases) < 2:
-            raise InputError(f"{section}.goes_with must name labels that different biases go with, got {dict(pairs)}")
         aligned = np.array([biases.index(pairs[name]) for name in classes])[label] == kind
         group = np.where((label < 0) | (kind < 0), -1, label * len(biases) + kind)
         counts = np.bincount(group[group >= 0], minlength=len(classes) * len(biases))
         if split != "train" and not counts.all():
             a, b = divmod(int(counts.argmin()), len(biases))
             raise InputError(
-                f"{section}.parts: {part.name} has no example of {classes[a]!r} with {biases[b]!r} in {split!r}, which "
-                "needs all equally often; take more examples, or name fewer values in goes_with"
+                f"{settings.section}.parts: {part.name} has no example of {classes[a]!r} with {biases[b]!r} in "
+                f"{split!r}, which needs all equally often; take more examples, or name fewer values in goes_with"
             )
         self._chosen = _chosen(group, aligned, settings.conflicting if split == "train" else None)
         super().__init__(part, classes, biases, *(values[self._chosen] for values in (label, kind, aligned)))

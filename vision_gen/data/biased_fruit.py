@@ -59,6 +59,7 @@ class Fruit(bias.Biased):
     """Drawn when first asked for, and kept."""
 
     def __init__(self, settings, split):
+        shapes(settings)
         self._split, self._size, self._pictures, count = split, settings.resolution, {}, len(KINDS)
         if split == "train":
             kind = np.arange(settings.examples) % count
@@ -124,7 +125,8 @@ def _shifted(colour, shift):
     """A colour "#rrggbb" with another hue, lightness and saturation."""
     rgb = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     hue, light, saturation = np.array(colorsys.rgb_to_hls(*rgb)) + shift
-    return "#" + "".join(f"{round(255 * n):02x}" for n in colorsys.hls_to_rgb(hue % 1, *np.clip((light, saturation), 0, 1)))
+    shifted = colorsys.hls_to_rgb(hue % 1, *np.clip((light, saturation), 0, 1))
+    return "#" + "".join(f"{round(255 * n):02x}" for n in shifted)
 
 
 def _ground(rng, size):

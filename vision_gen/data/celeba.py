@@ -20,7 +20,12 @@ def shapes(settings):
     Raises:
       InputError: `dir` has no list of attributes.
     """
-    return faces.shapes(settings, *_kinds(_header(settings)[1]))
+    return faces.shapes(settings, *kinds(settings))
+
+
+def kinds(settings):
+    """(traits, attributes); see `faces.Faces`."""
+    return _kinds(_header(settings)[1])
 
 
 def open(settings, split):

@@ -42,6 +42,7 @@ class ColouredDigits(bias.Biased):
     """In memory, grey; coloured when asked for."""
 
     def __init__(self, settings, split):
+        shapes(settings)
         scans = digits.Digits(dataclasses.replace(settings, name="digits", labels=True), split)
         self._grey, digit = scans.column("colour"), scans.column("label")
         self._split, self._names, self._each = split, scans, 1

@@ -22,7 +22,7 @@ LICENCE = (
 def shapes(settings):
     """`colour` [size, size, 3], and the digit as `label`."""
     if settings.resolution not in ((8, 8), (28, 28)):
-        raise InputError(f"{settings.section}.size must be 8 or 28 for digits, got {settings.size}")
+        raise InputError(f"{settings.section}.size must be 8 or 28 for {settings.name}, got {settings.size}")
     return source.images(settings, colour=3)
 
 

@@ -61,9 +61,14 @@ class Faces(source.Source):
         self.shapes = shapes(settings, traits, attributes)
         self.traits, self.attributes = traits, _chosen(settings, attributes)
         self._answers = _Answers(traits, self.attributes)
-        self._name, self._kinds = settings.name, attributes
+        self._kinds = attributes
         if settings.labels:
-            self.classes, self._number = self._counted(settings.label or label, f"{settings.section}.label")
+            label = settings.label or label
+            if label not in (*traits, *attributes):
+                hint = nearest(label, (*traits, *attributes))
+                raise InputError(f"{settings.section}.label: {settings.name} has no {label!r}{hint}")
+            self.classes = traits.get(label, ANSWERS)
+            self._number = self._counter(label)
 
     def image(self, index):
         """[height, width, 3] uint8."""
@@ -82,24 +87,17 @@ class Faces(source.Source):
             return super().column(name)
         return np.stack([self._labels(self.values(i))[name] for i in range(len(self))])
 
-    def _counted(self, name, field):
-        """(names of its values, function of the numbers of all traits' values that gives its own) of what is `name`d."""
+    def _counter(self, name):
+        """Function of the numbers of all traits' values, [..., traits], that gives those of a trait or attribute."""
         if name in self.traits:
             place = list(self.traits).index(name)
-            return self.traits[name], lambda values: values[..., place]
-        if name in self._kinds:
-            answers = _Answers(self.traits, {name: self._kinds[name]})
-            return ANSWERS, lambda values: np.int32(answers(values)[..., 0])
-        raise InputError(f"{field}: {self._name} has no {name!r}{nearest(name, (*self.traits, *self._kinds))}")
+            return lambda values: values[..., place]
+        answers = _Answers(self.traits, {name: self._kinds[name]})
+        return lambda values: np.int32(answers(values)[..., 0])
 
-    def counted(self, name, field):
-        """A trait or attribute: (names of its values, their numbers [examples] int32).
-
-        Raises:
-          InputError: there is none called so; names the `field` that asks for it.
-        """
-        values, number = self._counted(name, field)
-        return values, number(np.stack([self.values(i) for i in range(len(self))]))
+    def counted(self, name):
+        """The numbers of the values of a trait or attribute, [examples] int32; an attribute's are of `ANSWERS`."""
+        return self._counter(name)(np.stack([self.values(i) for i in range(len(self))]))
 
     def describe(self, index):
         """What is seen, in words: {trait: value}."""
@@ -110,7 +108,7 @@ class Faces(source.Source):
 
 
 class _Answers:
-    """Function of the numbers of the values of all traits, [traits], that gives attributes, [attributes] bool."""
+    """Function of the numbers of all traits' values, [..., traits], that gives attributes, [..., attributes] bool."""
 
     def __init__(self, traits, attributes):
         self._of = np.array([list(traits).index(trait) for trait, _ in attributes.values()])

@@ -63,6 +63,8 @@ class Fitted:
         """The value of a result for the picture as it was given."""
         if getattr(kind, "under", ""):
             array = colour.multiply(array, self.parts[0][kind.under])
+        if getattr(kind, "lit", ""):
+            array = colour.lit(self.parts[0][kind.lit], array)
         return kind.value(self._coloured(kind, array))
 
     def _coloured(self, kind, array):

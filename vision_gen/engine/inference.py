@@ -24,7 +24,6 @@ class Inference:
     def __init__(self, experiment, graphdef, parallel):
         self._experiment, self._parallel = experiment, parallel
         self.graphdef, self.compiler_options = graphdef, parallel.compiler_options
-        self._set_figures = experiment.system.figures_of_set(experiment)
         self._functions = {}
 
     def __call__(self, method, state, batch, keys_seed):
@@ -54,7 +53,8 @@ class Inference:
     def figure_names(self, state, source):
         """Names of the figures that `evaluate` gives, without computing them."""
         shapes = self.shapes("evaluate", state, data.stack([source[0]]))
-        return (*(name for name, shape in shapes.items() if is_figure(shape)), *self._set_figures)
+        of_set = self._experiment.system.figures_of_set(self._experiment, shapes)
+        return (*(name for name, shape in shapes.items() if is_figure(shape)), *of_set)
 
     def evaluate(self, state, source, *, limit=None, progress=None):
         """Figures of a source: means of what `System.evaluate` gives for examples, and those of `System.summarise`.
@@ -79,10 +79,10 @@ class Inference:
         values = {name: np.concatenate(parts) for name, parts in collected.items()}
         means = {name: float(np.nanmean(v)) for name, v in values.items() if is_figure(v)}
         system = self._experiment.system
-        of_set = system.summarise(values, source.classes)
-        if set(of_set) != set(self._set_figures) or set(of_set) & set(values):
+        of_set, right = system.summarise(values, source.classes), system.figures_of_set(self._experiment, values)
+        if set(of_set) != set(right) or set(of_set) & set(values):
             raise ValueError(
-                f"summarise returns {sorted(of_set)}; it must be set_figures, {sorted(self._set_figures)}, and "
+                f"summarise returns {sorted(of_set)}; it must be set_figures, {sorted(right)}, and "
                 f"nothing that evaluate returns, {sorted(values)}"
             )
         return means | of_set, values

@@ -194,8 +194,13 @@ class System(nnx.Module):
         raise NotImplementedError
 
     @classmethod
-    def figures_of_set(cls, experiment):
-        """Names of what `summarise` returns: `set_figures`, unless it depends on the settings."""
+    def figures_of_set(cls, experiment, returned=()):
+        """Names of what `summarise` returns: `set_figures`, unless it depends on the settings or the data.
+
+        Args:
+          experiment: an `engine.experiment.Experiment`.
+          returned: names of what `evaluate` returns.
+        """
         return cls.set_figures
 
     @classmethod

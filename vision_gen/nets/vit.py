@@ -276,26 +276,51 @@ class ViT(nnx.Module):
           [depth, batch, tokens, width], the blocks' outputs; `pooled` [batch, width]; `logits`.
         """
         out = {}
-        x = out["stem"] = self.embed(patches_of(images, self.patch))
-        if self.token is not None:
-            token = jnp.broadcast_to(self.token[...], (len(x), 1, x.shape[-1]))
-            x = jnp.concatenate([token, x], 1)
-        rows, columns = (side // self.patch for side in images.shape[1:3])
-        x = add_table(x, self.position_table(rows, columns).astype(x.dtype))
+        out["stem"] = self.embed(patches_of(images, self.patch))
+        x = self._tokens(out["stem"], images)
         if keys is not None and self.rates[0]:
             x = layers.dropout(x, random.fold(keys, self.size.depth), self.rates[0])
         x, out["attention"], out["block"] = run(
             self.blocks, x, keys, rates=self.rates, remat=self.remat, unroll=self.unroll, intermediates=intermediates
         )
+        out["pooled"], out["logits"] = self._decision(x)
+        return (out["logits"], out) if intermediates else out["logits"]
+
+    def places(self, images):
+        """What the decision on images is made of, by place: the tokens that the last block is given.
+
+        Returns:
+          ([batch, tokens, width], (rows, columns)): those of the patches are the last.
+        """
+        tokens = self._tokens(self.embed(patches_of(images, self.patch)), images)
+        grid = tuple(side // self.patch for side in images.shape[1:3])
+        return run(self._blocks(slice(-1)), tokens, unroll=self.unroll)[0], grid
+
+    def decide(self, places):
+        """The logits [batch, classes] that follow from `places`."""
+        return self._decision(run(self._blocks(slice(-1, None)), places)[0])[1]
+
+    def _blocks(self, chosen):
+        graphdef, state = nnx.split(self.blocks)
+        return nnx.merge(graphdef, jax.tree.map(lambda x: x[chosen], state))
+
+    def _tokens(self, stem, images):
+        """Patches' embeddings, with a class token and their positions."""
+        if self.token is not None:
+            token = jnp.broadcast_to(self.token[...], (len(stem), 1, stem.shape[-1]))
+            stem = jnp.concatenate([token, stem], 1)
+        rows, columns = (side // self.patch for side in images.shape[1:3])
+        return add_table(stem, self.position_table(rows, columns).astype(stem.dtype))
+
+    def _decision(self, x):
+        """(pooled [batch, width], logits) of the last block's tokens."""
         if self.pool == "token":
             x = self.norm(x[:, 0])
         elif self.pool == "gap":
             x = self.norm(x).mean(1)
         else:
             x = self.pooling(self.norm(x))
-        out["pooled"] = x
-        x = out["logits"] = x if self.head is None else self.head(x)
-        return (x, out) if intermediates else x
+        return x, x if self.head is None else self.head(x)
 
 
 class AttentionPool(nnx.Module):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vision_gen.ops import random
+from vision_gen.ops import random, resample
 
 # sRGB primaries and the D65 white point (IEC 61966-2-1), as scikit-image uses them.
 _RGB_TO_XYZ = np.array(
@@ -42,6 +42,12 @@ def luma(image):
 def multiply(layer, lines):
     """A layer of colour with lines multiplied over it; all in [-1, 1], of which -1 is black and 1 leaves the other as it is."""
     return (layer + 1) * (lines + 1) / 2 - 1
+
+
+def lit(image, share):
+    """Images [batch, height, width, 3] in [-1, 1], dark but where `share` [batch, rows, columns] is 1, of 0 to 1."""
+    share = resample.resize(share[..., None], image.shape[1:3])
+    return (image + 1) * (0.15 + 0.85 * share) - 1
 
 
 def rgb_to_lab(image):

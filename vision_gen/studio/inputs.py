@@ -417,10 +417,10 @@ class OneOf(Entry):
 
 class Class(OneOf):
     def words(self):
-        return self.kind.names
+        return (self.kind.instead, *self.kind.names) if self.kind.instead else self.kind.names
 
     def start(self):
-        return self.kind.names[0]
+        return self.kind.names[0] if self.kind.default is None else self.kind.text(self.kind.default)
 
 
 class Written(Entry):

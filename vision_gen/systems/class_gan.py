@@ -66,7 +66,7 @@ class ClassGAN(System):
             raise InputError(f"{least}, got {experiment.train.eval_images}")
 
     @classmethod
-    def figures_of_set(cls, experiment):
+    def figures_of_set(cls, experiment, returned=()):
         return ("judge_distance", "judge_precision", "judge_recall") if "judge" in experiment.origin else ()
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Image classification with a Vision Transformer (Dosovitskiy et al., ICLR 2021).
+"""Image classification with a Vision Transformer (Dosovitskiy et al., ICLR 2021); see `resnet_classifier` for another.
 
 Trained as its successors do (Touvron et al. 2021; Steiner et al. 2022): AdamW, warm-up, cosine,
 RandAugment, mixup and CutMix, label smoothing, stochastic depth.
@@ -23,25 +23,19 @@ from vision_gen.errors import InputError
 from vision_gen.figures import confusion, sheets
 from vision_gen.metrics import accuracy, groups
 from vision_gen.nets import vit
-from vision_gen.ops import augment, colour, rand_augment, random, resample
+from vision_gen.ops import augment, colour, rand_augment, random
 from vision_gen.pretrained import vit as pretrained
 from vision_gen.settings import Count, CountOrNone, NotNegative, Range, Share
 
+GROUPS = ("aligned", "conflicting", "unbiased", "worst_group")  # Figures of data with a bias.
+
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """`config.model` of the classifier; the defaults are Steiner et al.'s for ImageNet-1k, augmentation `medium2`."""
+class Training:
+    """What every network has of `config.model`; the defaults are Steiner et al.'s for ImageNet-1k, `medium2`."""
 
-    size: str | tuple[int, ...] = "B"  # "Ti", "S", "B", "L", "H", or width, MLP, heads, depth: (128, 256, 4, 4).
-    patch: Count = 16  # Pixels along a patch's side.
     classes: Count = 1000  # As many as the data has.
     answers: tuple[str, ...] = ()  # "trait=value" of each class: judges all traits of the data, not its label.
-    positions: Literal["learned", "sincos"] = "learned"  # Embeddings of where a patch lies; "sincos" is fixed.
-    pool: Literal["token", "gap", "map"] = "token"  # How patches become one vector: class token, mean, or attention.
-    dropout: Annotated[float, Range(0, 1, below=True)] = 0.1  # Share of activations that are dropped in training.
-    drop_path: Annotated[float, Range(0, 1, below=True)] = 0.1  # Chance that the last block is left out.
-    remat: Literal["none", "full", "dots"] = "none"  # Save memory, compute again: "full" all, "dots" all but products.
-    unroll: Count = 1  # Blocks written out in one turn of a loop: 1 compiles fastest, all run fastest on CPU and GPU.
     label_smoothing: Share = 0.0  # Share of the target that is spread over all classes.
     crop_area: Share = 0.05  # Least share of an image that a random crop has; 1 is off.
     flip: bool = True  # Mirror half of the images.
@@ -49,6 +43,20 @@ class Settings:
     magnitude: NotNegative = 15 / 3  # RandAugment: how strong they are, of 10.
     mixup: NotNegative = 0.2  # Blend pairs of images: alpha, larger is more; 0 is off.
     cutmix: NotNegative = 0.0  # Paste a part of another image: alpha, larger is more; 0 is off.
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Training):
+    """`config.model` of a ViT."""
+
+    size: str | tuple[int, ...] = "B"  # "Ti", "S", "B", "L", "H", or width, MLP, heads, depth: (128, 256, 4, 4).
+    patch: Count = 16  # Pixels along a patch's side.
+    positions: Literal["learned", "sincos"] = "learned"  # Embeddings of where a patch lies; "sincos" is fixed.
+    pool: Literal["token", "gap", "map"] = "token"  # How patches become one vector: class token, mean, or attention.
+    dropout: Annotated[float, Range(0, 1, below=True)] = 0.1  # Share of activations that are dropped in training.
+    drop_path: Annotated[float, Range(0, 1, below=True)] = 0.1  # Chance that the last block is left out.
+    remat: Literal["none", "full", "dots"] = "none"  # Save memory, compute again: "full" all, "dots" all but products.
+    unroll: Count = 1  # Blocks written out in one turn of a loop: 1 compiles fastest, all run fastest on CPU and GPU.
 
 
 class Classifier(System):
@@ -60,8 +68,14 @@ class Classifier(System):
     needs = {"colour": (None, None, 3), "label": ()}
     writers = {"network": pretrained.WRITERS}
     columns = ("image", "attention")
+    # Further tools that light an image, of this network alone.
+    looks = {"attention": "Lights where in an image the decision looks, by attention rollout."}
     set_figures = ("worst_class_top1",)
     explained = {
+        "aligned": "top1 of images whose bias is the one that goes with their label in training",
+        "conflicting": "top1 of images whose bias goes with another label in training",
+        "unbiased": "mean of top1 over all labels with all biases",
+        "worst_group": "top1 of the label with the bias that is found least often",
         "top1": "share of images whose likeliest class is the right one; of several traits the mean",
         "top5": "share of images whose right class is among the five likeliest",
         "cross_entropy": "of the right class, in nats; lower is better",
@@ -75,14 +89,21 @@ class Classifier(System):
     }
 
     def __init__(self, experiment, *, rngs):
+        self.network = self.build(experiment, rngs=rngs)
+        self.model = nnx.static(experiment.model)
+
+    @classmethod
+    def build(cls, experiment, *, rngs):
+        """The network of an experiment."""
         model = experiment.model
         if len(set(experiment.data.resolution)) > 1:
             raise InputError(f"config.data.size must be that of a square for a ViT, got {experiment.data.size}")
         names = ("size", "patch", "classes", "positions", "pool", "dropout", "drop_path", "remat", "unroll")
-        self.network = vit.ViT(
-            image=experiment.data.resolution[0], **{name: getattr(model, name) for name in names}, rngs=rngs
-        )
-        self.model = nnx.static(model)
+        return vit.ViT(image=experiment.data.resolution[0], **{name: getattr(model, name) for name in names}, rngs=rngs)
+
+    def trained(self, images, keys):
+        """The network's logits of images [batch, height, width, 3] as in training; `keys` [batch]."""
+        return self.network(images, keys)
 
     def _traits(self, logits):
         """The logits of each trait alone: a list of [batch, values]."""
@@ -127,16 +148,21 @@ class Classifier(System):
 
     @classmethod
     def tools(cls, experiment, facts):
-        judged = experiment.model.answers
+        judged, classes = experiment.model.answers, tuple(facts["classes"])
+        whose = {"label": values.Label(judged or classes, default=-1, instead="likeliest")}
+        lit = {"picture": values.Image(lit="image")}
+        shared = dict(inputs={"image": values.Image()}, fitting=cls.fitting(experiment))
+        scores = {"scores": values.Traits(judged) if judged else values.Scores(classes)}
         return [
-            Tool(
-                "classify",
-                "Says what an image shows.",
-                inputs={"image": values.Image()},
-                outputs={"scores": values.Traits(judged) if judged else values.Scores(tuple(facts["classes"]))},
-                fitting=CentralSquare(experiment.data.resolution[0], multiple=experiment.model.patch),
-            )
+            Tool("classify", "Says what an image shows.", outputs=scores, **shared),
+            Tool("grad_cam", "Lights what speaks for a class in an image.", outputs=lit, options=whose, **shared),
+            *(Tool(name, doc, outputs=lit, **shared) for name, doc in cls.looks.items()),
         ]
+
+    @classmethod
+    def fitting(cls, experiment):
+        """How images come to the network's size."""
+        return CentralSquare(experiment.data.resolution[0], multiple=experiment.model.patch)
 
     def classify(self, *, image):
         """Probabilities [batch, classes] of images [batch, height, width, 3] in [-1, 1]."""
@@ -169,7 +195,7 @@ class Classifier(System):
         images, targets = rand_augment.mix(
             key(3), images, targets, mixup=model.mixup, cutmix=model.cutmix
         )
-        return {"logits": self.network(images, key(4)), "targets": targets}
+        return {"logits": self.trained(images, key(4)), "targets": targets}
 
     def network_loss(self, out, batch, now):
         """Cross-entropy against the smoothed and mixed labels, the mean of all traits."""
@@ -178,7 +204,8 @@ class Classifier(System):
     def evaluate(self, batch, keys):
         """Top-1 and top-5 accuracy and cross-entropy; the label and the likeliest class.
 
-        Of traits, top-1 accuracy of each by its name in the place of top-5 accuracy, and means of all.
+        Of traits, top-1 accuracy of each by its name in the place of top-5 accuracy, and means of all. Of data with a
+        bias also that, and whether the label `agrees` with it, for figures of groups alone.
         """
         logits, truth = self.network(colour.from_uint8(batch["colour"])), self._truth(batch)
         traits = dict(zip(places(self.model), self._traits(logits)))
@@ -189,10 +216,11 @@ class Classifier(System):
             "cross_entropy": self._cross_entropy(logits, self._targets(batch)),
             "label": self._alone(truth),
             "predicted": self._alone(self._likeliest(logits)),
+            **({"bias": batch["bias"], "agrees": batch["aligned"]} if "bias" in batch else {}),
         }
 
     def look(self, batch, keys):
-        """`predicted` [batch] and `features` [batch, width] before the last layer, of a batch, for what shows a whole set."""
+        """`predicted` [batch] and `features` [batch, width] of a batch, for what shows a whole set."""
         logits, inside = self.network(colour.from_uint8(batch["colour"]), intermediates=True)
         return {"predicted": self._alone(self._likeliest(logits)), "features": inside["pooled"]}
 
@@ -201,10 +229,23 @@ class Classifier(System):
         return jnp.stack([own.argmax(-1) for own in self._traits(logits)], -1)
 
     @classmethod
+    def figures_of_set(cls, experiment, returned=()):
+        return cls.set_figures + (GROUPS if "bias" in returned else ())
+
+    @classmethod
     def summarise(cls, values, classes):
-        """`worst_class_top1`: the accuracy of the class with the least, of those that the set has; of any trait."""
+        """`worst_class_top1`: the accuracy of the class with the least, of those that the set has; of any trait.
+
+        Of data with a bias also `aligned`, `conflicting`, `unbiased` and `worst_group`; NaN of what the set lacks.
+        """
         label, predicted = (values[name].reshape(len(values["label"]), -1).T for name in ("label", "predicted"))
-        return {"worst_class_top1": min(groups.worst_group(a == b, a)[1] for a, b in zip(label, predicted))}
+        found = {"worst_class_top1": min(groups.worst_group(a == b, a)[1] for a, b in zip(label, predicted))}
+        if "bias" in values:
+            right, aligned = (label == predicted).mean(0), values["agrees"] == 1
+            _, means = groups.group_means(right, label[0] * (values["bias"].max() + 1) + values["bias"])
+            sides = (float(right[side].mean()) if side.any() else float("nan") for side in (aligned, ~aligned))
+            found |= dict(zip(GROUPS, (*sides, float(means.mean()), float(means.min()))))
+        return found
 
     @classmethod
     def figures(cls, model, source, values):
@@ -239,28 +280,55 @@ class Classifier(System):
         return sheets.sheet({"": sample["image"]}, {"": texts}, marked=wrong)
 
     def attention(self, *, image):
-        """Where the decision on images [batch, height, width, 3] looks, by patches: [batch, h, w], 0 to 1."""
-        _, inside = self.network(image, intermediates=True)
-        return self._looked(image, inside)
+        """Where the decision on images [batch, height, width, 3] looks: [batch, h, w] of patches, 0 to 1, by rollout."""
+        return self.seen(image)[1]
 
-    def _looked(self, images, inside):
-        """`attention` by rollout, of the network's intermediates."""
+    def features(self, *, image):
+        """What the last layer decides by, [batch, width] float32, of images [batch, height, width, 3] in [-1, 1]."""
+        return self.network(image, intermediates=True)[1]["pooled"].astype(jnp.float32)
+
+    def grad_cam(self, *, image, label=None):
+        """What speaks for a class: Grad-CAM (Selvaraju et al., ICCV 2017), of a ViT by tokens before its last block.
+
+        Args:
+          image: [batch, height, width, 3] in [-1, 1].
+          label: [batch], numbers of classes (with `config.model.answers` of answers); -1 or None is the likeliest.
+
+        Returns:
+          [batch, h, w] float32, by places of the network's last maps: 0, where nothing does, to 1.
+        """
+        return self._cam(image, label)[1]
+
+    def _cam(self, images, label=None):
+        """(logits, `grad_cam`) of images."""
+        values, (rows, columns) = self.network.places(images)
+        logits, back = jax.vjp(self.network.decide, values)
+        likeliest = self._probabilities(logits).argmax(-1)
+        label = likeliest if label is None else jnp.where(label < 0, likeliest, label)
+        (slope,) = back(jax.nn.one_hot(label, logits.shape[-1], dtype=logits.dtype))
+        values, slope = (x[:, -rows * columns :].astype(jnp.float32) for x in (values, slope))
+        heat = jax.nn.relu(jnp.einsum("bpc,bc->bp", values, slope.mean(1)))
+        heat = heat / jnp.maximum(heat.max(-1, keepdims=True), 1e-12)
+        return logits, heat.reshape(-1, rows, columns)
+
+    def seen(self, images):
+        """(logits, what `columns` shows beside images, [batch, h, w], 0 to 1)."""
+        logits, inside = self.network(images, intermediates=True)
         total = vit.rollout(inside["attention"])
         height, width = (side // self.model.patch for side in images.shape[1:3])
         # Of the class token where there is one, of the mean token otherwise.
         row = total[:, 0] if self.model.pool == "token" else total.mean(1)
         look = row[:, -height * width :].reshape(-1, height, width)
         low, high = (f(look, (1, 2), keepdims=True) for f in (jnp.min, jnp.max))
-        return (look - low) / jnp.maximum(high - low, 1e-9)
+        return logits, (look - low) / jnp.maximum(high - low, 1e-9)
 
     def sample(self, batch, keys):
-        """Images, and what the decision is made of: attention rollout, light where it looks."""
+        """Images, and what the decision is made of, light where it looks."""
         images = colour.from_uint8(batch["colour"])
-        logits, inside = self.network(images, intermediates=True)
-        look = resample.resize(self._looked(images, inside)[..., None], images.shape[1:3])
+        logits, look = self.seen(images)
         return {
             "image": images,
-            "attention": (images + 1) * (0.15 + 0.85 * look) - 1,
+            self.columns[1]: colour.lit(images, look),
             "label": self._alone(self._truth(batch)),
             "predicted": self._alone(self._likeliest(logits)),
             "probabilities": self._probabilities(logits),
@@ -272,11 +340,11 @@ class Classifier(System):
         label, likeliest = sample["label"], sample["predicted"]
         if label.ndim > 1:
             right = (label == likeliest).sum(-1)
-            return {"attention": [f"{count} of {label.shape[-1]} traits right" for count in right]}
+            return {cls.columns[1]: [f"{count} of {label.shape[-1]} traits right" for count in right]}
         shares = sample["probabilities"]
         return {
             "image": [f"is {classes[number]}" for number in label],
-            "attention": [f"{classes[number]} ({share[number]:.0%})" for number, share in zip(likeliest, shares)],
+            cls.columns[1]: [f"{classes[number]} ({share[number]:.0%})" for number, share in zip(likeliest, shares)],
         }
 
 

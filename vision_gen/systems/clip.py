@@ -216,7 +216,7 @@ class CLIP(System):
         return found | ({"is_label": batch["label"]} if "label" in batch and not right else {})
 
     @classmethod
-    def figures_of_set(cls, experiment):
+    def figures_of_set(cls, experiment, returned=()):
         return ("recall_at_1", "recall_at_5", *(("linear_probe",) if _asked(experiment.data) else ()))
 
     @classmethod

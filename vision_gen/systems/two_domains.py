@@ -50,7 +50,7 @@ class TwoDomains(System):
             raise InputError(f"config.data.size must be of multiples of {STRIDE}, got {experiment.data.size}")
 
     @classmethod
-    def figures_of_set(cls, experiment):
+    def figures_of_set(cls, experiment, returned=()):
         parts = [name.split("_") for name in OF_SET if "features" in experiment.init]
         return tuple("_".join([first, side, *rest]) for first, *rest in parts for side in "ab")
 

@@ -26,6 +26,8 @@ class Image(Kind):
       channels: of the array that the system is given, in [-1, 1]; 1 is the luma.
       lines: it is a line drawing, dark on white; a photograph can be made into one, as training did.
       under: of a result, the line drawing among the inputs that is to be multiplied over it.
+      lit: of a result, the picture among the inputs that it lights: the system gives how much, [batch, rows, columns],
+        0 to 1.
       lightness: of a result, the picture among the inputs whose lightness it has. The system gives ab / 110 of CIE Lab
         [..., 2], or with a third channel how much of that lies over the picture's own colours: where it is 0 every
         pixel stays as it is.
@@ -35,6 +37,7 @@ class Image(Kind):
     lines: bool = False
     under: str = ""
     lightness: str = ""
+    lit: str = ""
     suffixes = (".png", ".jpg", ".jpeg", ".webp")
     reads = images.SUFFIXES
 

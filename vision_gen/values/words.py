@@ -108,13 +108,22 @@ class Texts(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class Label(Plain):
-    """One of a set of classes, by name or number; the value is its number. The system is given int32 [1]."""
+    """One of a set of classes, by name or number; the value is its number. The system is given int32 [1].
+
+    Attributes:
+      names: of the classes.
+      instead: a word that may be given in place of a class; its value is -1.
+    """
 
     names: tuple[str, ...]
+    default: int | None = None
+    instead: str = ""
     suffixes = (".txt",)
     prints = True
 
     def read(self, value, name):
+        if self.instead and value in (self.instead, -1):
+            return -1
         if value in self.names:
             return self.names.index(value)
         if isinstance(value, (int, str, np.integer)) and str(value).isdigit() and int(value) < len(self.names):
@@ -128,7 +137,7 @@ class Label(Plain):
         return int(np.asarray(array)[0])
 
     def text(self, value):
-        return self.names[value]
+        return self.names[value] if value >= 0 else self.instead
 
     def cells(self, value):
         return {"label": self.names[value]}
@@ -139,7 +148,8 @@ class Label(Plain):
 
     def describe(self):
         shown = ", ".join(self.names[:6]) + (", ..." if len(self.names) > 6 else "")
-        return f"one of {len(self.names)} classes, by name or number: {shown}"
+        instead = f", or {self.instead!r}" if self.instead else ""
+        return f"one of {len(self.names)} classes, by name or number: {shown}{instead}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Classifiers: where the decision on a picture looks, by attention rollout."""
+"""Classifiers: where the decision on a picture looks, by attention rollout or Grad-CAM."""
 
 import panel as pn
 
@@ -6,7 +6,8 @@ from vision_gen.studio.canvas import Canvas
 from vision_gen.studio.page import ToolPage
 from vision_gen.studio.parts import card, text
 
-SYSTEMS, TOOL, TITLE = ("classifier.Classifier",), "classify", "Look at the decision"
+SYSTEMS = "classifier.Classifier", "resnet_classifier.ResNetClassifier"
+TOOL, TITLE = "classify", "Look at the decision"
 # Pixels of the picture's side on the page.
 SIDE = 340
 SAYS = "The picture as the network takes it: what the decision looks at stays as it is, the rest fades."
@@ -25,7 +26,7 @@ class View(ToolPage):
 
     def show(self, found):
         super().show(found)
-        self.look("attention", self._made, self._looked)
+        self.look(self.visit.model.columns[1], self._made, self._looked)
 
     def _made(self, fitted, share, given):
         return self.tool.inputs["image"].value(fitted.parts[0]["image"]), share[0]

@@ -114,7 +114,7 @@ class DALLE(System):
                 )
 
     @classmethod
-    def figures_of_set(cls, experiment):
+    def figures_of_set(cls, experiment, returned=()):
         found = ("code_perplexity", "code_perplexity_truth")
         return found + ("agreement", "agreement_truth") * ("judge" in experiment.origin)
 
