@@ -131,7 +131,7 @@ def test_a_round_of_debiasing_on_the_page(served, browser, play):
     page.get_by_text("20 chosen").wait_for()
     pictures = page.locator(".some img:visible")
     before = pictures.first.get_attribute("src")
-    page.get_by_label("Where it looks").check()
+    page.locator("input[type=checkbox]:visible").check()
     for _ in range(100):
         if pictures.first.get_attribute("src") != before:
             break
