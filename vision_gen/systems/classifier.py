@@ -220,7 +220,7 @@ class Classifier(System):
         }
 
     def look(self, batch, keys):
-        """`predicted` [batch] and `features` [batch, width] before the last layer, of a batch, for what shows a whole set."""
+        """`predicted` [batch] and `features` [batch, width] of a batch, for what shows a whole set."""
         logits, inside = self.network(colour.from_uint8(batch["colour"]), intermediates=True)
         return {"predicted": self._alone(self._likeliest(logits)), "features": inside["pooled"]}
 

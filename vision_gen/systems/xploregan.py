@@ -70,7 +70,7 @@ class XploreGAN(many_domains.ManyDomains):
                 f"config.init.classifier must be the network of a classifier.Classifier (runs/x:network), got {found}"
             )
         graphdef, state = nnx.split(self.classifier)
-        image = jnp.zeros((MANY, *experiment.data.resolution, 3))
+        image = jax.ShapeDtypeStruct((MANY, *experiment.data.resolution, 3), jnp.float32)
         see = lambda state, image: moments(nnx.merge(graphdef, state), image, model.layer)
         count, (_, features) = model.clusters, jax.eval_shape(see, state, image).shape
         any_of = lambda *shape: nnx.BatchStat(jax.random.normal(rngs.params(), shape))
@@ -96,10 +96,10 @@ class XploreGAN(many_domains.ManyDomains):
     def check(cls, experiment, source):
         """As many examples as clusters at least, and pictures of the size that the classifier knows."""
         super().check(experiment, source)
-        origin, count = experiment.origin["classifier"], experiment.model.clusters
-        if origin.data.size != experiment.data.size:
+        known, count = experiment.other("classifier").data, experiment.model.clusters
+        if known.resolution != experiment.data.resolution:
             raise InputError(
-                f"config.data.size must be that of the classifier, {origin.data.size}, got {experiment.data.size}"
+                f"config.data.size must be that of the classifier, {known.size}, got {experiment.data.size}"
             )
         if not 2 <= count <= min(len(source), experiment.model.clustered):
             raise InputError(

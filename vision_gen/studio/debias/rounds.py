@@ -145,6 +145,8 @@ class Round:
           InputError: as the step.
         """
         if step == "translate":
+            if self.translator is None:
+                raise InputError("translate: the round was begun without a translator")
             workdir = self._workdir / "translator"
             return step_lib.train_translator, (self.translator, self._before, workdir), workdir
         if step != "retrain":

@@ -20,9 +20,8 @@ from vision_gen.data import source as source_lib
 from vision_gen.data.settings import Settings as Data
 from vision_gen.engine import loop, use
 from vision_gen.errors import InputError
-from vision_gen.metrics import groups
 from vision_gen.systems import xploregan
-from vision_gen.systems.classifier import Classifier
+from vision_gen.systems.classifier import GROUPS, Classifier
 
 PROJECTIONS = ("pca", "tsne", "umap")
 
@@ -89,9 +88,9 @@ def check(classifier, translator):
         return
     if not issubclass(translator.system, xploregan.XploreGAN):
         raise InputError(f"the translator must be an xploregan.XploreGAN, got {translator.config.system}")
-    sizes = classifier.data.size, translator.data.size
-    if sizes[0] != sizes[1]:
-        raise InputError(f"the translator's data.size must be the classifier's, {sizes[0]}, got {sizes[1]}")
+    ours, theirs = classifier.data, translator.data
+    if ours.resolution != theirs.resolution:
+        raise InputError(f"the translator's data.size must be the classifier's, {ours.size}, got {theirs.size}")
 
 
 def _check_classifier(experiment):
@@ -123,6 +122,8 @@ def look(model, source, *, clusters=0, projection="", seed=0, progress=None):
         raise InputError(f"the data has the classes {list(source.classes)}, but the classifier knows {known}")
     if projection not in ("", *PROJECTIONS):
         raise InputError(f"projection must be one of {', '.join(PROJECTIONS)}, or empty, got {projection!r}")
+    if projection == "umap" and importlib.util.find_spec("umap") is None:
+        raise InputError("projection 'umap' needs umap-learn: pip install umap-learn; pca and tsne need nothing more")
     if not 0 <= clusters <= len(source):
         raise InputError(f"clusters must be from 0 to {len(source)}, the examples, got {clusters}")
     found = _joined(model.each("look", source, progress))
@@ -155,8 +156,6 @@ def _projected(features, projection, seed):
         perplexity = min(30, (len(features) - 1) / 3)
         with threadpool_limits(1):  # To the last bit the same on any number of cores.
             return np.float32(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features))
-    if importlib.util.find_spec("umap") is None:
-        raise InputError("projection 'umap' needs umap-learn: pip install umap-learn; pca and tsne need nothing more")
     import umap
 
     return np.float32(umap.UMAP(random_state=seed).fit_transform(features))
@@ -407,15 +406,11 @@ def board(looks):
 
 
 def _figures(look):
-    right = ~look.wrong
-    found = {"top1": float(right.mean())}
-    if look.bias is None:
-        return found
-    for name, number in (("aligned", 1), ("conflicting", 0)):
-        if (look.aligned == number).any():
-            found[name] = float(right[look.aligned == number].mean())
-    _, means = groups.group_means(right, look.label * len(look.biases) + look.bias)
-    return found | {"unbiased": float(means.mean()), "worst_group": float(means.min())}
+    known = {"label": look.label, "predicted": look.predicted}
+    if look.bias is not None:
+        known |= {"bias": look.bias, "agrees": look.aligned}
+    of_groups = Classifier.summarise(known, look.classes)
+    return {"top1": float((~look.wrong).mean())} | {name: of_groups[name] for name in GROUPS if name in of_groups}
 
 
 def mosaic(before, after):
