@@ -1,4 +1,4 @@
-"""StarGAN (Choi et al. 2018) on cartoon faces, 64 px, of which one set knows hair colours, glasses and beards, the other mouths."""
+"""StarGAN (Choi et al. 2018) on two sets of cartoon faces, 64 px: one knows hair, glasses, beards, the other mouths."""
 
 from vision_gen.configs import stargan_avatars, stargan_celeba, stargan_joint
 

@@ -4,8 +4,8 @@
 line for each image, its file and 1 or -1 for each attribute; `list_eval_partition.txt`: a line for each image, its file
 and 0, 1 or 2, for "train", "val" and "test". `write` writes this layout.
 
-Or as StarGAN's released code has it: `images/` and no list of splits. Then 1,999 images are "test", those of that code, or a
-tenth where that is less; of the others a twentieth is "val", which that code trains on.
+Or as StarGAN's released code has it: `images/` and no list of splits. Then 1,999 images are "test", those of that code,
+or a tenth where that is less; of the others a twentieth is "val", which that code trains on.
 """
 
 import random
