@@ -1,7 +1,7 @@
 """StarGAN (Choi et al. 2018) on CelebA's attributes and RaFD's expressions together, as published. Days on one GPU.
 
---config.data.parts.attributes.dir=CELEBA --config.data.parts.classes.dir=RAFD. The latter has a folder of images for each
-class, or such folders in `train` and `test`; of another number of classes: --config.model.classes=N.
+--config.data.parts.attributes.dir=CELEBA --config.data.parts.classes.dir=RAFD. The latter has a folder of images for
+each class, or such folders in `train` and `test`; of another number of classes: --config.model.classes=N.
 """
 
 from vision_gen.configs import stargan_celeba

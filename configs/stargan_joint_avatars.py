@@ -1,16 +1,9 @@
-"""StarGAN (Choi et al. 2018) on cartoon faces, 64 px, of which one set knows hair colours, glasses and beards, the other mouths."""
+"""StarGAN (Choi et al. 2018) on two sets of cartoon faces, 64 px: one knows hair, glasses, beards, the other mouths."""
 
-from vision_gen.configs import stargan_celeba, stargan_joint
+from vision_gen.configs import stargan_avatars, stargan_celeba, stargan_joint
 
 # What differs at the paper's full size, as benchmarks.compile_only --scale=paper compiles it for accelerators.
-PAPER = {
-    "data.size": 256,
-    "model.width": 64,
-    "model.discriminator_width": 64,
-    "model.stages": 6,
-    "init.judge": "",
-    "dtype": "bfloat16",
-}
+PAPER = {name: value for name, value in stargan_avatars.PAPER.items() if name != "data.attributes"} | {"data.size": 256}
 
 
 def get_config():

@@ -1,5 +1,7 @@
 """CelebA's layout: read as it is distributed, written so that it reads back, and wrong lists named."""
 
+import random
+
 import numpy as np
 from PIL import Image
 import pytest
@@ -43,6 +45,23 @@ def test_the_middle_of_images_and_their_attributes_by_split(folder):
     assert first["colour"].shape == (64, 64, 3) and np.abs(first["colour"][4:-4].astype(int) - 50).max() < 6
     assert opened(folder, label="Young").column("label").tolist() == [1, 0]
     assert list(data.open(data.Settings(name="celeba", dir=str(folder)), "val")[0]) == ["colour"]
+
+
+def test_the_layout_of_stargans_code_is_divided_as_there(tmp_path):
+    (tmp_path / "images").mkdir()
+    names = [f"{number:06d}.png" for number in range(1, 31)]
+    for number, name in enumerate(names):
+        Image.new("RGB", (8, 8), (number,) * 3).save(tmp_path / "images" / name)
+    lines = [f"{name} {1 - 2 * (number % 2)}" for number, name in enumerate(names)]
+    (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["30", "Smiling", *lines]))
+    found = {split: opened(tmp_path, split, size=8) for split in data.SPLITS}
+    held_out = {split: [s.name(i) for i in range(len(s))] for split, s in found.items()}
+    random.seed(1234)
+    random.shuffle(lines)  # As there.
+    assert held_out["test"] == [line.split()[0] for line in lines[:3]]
+    assert sorted(sum(held_out.values(), [])) == names and 1 <= len(held_out["val"]) < 6
+    for source in found.values():
+        assert [bool(e["attributes"][0]) for e in source] == [e["colour"][0, 0, 0] % 2 == 0 for e in source]
 
 
 def test_attributes_that_are_named_are_those_of_an_example_in_that_order(folder):

@@ -268,7 +268,8 @@ def test_attributes_of_one_set_stand_beside_classes_of_another(tmp_path):
     lines = ["5", "Smiling Young", *(f"{i}.png {1 - 2 * (i % 2)} -1" for i in range(5))]
     (folder / "list_attr_celeba.txt").write_text("\n".join(lines))
     (folder / "list_eval_partition.txt").write_text("\n".join(f"{i}.png {max(0, i - 2)}" for i in range(5)))
-    of_classes = pictures(tmp_path / "classes", [f"train/{name}/{i}.png" for name in ("glad", "sad") for i in range(2)], 100)
+    files = [f"train/{name}/{i}.png" for name in ("glad", "sad") for i in range(2)]
+    of_classes = pictures(tmp_path / "classes", files, 100)
     for split in ("val", "test"):
         pictures(tmp_path / "classes", [f"{split}/sad/0.png"], 200)
     faces = {"name": "celeba", "dir": str(folder), "labels": True, "attributes": ("Smiling",)}
@@ -282,9 +283,9 @@ def test_attributes_of_one_set_stand_beside_classes_of_another(tmp_path):
             assert example["attributes"].tolist() == [shade % 2 == 0] and example["label"] == (other - 100) // 2
     assert opened("joint", parts, "test")[0]["label"] == 1
     for changed, message in (
-        ({"faces": faces, "classes": parts["classes"]}, r"parts must be attributes and classes for joint, got \['classes'"),
-        (parts | {"attributes": of_classes}, r"attributes\.name: joint needs attributes of it, but image_folder gives colour;"),
-        (parts | {"classes": of_classes}, r"classes\.name: joint needs label of it, .* config\.data\.parts\.classes\.labels=True"),
+        ({"faces": faces, "classes": parts["classes"]}, r"parts must be attributes and classes for joint, got \['c"),
+        (parts | {"attributes": of_classes}, r"attributes\.name: joint needs attributes of it, but image_folder gives"),
+        (parts | {"classes": of_classes}, r"classes\.name: joint needs label of it, .*\.parts\.classes\.labels=True"),
         (parts | {"classes": parts["classes"] | {"size": 4}}, r"classes\.size must be config\.data\.size, 8, .* got 4"),
     ):
         with pytest.raises(InputError, match=message):

@@ -3,15 +3,21 @@
 `dir` has `img_align_celeba/`, the images; `list_attr_celeba.txt`: how many images, the names of the attributes, then a
 line for each image, its file and 1 or -1 for each attribute; `list_eval_partition.txt`: a line for each image, its file
 and 0, 1 or 2, for "train", "val" and "test". `write` writes this layout.
+
+Or as StarGAN's released code has it: `images/` and no list of splits. Then 1,999 images are "test", those of that code,
+or a tenth where that is less; of the others a twentieth is "val", which that code trains on.
 """
+
+import random
 
 import numpy as np
 
-from vision_gen.data import faces, images, source
+from vision_gen.data import faces, image_folder, images, source
 from vision_gen.errors import InputError
 
 FIELDS = ("dir", "size", "labels", "label", "attributes", "skip_unreadable", "max_pixels")
 IMAGES, ATTRIBUTES, PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
+STARGAN = "images"  # The images, in the layout of StarGAN's code.
 
 
 def shapes(settings):
@@ -48,14 +54,18 @@ class CelebA(faces.Faces):
         answers = _lines(folder / ATTRIBUTES, 2, len(names), ("-1", "1"))
         if len(answers) != count:
             raise InputError(f"{folder / ATTRIBUTES}: says {count} images in its first line, but has {len(answers)}")
-        parts = _lines(folder / PARTITION, 0, 1, ("0", "1", "2"))
-        _same(answers, folder / ATTRIBUTES, parts, folder / PARTITION)
-        found = images.find(folder / IMAGES, f"{settings.section}.dir")
-        found = {path.relative_to(folder / IMAGES).as_posix(): path for path in found}
-        _same(answers, folder / ATTRIBUTES, found, folder / IMAGES)
-        chosen = [name for name, (part,) in parts.items() if source.SPLITS[int(part)] == split]
+        if (folder / STARGAN).is_dir() and not (folder / IMAGES).exists():
+            place, parts = folder / STARGAN, _shuffled(list(answers), folder)
+        else:
+            place, parts = folder / IMAGES, _lines(folder / PARTITION, 0, 1, ("0", "1", "2"))
+            _same(answers, folder / ATTRIBUTES, parts, folder / PARTITION)
+            parts = {name: source.SPLITS[int(part)] for name, (part,) in parts.items()}
+        found = images.find(place, f"{settings.section}.dir")
+        found = {path.relative_to(place).as_posix(): path for path in found}
+        _same(answers, folder / ATTRIBUTES, found, place)
+        chosen = [name for name, part in parts.items() if part == split]
         paths, self.skipped = images.readable([found[name] for name in chosen], settings)
-        self._names = [path.relative_to(folder / IMAGES).as_posix() for path in paths]
+        self._names = [path.relative_to(place).as_posix() for path in paths]
         self._paths = paths
         self._values = np.array([[answer == "1" for answer in answers[name]] for name in self._names], np.int8)
 
@@ -135,6 +145,15 @@ def _lines(path, start, count, allowed):
             raise InputError(f"{path}: line {number} has {name} again")
         found[name] = values
     return found
+
+
+def _shuffled(names, folder):
+    """{file: split} of a list of files, in its order, as StarGAN's code divides it."""
+    random.Random(1234).shuffle(names)
+    count = min(1999, len(names) // 10)
+    found = dict.fromkeys(names[:count], "test")
+    parts = image_folder.divide(names[count:], ["val"], str(folder / ATTRIBUTES))
+    return found | {name: part for part, chosen in parts.items() for name in sorted(chosen)}
 
 
 def _same(first, first_path, second, second_path):

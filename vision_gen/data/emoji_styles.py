@@ -1,7 +1,7 @@
 """Emoji in three styles, each a class: OpenMoji's drawings, Twemoji's, and OpenMoji's lines alone.
 
-Of a split all have the same subjects, but for some that one has not drawn; which drawings show the same is not told in an
-example, only by its name. As two domains without labels they are `unpaired`, see `configs.cyclegan_emoji_styles`.
+Of a split all have the same subjects, but for some that one has not drawn; which drawings show the same is not told in
+an example, only by its name. As two domains without labels they are `unpaired`, see `configs.cyclegan_emoji_styles`.
 """
 
 import itertools

@@ -255,12 +255,15 @@ class Checkpoints:
                 raise ValueError(why)
             found = safetensors.numpy.load_file(self._frozen_path)
         except (OSError, ValueError, safetensors.SafetensorError) as error:
-            raise InputError(f"the frozen networks of {self.folder.parent} are damaged ({error}); put back a copy") from error
+            what = f"the frozen networks of {self.folder.parent} are damaged ({error})"
+            raise InputError(f"{what}; put back a copy") from error
         there = {name.partition("/")[0] for name in found}
-        return found | {n: x for name in self._experiment.init if name not in there for n, x in self._carried(name).items()}
+        for attribute in self._experiment.init.keys() - there:
+            found |= self._carried(attribute)
+        return found
 
     def _carried(self, attribute):
-        """{name as in `frozen.safetensors`: array} of a frozen network whose weights a package carries; {} of others."""
+        """{name as in `frozen.safetensors`: array} of a frozen network that a package carries; {} of others."""
         experiment = self._experiment
         source = experiment.init.get(attribute, "")
         moved = any(attribute in player.modules for player, _ in experiment.players.values())

@@ -223,11 +223,10 @@ def from_config(config):
     known = systems.networks(experiment.system)
     # Of a system that learns, frozen networks alone are nothing.
     moved = {module for player in systems.players_of(experiment.system) for module in player.modules}
-    if known and not (moved or set(known)) & set(weights):
-        lacking = [name for name in known if name not in weights]
+    used = [name for name in known if not moved or name in moved]
+    if used and not set(used) & set(weights):
         raise InputError(
-            f"without a run, {config.system} needs weights: set config.init.{lacking[-1]} to a file, a run or published "
-            "weights"
+            f"without a run, {config.system} needs weights: set config.init.{used[-1]} to a file, a run or published weights"
         )
     model = _with(experiment, weights)
     drawn = [name for name in known if name in model.state["params"] and name not in weights]

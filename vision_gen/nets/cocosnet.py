@@ -117,7 +117,7 @@ class Residual(nnx.Module):
 
 
 class Correspondence(nnx.Module):
-    """Which places of an exemplar are like those of an input, by maps in the common domain and by the inputs themselves.
+    """Which places of an exemplar are like those of an input, by maps in the common domain and the inputs themselves.
 
     Args:
       channel: of the input.
@@ -161,7 +161,7 @@ class Correspondence(nnx.Module):
 
 
 class Translator(nnx.Module):
-    """Images of conditions [batch, height, width, channel]: seven blocks, five times doubled, attention at half the size.
+    """Images of conditions [batch, height, width, channel]: seven blocks, five times doubled, and attention.
 
     Args:
       channel: of the condition.

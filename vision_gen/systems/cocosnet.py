@@ -2,9 +2,9 @@
 
 A line drawing is painted in the colours and textures of an exemplar: a picture of the same kind, of which each place of
 the drawing takes what is most like it. In training some exemplars are the drawing's own image, warped, for which the
-truth is known; the others are images of other examples, where the paper looks for like ones. Networks and weights of the
-losses are those of the released code for edges, which compares drawings beside what was learned and matches features of the
-discriminator; features are scaled otherwise than its own, hence its weight of the perceptual term is 0.001.
+truth is known; the others are images of other examples, where the paper looks for like ones. Networks and weights of
+the losses are those of the released code for edges, which compares drawings beside what was learned and matches what
+the discriminator sees; features are scaled otherwise than its own, hence its weight of the perceptual term is 0.001.
 """
 
 import dataclasses

@@ -1,8 +1,9 @@
 """StarGAN: unified GANs for multi-domain image-to-image translation (Choi et al., CVPR 2018).
 
-One generator translates images between all domains, which labels name: binary attributes (`config.data.attributes`), the
-classes of the data, or both, of two sets (`JointStarGAN`). The discriminator also says of which domain an image is. As the
-released code, but that rates fall to 0 in the second half of a run, as the paper says; there they fall by a thousandth.
+One generator translates images between all domains, which labels name: binary attributes (`config.data.attributes`),
+the classes of the data, or both, of two sets (`JointStarGAN`). The discriminator also says of which domain an image is.
+As the released code, but that rates fall to 0 in the second half of a run, as the paper says; there they fall by a
+thousandth.
 """
 
 import dataclasses
@@ -193,8 +194,8 @@ class StarGAN(many_domains.ManyDomains):
 
         Args:
           image: the same.
-          attributes: [batch, attributes] from -1, without it, to 1, with it; 0: as the discriminator finds it, unless it
-            is excluded by one that is asked for.
+          attributes: [batch, attributes] from -1, without it, to 1, with it; 0: as the discriminator finds it, unless
+            it is excluded by one that is asked for.
           label: or [batch], of classes.
         """
         if label is not None:
@@ -280,8 +281,8 @@ class JointStarGAN(StarGAN):
     legends = StarGAN.legends | {
         "samples": "Held-out images of both sets, each translated into every domain: attributes turned round, or in "
         "the place of what they exclude; then each class.",
-        "translations": "Held-out images of attributes, and in each column that attribute turned round, or in the place "
-        "of what it excludes; then each class.",
+        "translations": "Held-out images of attributes, and in each column that attribute turned round, or in the "
+        "place of what it excludes; then each class.",
     }
     masks = 2
 
