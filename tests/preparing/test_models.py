@@ -42,14 +42,16 @@ def stand_in(present=0.9):
     return models.Model(pathlib.Path("pose.tflite"), (1, 256, 256, 3), run)
 
 
-def test_landmarks_and_mask_are_in_pixels_of_the_picture():
+@pytest.mark.parametrize("times", [1, 4])
+def test_landmarks_and_mask_are_in_pixels_of_the_picture(times):
     picture = dotted((480, 640), [((410, 300), (255, 0, 0)), ((350, 240), (0, 255, 0))])  # Leaning to the left.
+    picture = picture.repeat(times, 0).repeat(times, 1)
     landmarks, mask = models.pose(stand_in(), picture)
-    np.testing.assert_allclose(landmarks[0, :2], (350, 240), atol=1)
-    np.testing.assert_allclose(landmarks[1:, :2], np.broadcast_to((410, 300), (32, 2)), atol=1)
+    np.testing.assert_allclose(landmarks[0, :2], np.multiply((350, 240), times), atol=times)
+    np.testing.assert_allclose(landmarks[1:, :2], np.broadcast_to((410 * times, 300 * times), (32, 2)), atol=times)
     np.testing.assert_allclose(landmarks[:, 2], 1 / (1 + np.exp(-np.linspace(-4, 4, 33))), rtol=1e-5)
     right = picture.any(-1)
-    assert mask.shape == (480, 640) and ((mask > 0.5) & right).sum() / ((mask > 0.5) | right).sum() > 0.75
+    assert mask.shape == right.shape and ((mask > 0.5) & right).sum() / ((mask > 0.5) | right).sum() > 0.75
 
 
 def test_nobody_is_an_error():

@@ -140,4 +140,19 @@ def test_what_is_missing_is_said_before_anything_is_made(photograph, monkeypatch
 def test_the_window_is_around_the_person(size, box):
     mask = np.zeros(size, bool)
     mask[50:90, size[1] * 5 // 8 - 10 : size[1] * 5 // 8 + 11] = True
-    np.testing.assert_allclose(photographs.window(mask, (1024, 768)), box)
+    np.testing.assert_allclose(photographs.window(mask, np.zeros((25, 3)), (1024, 768)), box)
+
+
+def test_the_window_goes_near_to_somebody_afar():
+    mask, points = np.zeros((800, 600), bool), np.zeros((25, 3))
+    mask[200:700, 270:331] = True
+    for joint, y in ((2, 250), (5, 250), (9, 350), (12, 350)):
+        points[joint] = 300 + (joint > 4), y, 1
+    left, top, right, bottom = photographs.window(mask, points, (1024, 768))
+    np.testing.assert_allclose((bottom - top, right - left), np.multiply((350 + 75 - 200) / 0.97, (1, 0.75)))
+    np.testing.assert_allclose(((left + right) / 2, top), (300, 200 - 0.03 * (bottom - top)))
+    mask[300:310, 200:401] = True  # Arms held out.
+    left, _, right, _ = photographs.window(mask, points, (1024, 768))
+    assert left < 200 and right > 401
+    points[:, 1] *= 2  # Somebody near stays whole.
+    assert photographs.window(mask, points, (1024, 768)) == (0, 0, 600, 800)
