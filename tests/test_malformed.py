@@ -302,7 +302,7 @@ def folder(tmp_path_factory):
 
 
 def answer(words, monkeypatch, capfd):
-    """(exit status, lines on stderr) of a command, which begins with "train" or "eval"."""
+    """(exit status, lines on stderr) of a command, which begins with the name of a program."""
     program, *arguments = words
     here = f"vision_gen.programs.{program}"
     monkeypatch.setattr(sys, "argv", [f"{program}.py", *arguments])

@@ -30,7 +30,7 @@ PARSES, POINTS, POSES = (
     ("openpose_json", "openpose-json"),
     ("openpose_img", "openpose-img"),
 )
-UNREAD = ("agnostic-v3.2", "image-parse-agnostic-v3.2", "image-densepose", "agnostic-mask")
+UNREAD = ("agnostic-v3.2", "image-parse-agnostic-v3.2", "image-densepose", "agnostic-mask", "gt_cloth_warped_mask")
 # LIP's classes by their numbers, and the colours that VITON-HD's files have for them.
 CLASSES = (
     "Background", "Hat", "Hair", "Glove", "Sunglasses", "Upper-clothes", "Dress", "Coat", "Socks", "Pants",

@@ -33,6 +33,7 @@ INSTALL = {
 }
 ENDINGS = {"pose": (".tflite", ".task"), "cutout": (".onnx",), "parser": (".onnx",)}
 RUNTIMES = {".tflite": "ai_edge_litert.interpreter", ".task": "ai_edge_litert.interpreter", ".onnx": "onnxruntime"}
+MOST = 1024  # Pixels of a side in which a person is looked for; more would be skipped over between those of the square.
 TURNS = 8  # Of looking for a person ever nearer, at most.
 IMAGENET_MEAN, IMAGENET_DEVIATION = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 SURE = 0.5  # From which on somebody is there.
@@ -132,6 +133,9 @@ def pose(model, picture):
     Raises:
       InputError: nobody is found.
     """
+    full = picture.shape[1::-1]
+    scale = max(1, max(full) / MOST)
+    picture = np.asarray(Image.fromarray(picture).resize([round(n / scale) for n in full], Image.Resampling.BOX))
     height, width = picture.shape[:2]
     side = model.shape[1]
     middle, reach, up = np.array([width, height]) / 2, float(max(height, width)), np.array([0.0, -1.0])
@@ -154,8 +158,9 @@ def pose(model, picture):
     sure = 1 / (1 + np.exp(-points[:33, 3:4]))
     back = np.linalg.inv(steps)
     mask = 1 / (1 + np.exp(-np.clip(mask.reshape(side, side), -30, 30)))
-    share = _affine(np.float32(mask), back, -back @ corner, (height, width))
-    return np.float32(np.concatenate([places[:33], sure], 1)), share
+    share = Image.fromarray(_affine(np.float32(mask), back, -back @ corner, (height, width)))
+    landmarks = np.concatenate([places[:33] * np.divide(full, (width, height)), sure], 1)
+    return np.float32(landmarks), np.asarray(share.resize(full, Image.Resampling.BILINEAR))
 
 
 def _affine(picture, steps, corner, size):

@@ -21,7 +21,11 @@ from vision_gen.values.pictures import Mask, save
 
 log = logging.getLogger("vision_gen")
 SEEN = 0.5  # How likely a joint must be seen to count as found.
-ABOVE = 0.03  # Share of a picture's height that is left above the head where more would be cut off.
+ABOVE = 0.03  # Share of a picture's height that is left above the head where it is cut.
+THIGHS = 0.75  # How far below the hips it is cut of somebody who is seen from afar, in lengths of the torso,
+WIDEST = 0.9  # how much of its width the person may have,
+AFAR = 0.8  # and the share of the largest part below which that is so.
+HIPS = (9, 12)
 # MediaPipe's landmark for each of OpenPose's joints, or the two that it is between; small toes MediaPipe has not.
 OF_LANDMARKS = {
     "Nose": 0, "Neck": (11, 12), "RShoulder": 12, "RElbow": 14, "RWrist": 16, "LShoulder": 11, "LElbow": 13,
@@ -76,20 +80,33 @@ def body_25(landmarks, size):
     return found
 
 
-def window(mask, size):
-    """The largest part of a picture that has the ratio of `size`: (left, top, right, bottom).
+def window(mask, points, size):
+    """The part of a picture of a person that has the ratio of `size`: (left, top, right, bottom).
+
+    It is the largest that there is, in whose middle the person is, with the head. But of somebody who is seen from afar
+    it reaches from the head to the thighs, as in VITON-HD's pictures.
 
     Args:
-      mask: [height, width], of what shall be in the middle, with its upper end.
+      mask: [height, width] bool, the person.
+      points: [25, 3], OpenPose's.
       size: (height, width).
     """
     height, width = mask.shape
-    if abs(height * size[1] / (width * size[0]) - 1) <= RATIO:
-        return 0, 0, width, height
     tall, wide = min(height, width * size[0] / size[1]), min(width, height * size[1] / size[0])
-    rows, columns = np.nonzero(mask)
-    middle, head = (columns.mean(), rows.min()) if len(rows) else (width / 2, 0)
-    left, top = np.clip(middle - wide / 2, 0, width - wide), np.clip(head - ABOVE * tall, 0, height - tall)
+    if not mask.any():
+        mask = np.ones_like(mask)
+    head, there = np.flatnonzero(mask.any(1))[0], agnostic.found_joints(points)
+    if {*agnostic.SHOULDERS, *HIPS} <= set(there):
+        shoulders, hips = (np.mean([there[joint][1] for joint in pair]) for pair in (agnostic.SHOULDERS, HIPS))
+        thighs = hips + THIGHS * (hips - shoulders)
+        columns = np.flatnonzero(mask[: max(int(thighs), head + 1)].any(0))
+        near = max((thighs - head) / (1 - ABOVE), (np.ptp(columns) + 1) / WIDEST * size[0] / size[1])
+        if near < AFAR * tall:
+            tall, wide = near, near * size[1] / size[0]
+    if tall >= height * (1 - RATIO) and wide >= width * (1 - RATIO):
+        return 0, 0, width, height
+    left = np.clip(np.nonzero(mask)[1].mean() - wide / 2, 0, width - wide)
+    top = np.clip(head - ABOVE * tall, 0, height - tall)
     return left, top, left + wide, top + tall
 
 
@@ -199,7 +216,7 @@ class _Person(_Step):
         if "pose" in self.wanted:
             self._look(models.load(self.wanted["pose"]))
         height, width = found["mask"].shape[:2]
-        box = left, top, right, bottom = window(found["mask"][..., 0] >= 128, size)
+        box = left, top, right, bottom = window(found["mask"][..., 0] >= 128, found["keypoints"], size)
         for part in self.kind.resampling:
             if found[part] is not None and ((height, width) != size or box != (0, 0, width, height)):
                 self.cut(part, box, size)
@@ -256,7 +273,7 @@ class _Flat(_Step):
             found["mask"] = np.where(share >= 0.5, np.uint8(255), np.uint8(0))[..., None]
         height, width = found["mask"].shape[:2]
         if (height, width) != size:
-            if window(found["mask"][..., 0], size) != (0, 0, width, height):
+            if abs(height * size[1] / (width * size[0]) - 1) > RATIO:
                 larger = round(width * size[0] / size[1]), round(height * size[1] / size[0])
                 self._fill_up(max(height, larger[0]), max(width, larger[1]))
             self.cut("cloth", None, size)

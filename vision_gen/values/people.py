@@ -150,7 +150,7 @@ class Person(Prepared):
 
     def lacking(self, part, found, what, cure):
         if part != "pose":
-            return super().lacking(part, found, what, cure)
+            return super().lacking(part, found, what, f"{cure}, or make it by vision-gen prepare person=PICTURE")
         return openpose.picture(found["keypoints"], found["image"].shape[:2])
 
     def resized(self, value, size, name):
