@@ -107,8 +107,10 @@ def test_every_step_of_a_try_on_is_shown(served, browser, monkeypatch):
     page, _ = opened(browser, served(dressing(monkeypatch)[0]), "zoo/stand_in")
     page.get_by_role("button", name="A person and a garment").click(timeout=60_000)
     page.get_by_text("3. The garment, bent").wait_for()
-    assert page.locator("figure img:visible").count() == 10
-    before = page.locator("figure img:visible").last.get_attribute("src")
+    pictures = page.locator("figure img:visible")
+    pictures.nth(10).wait_for()  # Five are given, four on the way, the person and the result.
+    assert pictures.count() == 11
+    before = pictures.last.get_attribute("src")
     page.get_by_label("Seed").and_(page.locator(":visible")).fill("5")
     page.get_by_label("Seed").and_(page.locator(":visible")).press("Enter")
     changed(page, before)
@@ -131,7 +133,7 @@ def test_a_round_of_debiasing_on_the_page(served, browser, play):
     page.get_by_text("20 chosen").wait_for()
     pictures = page.locator(".some img:visible")
     before = pictures.first.get_attribute("src")
-    page.get_by_label("Where it looks").check()
+    page.locator("input[type=checkbox]:visible").check()
     for _ in range(100):
         if pictures.first.get_attribute("src") != before:
             break

@@ -90,7 +90,7 @@ def test_examples_are_chosen_by_hand_and_by_what_they_are(view):
 
 
 def test_points_have_the_colours_of_what_is_asked_for(view):
-    fill = lambda: view.points._source.data["fill"].tolist()
+    fill = lambda: view.points._source.data["fill"]
     assert fill()[:2] == drawing.colours(2) and fill()[38] == fill()[0]
     assert (view.points._source.data["size"] == 10).sum() == 2
     view.colour.value = "bias"

@@ -61,7 +61,7 @@ class View:
         self.visit, self.said, self.round, self.chosen = visit, Said(), None, np.array([], int)
         self._job, self._folder, self._told, self._buttons = None, None, 0.0, []
         self.progress = pn.indicators.Progress(value=0, max=100, visible=False, width=260, margin=(10, 8))
-        self.stop = button("Stop", lambda _: self._job.stop(), visible=False, width=80)
+        self.stop = button("Stop", lambda _: self._stop(), visible=False, width=80)
         known = rounds.translators(visit.model.experiment)
         wide = dict(margin=(0, 0, 20, 0), sizing_mode="stretch_width")
         self._looking = self._look_card(wide)
@@ -190,7 +190,7 @@ class View:
         except InputError as error:
             self.said.wrong(str(error))
             return
-        if training is None:
+        if training is None or step == "translate" and self.translator.disabled:  # That is trained already.
             make()
             return
         self._busy(says)
@@ -198,6 +198,10 @@ class View:
         work, arguments, workdir = training
         trained = lambda: (self._idle(), make())
         self._job = jobs.Job(self.visit.threads, work, arguments, workdir, self._progress, trained, self._failed)
+
+    def _stop(self):
+        self.stop.disabled = True
+        self._job.stop()
 
     def _busy(self, says):
         self.said.note(says)
@@ -349,7 +353,12 @@ class View:
         targets = self.targets.value
         given = dict(name=name, targets=targets, **({"each": self.each.value} if targets == "others" else {}))
         self.round.translator = self._config()
-        self._train("The translator is trained", "translate", given, lambda made: self._are_made(name, made))
+
+        def then(made):
+            self.translator.disabled = self.translator_steps.disabled = True  # A round has one.
+            self._are_made(name, made)
+
+        self._train("The translator is trained", "translate", given, then)
 
     def jitter(self):
         """Draws what is chosen in random colours."""
@@ -393,8 +402,7 @@ class View:
 
     def _are_trained(self, name):
         self.first.options = self.second.options = list(self.round.looks)
-        self.second.value = name
-        self._compare()
+        self.second.value = name  # Which compares them.
 
     # How classifiers differ.
 
@@ -422,8 +430,8 @@ class View:
             flips = np.where((before.label == field[0]) & (before.bias == field[1]), flips, 0)
         right, wrong = np.flatnonzero(flips > 0), np.flatnonzero(flips < 0)
         self._trace_says.object = (
-            f"<p><b>{len(right):,} became right and {len(wrong):,} wrong</b>{html.escape(of)}; "
-            "click a field to see its own</p>"
+            f"<p><b>{len(right):,} became right and {len(wrong):,} wrong</b>{html.escape(of)}"
+            f"{'' if before.bias is None else '; click a field to see its own'}</p>"
         )
         some = [*right[: MOST // 3], *wrong[: MOST // 3]]
         name = lambda number: before.classes[number]
