@@ -7,8 +7,8 @@ from vision_gen.engine import defaults
 
 
 def get_config():
-    # All of this is ours. The critic sees patches of 8 px, and the way back counts five times as much as with faces: what
-    # a digit is shall stay.
+    # All of this is ours. The critic sees patches of 8 px, and what stays and comes back counts twice as much as with
+    # faces: what a digit is shall stay.
     adam = dict(learning_rate=1e-3, schedule="linear")
     return defaults.experiment(
         "xploregan.XploreGAN",
@@ -20,7 +20,8 @@ def get_config():
             residual_blocks=1,
             discriminator_width=16,
             stages=1,
-            cycle_weight=50.0,
+            cycle_weight=20.0,
+            identity_weight=20.0,
             flip=False,
         ),
         players=dict(discriminator=defaults.player(**adam), generator=defaults.player(**adam)),

@@ -63,7 +63,8 @@ def test_it_computes_and_learns_as_transformers(both, train):
     (_, (logits, statistics)), (slopes, of_pixels) = gradient(params, rest, images)
     theirs.load_state_dict(torch.load(path))
     theirs.train(train).zero_grad()
-    pixels = torch.tensor(images.transpose(0, 3, 1, 2), requires_grad=True)
+    # Torch's backward pass of maps whose channels are last in memory crashes.
+    pixels = torch.tensor(np.ascontiguousarray(images.transpose(0, 3, 1, 2)), requires_grad=True)
     turned = lambda numbers: torch.tensor(numbers)[:, None, None]
     expected = theirs(((pixels + 1) / 2 - turned(resnet.MEAN)) / turned(resnet.DEVIATION)).logits
     torch.logsumexp(expected, -1).sum().backward()

@@ -132,7 +132,7 @@ GIVES = {
     "Scribble": (lambda e: e.canvas.set([STROKE]), lambda v: v[0][0] == (255, 0, 0, 255) and v[0][2] == 4),
     "Seed": (lambda e: setattr(e._widget, "value", 7), lambda v: v == 7),
     "Shares": (lambda e: setattr(e._widget, "value", "3,1"), lambda v: v == (3.0, 1.0)),
-    "Start": (lambda e: setattr(e._seed, "value", 7), lambda v: v == 7),
+    "Start": (lambda e: setattr(e.seed._widget, "value", 7), lambda v: v == 7),
     "Text": (lambda e: setattr(e._widget, "value", "a.png"), lambda v: v == "a.png"),
     "Texts": (lambda e: setattr(e._widget, "value", "a, b\nc.txt"), lambda v: v == ("a", "b", "c.txt")),
     "Ties": (lambda e: setattr(e._widget, "value", "1,2,3,4"), lambda v: v == ((1.0, 2.0, 3.0, 4.0, 1.0),)),

@@ -16,7 +16,7 @@ from vision_gen.engine.recordings import File
 from vision_gen.engine.tools import Tool
 from vision_gen.ops import gamut
 from vision_gen.studio import canvas, views
-from vision_gen.studio.views import classifier, edges, hints, mapper, nerf, scft, styleclip, stylegan2, tryon
+from vision_gen.studio.views import classifier, debias, edges, hints, mapper, nerf, scft, styleclip, stylegan2, tryon
 from vision_gen.studio.visit import Threads, Visit
 
 
@@ -152,7 +152,8 @@ def test_what_a_decision_looks_at_stays(opened):
 
     found = model("resnet_classifier.ResNetClassifier", tool, seen)
     found.columns = ("image", "grad_cam")
-    assert views.of(found) == [classifier]
+    found.experiment = types.SimpleNamespace(model=types.SimpleNamespace(answers=()))
+    assert views.of(found) == [classifier, debias]
     view = opened(classifier, found)
     assert len(view._left) == 0
     view.entries["image"].give(png("red.png", "#ff0000", (64, 48)))

@@ -478,10 +478,12 @@ def of_xploregan():
                 "gan": -np.mean(fake),
                 "class": cross(of_fake, target),
                 "cycle": 10 * absolute(paint(system.generator, out["fake"], summary(origin)), plain(image)),
+                "identity": 10 * absolute(paint(system.generator, plain(image), summary(origin)), plain(image)),
             },
         }
 
-    return Case(config, batch, expected, of_stargan().flows)
+    flows = of_stargan().flows
+    return Case(config, batch, expected, flows | {"generator": flows["generator"] | {"identity": {"real", "origin"}}})
 
 
 STYLES = dict(

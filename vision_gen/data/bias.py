@@ -64,6 +64,11 @@ def drawn(label, conflicting):
     return bias
 
 
+def each(groups, times):
+    """The numbers of groups, all of them so many times, each time in another order: [groups * times] int."""
+    return np.random.default_rng(0).permuted(np.tile(np.arange(groups), (times, 1)), axis=1).ravel()
+
+
 class Files(Biased):
     """Of files, decoded when asked for: the middle of each in the shape of `size`.
 

@@ -65,7 +65,7 @@ class Fruit(bias.Biased):
             kind = np.arange(settings.examples) % count
             colour = bias.drawn(kind, settings.conflicting)
         else:
-            kind, colour = np.divmod(np.arange(count**2 * _HELD_OUT[split]) % count**2, count)
+            kind, colour = np.divmod(bias.each(count**2, _HELD_OUT[split]), count)
         super().__init__(settings, KINDS, COLOURS, kind, colour, kind == colour)
 
     def image(self, index):

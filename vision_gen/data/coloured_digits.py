@@ -50,7 +50,7 @@ class ColouredDigits(bias.Biased):
             colour = bias.drawn(digit, settings.conflicting)
         else:
             self._each = len(COLOURS)
-            colour, digit = np.tile(np.arange(self._each), len(digit)), np.repeat(digit, self._each)
+            colour, digit = bias.each(self._each, len(digit)), np.repeat(digit, self._each)
         super().__init__(settings, scans.classes, COLOURS, digit, colour, digit == colour)
 
     def image(self, index):

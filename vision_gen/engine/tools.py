@@ -43,7 +43,7 @@ class Tool:
       fitting: how pictures of any size are brought to what the networks take; see `engine.fitting`.
       turns: 0 if it is done at once, otherwise how many turns it takes: the name of an option, or of an input with as
         many parts, or a number.
-      unit: what one of its turns is called.
+      unit: what one of its turns is called, or of what `fitting` prepares.
       previews: it has `<name>_preview`.
     """
 

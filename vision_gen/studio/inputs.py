@@ -516,27 +516,21 @@ class Beginning(Uploaded):
     """A latent to begin with: drawn by a seed, the mean of all, or of a file."""
 
     def build(self):
-        seed = pn.widgets.IntInput(
-            label="Seed", value=0, start=0, end=2**32 - 1, width=WIDTH - 130, margin=(0, 0, 2, 0)
-        )
-        self._seed, other = self.watched(seed), button("Another", self._other, align="end", width=90)
+        self.seed, file = Draw(values.Seed(), "seed", self.visit), pn.Column(*super().build(), margin=0, visible=False)
+        self.seed.changed.append(self.tell)
         self._how = styled(
             pn.widgets.RadioButtonGroup(label="How", options=["Draw one", "Their mean", "A file"], margin=(0, 0, 8, 0))
         )
-        drawn, file = pn.Row(self._seed, other, margin=0), pn.Column(*super().build(), margin=0, visible=False)
 
         def chosen(event):
-            drawn.visible, file.visible = event.new == "Draw one", event.new == "A file"
+            self.seed.view.visible, file.visible = event.new == "Draw one", event.new == "A file"
             self.tell()
 
         self._how.param.watch(chosen, "value")
-        return [self.title(), self._how, drawn, file]
-
-    def _other(self, _):
-        self._seed.value = int(np.random.default_rng().integers(10_000))
+        return [self.title(), self._how, self.seed.view, file]
 
     def given(self):
-        return {"Draw one": self._seed.value, "Their mean": "mean"}.get(self._how.value, self.files or None)
+        return {"Draw one": self.seed.given(), "Their mean": "mean"}.get(self._how.value, self.files or None)
 
 
 class CameraFile(Files):

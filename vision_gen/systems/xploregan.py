@@ -3,7 +3,8 @@
 The features that a trained classifier has of the training examples are clustered by k-means; the clusters are the
 domains of StarGAN's game (`systems.many_domains`). A summary of a cluster, means and deviations of its features, says
 what the generator paints. There is no released code. The paper leaves open which layer is clustered, how features are
-scaled and what a summary is made of; `Settings` and `moments` say what was chosen here.
+scaled, what a summary is made of, and whether an image shall stay as it is in its own cluster; `Settings` and `moments`
+say what was chosen here.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
 from vision_gen.nets import stargan as nets
 from vision_gen.nets import xploregan
-from vision_gen.ops import colour, conv
+from vision_gen.ops import colour, conv, losses
 from vision_gen.pretrained import named
 from vision_gen.settings import Count, CountOrNone, NotNegative, nearest
 from vision_gen.systems import many_domains
@@ -43,6 +44,7 @@ class Settings:
     stages: Count = 6  # Convolutions of the discriminator, each of which halves the map.
     class_weight: NotNegative = 1.0  # Of the clusters' cross-entropy.
     cycle_weight: NotNegative = 10.0  # Of the absolute error of what is translated there and back.
+    identity_weight: NotNegative = 10.0  # Of the absolute error of an image as one of its own cluster.
     penalty_weight: NotNegative = 10.0  # Of the gradient penalty.
     flip: bool = True  # Mirror half of the images.
 
@@ -163,6 +165,12 @@ class XploreGAN(many_domains.ManyDomains):
         """Labels that ask for each cluster in turn, [batch, clusters, clusters]."""
         count = self.model.clusters
         return jnp.broadcast_to(jnp.eye(count), (len(image), count, count))
+
+    def generator_loss(self, out, batch, now):
+        """StarGAN's, and an image as one of its own cluster: without it a digit may become a hole of its shape."""
+        same = self._translated(out["real"], out["origin"], train=True)
+        identity = self.model.identity_weight * losses.l1(same, out["real"])
+        return super().generator_loss(out, batch, now) | {"identity": identity}
 
     # Tools.
 

@@ -1,6 +1,7 @@
 """Rounds: steps in order, recorded, and made again; then one that trains."""
 
 import json
+import pickle
 import subprocess
 import sys
 
@@ -16,7 +17,15 @@ from vision_gen.studio.debias import rounds, steps
 
 
 @pytest.fixture
-def played(monkeypatch):
+def opened(monkeypatch):
+    """Runs and data are not read."""
+    monkeypatch.setattr(use, "load", lambda run: classifier(by_colour))
+    monkeypatch.setattr(checkpoints, "load_config", lambda run: vit_digits.get_config())
+    monkeypatch.setattr(data, "open", lambda settings, split: FRUIT)
+
+
+@pytest.fixture
+def played(opened, monkeypatch):
     """Networks are played: retraining with pictures changes something, without it nothing. Gives what was asked for."""
     asked = []
 
@@ -25,9 +34,6 @@ def played(monkeypatch):
         asked.append((workdir, how))
         return classifier(by_colour) if not how["made"] else classifier(lambda x: x.max() > 205)
 
-    monkeypatch.setattr(use, "load", lambda run: classifier(by_colour))
-    monkeypatch.setattr(checkpoints, "load_config", lambda run: vit_digits.get_config())
-    monkeypatch.setattr(data, "open", lambda settings, split: FRUIT)
     monkeypatch.setattr(steps, "train_translator", lambda config, run, workdir: Painter())
     monkeypatch.setattr(steps, "retrain", retrain)
     return asked
@@ -37,6 +43,21 @@ def begun(folder, size=8):
     translator = xploregan_avatars.get_config()
     translator.data.size = size
     return rounds.Round(folder, translator, run="runs/x")
+
+
+def test_what_trains_can_be_told_to_another_process(opened, tmp_path):
+    done = begun(tmp_path / "a")
+    done.made["some"] = None
+    told = lambda *step, **given: pickle.loads(pickle.dumps(done.training(*step, **given)))
+    work, (train, config, run, workdir), folder = told("retrain", name="b", made="some", share=0.3, steps=7)
+    how = dict(made=tmp_path / "a" / "made" / "some", share=0.3, steps=7, seed=0)
+    assert train is steps.retrain and work.keywords == how
+    assert run == "runs/x" and workdir == folder == tmp_path / "a" / "retrained" / "b"
+    assert checkpoints.config_of(config).to_json() == vit_digits.get_config().to_json()
+    _, (train, config, _, workdir), _ = told("translate", targets=1)
+    assert train is steps.train_translator and workdir == tmp_path / "a" / "translator"
+    assert checkpoints.config_of(config).to_json() == done.translator.to_json()
+    assert done.training("jitter") is None
 
 
 def test_a_round_is_recorded_and_made_again(played, tmp_path):

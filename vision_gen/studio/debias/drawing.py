@@ -167,7 +167,7 @@ class Mosaic:
             "side": [0.35 + 0.6 * (count[at] / most) ** 0.5 for at in of],
             "fill": [_shade(change[at]) for at in of],
             "text": [points(change[at]) for at in of],
-            "ink": ["#ffffff" if abs(change[at]) > 0.45 else INK for at in of],
+            "ink": ["#ffffff" if abs(change[at]) > 0.75 else INK for at in of],
         }
 
     def _tapped(self, event):

@@ -1,5 +1,6 @@
 """Training that a page asks for, in a process of its own: pages are served meanwhile, and it alone is stopped."""
 
+import atexit
 import multiprocessing
 import pathlib
 import re
@@ -31,7 +32,7 @@ class Job:
         self._stopped = False
         context = multiprocessing.get_context("spawn")
         self._receive, self._send = context.Pipe(False)
-        self._process = context.Process(target=_do, args=(self._send, work, arguments), daemon=True)
+        self._process = context.Process(target=_do, args=(self._send, work, arguments))
         threading.Thread(target=self._watch, daemon=True).start()
 
     def stop(self):
@@ -43,6 +44,7 @@ class Job:
         with TURN:
             if not self._over():
                 self._process.start()
+                atexit.register(self._process.terminate)  # The server does not wait for it: it saves what there is.
             self._send.close()
             while self._process.pid and self._process.is_alive():
                 if self._over() and not told:
@@ -50,6 +52,7 @@ class Job:
                     told = True
                 self._process.join(LOOK_EVERY)
                 self._threads.soon(self._progress, *step(self._log))
+            atexit.unregister(self._process.terminate)
         try:
             message = self._receive.recv()
         except (EOFError, OSError):

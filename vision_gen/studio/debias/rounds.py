@@ -139,7 +139,7 @@ class Round:
           step: its name; the others: as given to it.
 
         Returns:
-          (function, its arguments, the run's folder), or None where nothing is trained.
+          (function, its arguments, the run's folder), which can be pickled, or None where nothing is trained.
 
         Raises:
           InputError: as the step.
@@ -147,15 +147,15 @@ class Round:
         if step == "translate":
             if self.translator is None:
                 raise InputError("translate: the round was begun without a translator")
-            workdir = self._workdir / "translator"
-            return step_lib.train_translator, (self.translator, self._before, workdir), workdir
+            workdir, config = self._workdir / "translator", checkpoints.config_record(self.translator)
+            return _with_config, (step_lib.train_translator, config, self._before, workdir), workdir
         if step != "retrain":
             return None
         if made and made not in self.made:
             raise InputError(f"retrain: there are no pictures {made!r}; there are {', '.join(self.made) or 'none'}")
         folder, workdir = self._workdir / "made" / made if made else "", self._workdir / "retrained" / name
-        work = functools.partial(step_lib.retrain, made=folder, share=share, steps=steps, seed=seed)
-        return work, (self._config, self._before, workdir), workdir
+        work = functools.partial(_with_config, made=folder, share=share, steps=steps, seed=seed)
+        return work, (step_lib.retrain, checkpoints.config_record(self._config), self._before, workdir), workdir
 
     def _trained(self, step, **given):
         work, arguments, _ = self.training(step, **given)
@@ -193,6 +193,11 @@ class Round:
             "steps": self.record,
         }
         return json.dumps(record, indent=1) + "\n"
+
+
+def _with_config(train, record, *arguments, **how):
+    """Calls a function of `steps` with a config as JSON has it; a ConfigDict cannot be pickled."""
+    return train(checkpoints.config_of(record), *arguments, **how)
 
 
 STEPS = ("look", "select", "translate", "jitter", "retrain")

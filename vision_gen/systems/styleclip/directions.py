@@ -127,7 +127,8 @@ def _measure(ask, known, todo, pictures, size, path, progress):
     parts = np.array_split(np.arange(pictures, dtype=np.uint32), -(-pictures // together))
     step = max(1, together // len(parts[0]))
     saved = time.monotonic()
-    bar = tqdm.tqdm(total=len(todo), initial=int(known["done"]), desc="relevance of channels", unit="channel")
+    start, shown = int(known["done"]), "relevance of channels"
+    bar = tqdm.tqdm(total=len(todo), initial=start, desc=shown, unit="channel", disable=progress is not None)
     try:
         while known["done"] < len(todo):
             channel = todo[known["done"] : known["done"] + step]

@@ -120,6 +120,7 @@ class StyleCLIP(System):
                     "truncation": of_drawn,
                 },
                 fitting=directions.Directions(encode, generator_size(experiment)),
+                unit="channel",
             ),
         ]
 
