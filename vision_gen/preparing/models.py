@@ -81,8 +81,8 @@ class Model:
 
 def missing(kind):
     """What to say where `find` has found nothing."""
-    carried = " nor ".join(f"{module}/{file}" for module, file in PACKAGES[kind].items())
-    return f"no model to find it: neither {carried} is installed ({INSTALL[kind]}), nor is --{kind}=FILE given"
+    carried = " or ".join(f"{module}/{file}" for module, file in PACKAGES[kind].items())
+    return f"no model to find it: {carried} is not installed ({INSTALL[kind]}), and --{kind}=FILE not given"
 
 
 def load(path):
@@ -190,6 +190,8 @@ def parsed(model, picture):
       InputError: the model gives no such maps.
     """
     height, width = picture.shape[:2]
+    if len(model.shape) != 4 or not all(isinstance(n, int) for n in model.shape[1:]) or model.shape[1] != 3:
+        raise InputError(f"{model.path}: a parser takes [1, 3, height, width], all numbers, this {list(model.shape)}")
     tall, wide = model.shape[2:]
     scale = max(height / tall, width / wide)
     corner = np.array([width - wide * scale, height - tall * scale]) / 2
