@@ -55,10 +55,11 @@ def find(kind, given):
         raise InputError(f"--{kind}: {given}: no such file")
     if path and path.suffix not in ENDINGS[kind]:
         raise InputError(f"--{kind}: {given} must be a file {' or '.join(ENDINGS[kind])}")
-    for module, file in PACKAGES[kind].items() if path is None else ():
-        spec = importlib.util.find_spec(module)
-        for folder in (spec and spec.submodule_search_locations) or ():
-            path = path or next(filter(pathlib.Path.is_file, [pathlib.Path(folder) / file]), None)
+    if path is None:
+        specs = [(importlib.util.find_spec(module), file) for module, file in PACKAGES[kind].items()]
+        folders = [(folder, file) for spec, file in specs if spec for folder in spec.submodule_search_locations or ()]
+        places = (pathlib.Path(folder) / file for folder, file in folders)
+        path = next(filter(pathlib.Path.is_file, places), None)
     if path and importlib.util.find_spec(RUNTIMES[path.suffix].partition(".")[0]) is None:
         raise InputError(f"{path} needs {RUNTIMES[path.suffix].partition('.')[0]}: pip install 'vision_gen[prepare]'")
     return path

@@ -217,14 +217,8 @@ class _Person(_Step):
         found = self.found
         if "pose" in self.wanted:
             self._look(models.load(self.wanted["pose"]))
-        height, width = found["mask"].shape[:2]
-        box = left, top, right, bottom = window(found["mask"][..., 0] >= 128, found["keypoints"], size)
-        for part in self.kind.resampling:
-            if found[part] is not None and ((height, width) != size or box != (0, 0, width, height)):
-                self.cut(part, box, size)
+        self._frame(size)
         points, mask, image = found["keypoints"], found["mask"], found["image"]
-        there = points[:, 2:] * points[:, :2].any(-1, keepdims=True) > 0
-        points = (points - [left, top, 0]) * np.float32([size[1] / (right - left), size[0] / (bottom - top), 1]) * there
         there = agnostic.found_joints(points)
         lost = [joint for number, joint in agnostic.JOINTS.items() if number not in there]
         needed = [agnostic.JOINTS[number] for number in agnostic.SHOULDERS if number not in there]
@@ -248,6 +242,19 @@ class _Person(_Step):
         kept = agnostic.hidden(image, parse, points)["agnostic"]
         sheet = [image, np.where(mask >= 128, image, np.uint8(255)), over(pose), regions, kept]
         return self.saved(folder, sheet)
+
+    def _frame(self, size):
+        """Cuts everything to `size`."""
+        mask, points = self.found["mask"][..., 0] >= 128, self.found["keypoints"]
+        box = left, top, right, bottom = window(mask, points, size)
+        if (mask.shape, box) == (size, (0, 0, size[1], size[0])):
+            return
+        for part in self.kind.resampling:
+            if self.found[part] is not None:
+                self.cut(part, box, size)
+        there = (points[:, 2:] > 0) & points[:, :2].any(-1, keepdims=True)
+        scale = np.float32([size[1] / (right - left), size[0] / (bottom - top), 1])
+        self.found["keypoints"] = (points - np.float32([left, top, 0])) * scale * there
 
     def _look(self, model):
         """Finds mask and keypoints."""
