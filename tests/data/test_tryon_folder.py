@@ -107,6 +107,12 @@ def test_without_pictures_of_poses_they_are_rendered(tmp_path):
     assert example["pose"].max() > 100
 
 
+def test_regions_may_have_lost_their_palette(tmp_path):
+    parse = np.random.default_rng(0).integers(0, 20, (64, 48), np.uint8)
+    save(tmp_path / "painted.png", tryon_folder.PALETTE[parse])
+    np.testing.assert_array_equal(tryon_folder.read_labels(tmp_path / "painted.png"), parse)
+
+
 def test_some_of_train_are_held_out(tmp_path):
     make(tmp_path, "train", 30)
     make(tmp_path, "test", 2)
@@ -131,7 +137,7 @@ def spoil(folder, what, split="test"):
     elif what == "labels":
         save(test / "image-parse" / f"{name}.png", np.full((64, 48), 23))
     elif what == "colours":
-        save(test / "image-parse" / f"{name}.png", np.zeros((64, 48, 3)))
+        save(test / "image-parse" / f"{name}.png", np.full((64, 48, 3), 200))
     elif what == "smaller labels":
         save(test / "image-parse" / f"{name}.png", np.zeros((32, 24)))
     elif what == "smaller mask":
@@ -169,7 +175,7 @@ def spoil(folder, what, split="test"):
             "labels",
             r"test/image-parse/00001_00.png: has the label\(s\) \[23\], which LIP has not; they must be 0 to 19",
         ),
-        ("colours", "test/image-parse/00001_00.png: a picture of colours; it must have a palette, or be grey"),
+        ("colours", "test/image-parse/00001_00.png: has the colour .200, 200, 200., which VITON-HD has for no label"),
         ("smaller labels", "test/image-parse/00001_00.png: 24 x 32 pixels, but .*test/image/00001_00.jpg has 48 x 64"),
         ("smaller mask", "test/cloth-mask/00001_00.jpg: 24 x 32 pixels, but .*test/cloth/00001_00.jpg has 48 x 64"),
         ("wide", r"test/image/00001_00.jpg: 64 x 64 pixels, another shape than config.data.size, \(32, 24\) of height"),

@@ -1,5 +1,6 @@
 """What published models are handed and what is made of what they say, by stand-ins that look for colours."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -113,6 +114,8 @@ def test_other_outputs_are_refused():
     model = models.Model(pathlib.Path("x.onnx"), (1, 3, 8, 8), lambda x: [np.zeros((1, 7, 8, 8), np.float32)])
     with pytest.raises(InputError, match=r"x.onnx: a parser of LIP gives \[1, 20, .* 18; this gives \[1, 7, 8, 8\]"):
         models.parsed(model, np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(InputError, match=r"x.onnx: a parser takes .*, this \[1, 3, 'height', 'width'\]"):
+        models.parsed(dataclasses.replace(model, shape=(1, 3, "height", "width")), np.zeros((8, 8, 3), np.uint8))
 
 
 def test_models_are_found_where_they_are_given_or_in_packages(tmp_path, monkeypatch):

@@ -32,6 +32,14 @@ def read(path):
         raise InputError(f"{path}: not a readable picture of numbered regions ({error})") from error
 
 
+def of_colours(array, palette):
+    """Where colours [height, width, 3] are in a palette [n, 3]: uint8 [height, width], 255 is nowhere."""
+    number = np.full(array.shape[:2], 255, np.uint8)
+    for label, colour in enumerate(palette):
+        number[(array == colour).all(-1)] = label
+    return number
+
+
 def numbers(array, most, where):
     """Labels [height, width] uint8, from 0 to `most`, of what `read` gives; where they are 0 and 255 alone, 255 is 1.
 
@@ -39,9 +47,7 @@ def numbers(array, most, where):
       InputError: a number is higher, or a colour none of `PALETTE`; `where` says of what.
     """
     if array.ndim == 3 and array.shape[2] == 3:
-        number = np.full(array.shape[:2], 255, np.uint8)
-        for label, colour in enumerate(PALETTE[: most + 1]):
-            number[(array == colour).all(-1)] = label
+        number = of_colours(array, PALETTE[: most + 1])
         unknown = array[number == 255]
         if len(unknown):
             raise InputError(

@@ -216,10 +216,15 @@ def _nearest(array, size):
 
 
 def read_labels(path):
-    """LIP's labels [height, width] uint8 of a file."""
+    """LIP's labels [height, width] uint8 of a file: grey, with a palette, or of the colours of `PALETTE`."""
     found = labels.read(path)
-    if found.ndim != 2:
-        raise InputError(f"{path}: a picture of colours; it must have a palette, or be grey, with LIP's labels 0 to 19")
+    if found.ndim != 2:  # Painted by hand and saved without a palette.
+        colours, found = found, labels.of_colours(found, PALETTE)
+        if (found == 255).any():
+            raise InputError(
+                f"{path}: has the colour {colours[found == 255][0].tolist()}, which VITON-HD has for no label; "
+                "use its colours, or a palette or grey with the labels 0 to 19"
+            )
     unknown = np.unique(found[found >= len(CLASSES)]).tolist()
     if unknown:
         raise InputError(

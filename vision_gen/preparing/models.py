@@ -55,10 +55,11 @@ def find(kind, given):
         raise InputError(f"--{kind}: {given}: no such file")
     if path and path.suffix not in ENDINGS[kind]:
         raise InputError(f"--{kind}: {given} must be a file {' or '.join(ENDINGS[kind])}")
-    for module, file in PACKAGES[kind].items() if path is None else ():
-        spec = importlib.util.find_spec(module)
-        for folder in (spec and spec.submodule_search_locations) or ():
-            path = path or next(filter(pathlib.Path.is_file, [pathlib.Path(folder) / file]), None)
+    if path is None:
+        specs = [(importlib.util.find_spec(module), file) for module, file in PACKAGES[kind].items()]
+        folders = [(folder, file) for spec, file in specs if spec for folder in spec.submodule_search_locations or ()]
+        places = (pathlib.Path(folder) / file for folder, file in folders)
+        path = next(filter(pathlib.Path.is_file, places), None)
     if path and importlib.util.find_spec(RUNTIMES[path.suffix].partition(".")[0]) is None:
         raise InputError(f"{path} needs {RUNTIMES[path.suffix].partition('.')[0]}: pip install 'vision_gen[prepare]'")
     return path
@@ -81,8 +82,8 @@ class Model:
 
 def missing(kind):
     """What to say where `find` has found nothing."""
-    carried = " nor ".join(f"{module}/{file}" for module, file in PACKAGES[kind].items())
-    return f"no model to find it: neither {carried} is installed ({INSTALL[kind]}), nor is --{kind}=FILE given"
+    carried = " or ".join(f"{module}/{file}" for module, file in PACKAGES[kind].items())
+    return f"no model to find it: {carried} is not installed ({INSTALL[kind]}), and --{kind}=FILE not given"
 
 
 def load(path):
@@ -190,6 +191,8 @@ def parsed(model, picture):
       InputError: the model gives no such maps.
     """
     height, width = picture.shape[:2]
+    if len(model.shape) != 4 or not all(isinstance(n, int) for n in model.shape[1:]) or model.shape[1] != 3:
+        raise InputError(f"{model.path}: a parser takes [1, 3, height, width], all numbers, this {list(model.shape)}")
     tall, wide = model.shape[2:]
     scale = max(height / tall, width / wide)
     corner = np.array([width - wide * scale, height - tall * scale]) / 2

@@ -15,7 +15,7 @@ import PIL.Image
 from vision_gen.data import agnostic, openpose, tryon_folder
 from vision_gen.errors import InputError
 from vision_gen.preparing import models, rough
-from vision_gen.values.kind import made
+from vision_gen.values.kind import is_path, made
 from vision_gen.values.people import BILINEAR, NEAREST, RATIO, Garment, Person, Prepared
 from vision_gen.values.pictures import Mask, save
 
@@ -52,12 +52,12 @@ def prepare(folder, person=None, cloth=None, *, split="test", height=1024, at=No
       InputError: a file is broken, nobody is in the picture, a shoulder is not found, or a model is not at hand; says
         which, and which package carries it.
     """
-    if not (person or cloth):
+    if person is None and cloth is None:
         raise InputError("give person=PICTURE, cloth=PICTURE or both")
     if height < 4 or height % 4:
         raise InputError(f"height must be a multiple of 4, of which the width is three quarters; got {height}")
     at = {kind: file for kind, file in (at or {}).items() if file}
-    steps = [kind(value, at) for kind, value in ((_Person, person), (_Flat, cloth)) if value]
+    steps = [kind(value, at) for kind, value in ((_Person, person), (_Flat, cloth)) if value is not None]
     for kind in at:
         if not any(kind in one.wanted for one in steps):
             raise InputError(f"--{kind} is given, but nothing is to be found by it")
@@ -107,7 +107,7 @@ def window(mask, points, size):
         return 0, 0, width, height
     left = np.clip(np.nonzero(mask)[1].mean() - wide / 2, 0, width - wide)
     top = np.clip(head - ABOVE * tall, 0, height - tall)
-    return left, top, left + wide, top + tall
+    return left, top, min(left + wide, width), min(top + tall, height)
 
 
 def _pair(path, person, garment):
@@ -170,6 +170,8 @@ class _Step:
     finds: dict = {}  # {part: kind of model}.
 
     def __init__(self, value, at):
+        if not is_path(value):
+            raise InputError(f"{self.what} must be the path of {self.kind.describe()}, got {type(value).__name__}")
         self.path = pathlib.Path(self.kind.given(value, self.what)[self.kind.main])
         self.name = "_".join(self.path.stem.split())  # In a pairs file spaces stand between names.
         self.found, self.changed = self.kind.read(value, self.what), False
@@ -215,14 +217,8 @@ class _Person(_Step):
         found = self.found
         if "pose" in self.wanted:
             self._look(models.load(self.wanted["pose"]))
-        height, width = found["mask"].shape[:2]
-        box = left, top, right, bottom = window(found["mask"][..., 0] >= 128, found["keypoints"], size)
-        for part in self.kind.resampling:
-            if found[part] is not None and ((height, width) != size or box != (0, 0, width, height)):
-                self.cut(part, box, size)
+        self._frame(size)
         points, mask, image = found["keypoints"], found["mask"], found["image"]
-        there = points[:, 2:] * points[:, :2].any(-1, keepdims=True) > 0
-        points = (points - [left, top, 0]) * np.float32([size[1] / (right - left), size[0] / (bottom - top), 1]) * there
         there = agnostic.found_joints(points)
         lost = [joint for number, joint in agnostic.JOINTS.items() if number not in there]
         needed = [agnostic.JOINTS[number] for number in agnostic.SHOULDERS if number not in there]
@@ -247,6 +243,19 @@ class _Person(_Step):
         sheet = [image, np.where(mask >= 128, image, np.uint8(255)), over(pose), regions, kept]
         return self.saved(folder, sheet)
 
+    def _frame(self, size):
+        """Cuts everything to `size`."""
+        mask, points = self.found["mask"][..., 0] >= 128, self.found["keypoints"]
+        box = left, top, right, bottom = window(mask, points, size)
+        if (mask.shape, box) == (size, (0, 0, size[1], size[0])):
+            return
+        for part in self.kind.resampling:
+            if self.found[part] is not None:
+                self.cut(part, box, size)
+        there = (points[:, 2:] > 0) & points[:, :2].any(-1, keepdims=True)
+        scale = np.float32([size[1] / (right - left), size[0] / (bottom - top), 1])
+        self.found["keypoints"] = (points - np.float32([left, top, 0])) * scale * there
+
     def _look(self, model):
         """Finds mask and keypoints."""
         try:
@@ -267,20 +276,21 @@ class _Flat(_Step):
 
     def write(self, folder, size):
         """Finds the mask if it is lost, fills up to the ratio with the colour of the edge, and writes all."""
-        found = self.found
-        if found["mask"] is None:
-            share = models.cutout(models.load(self.wanted["cutout"]), found["cloth"])
-            found["mask"] = np.where(share >= 0.5, np.uint8(255), np.uint8(0))[..., None]
-        height, width = found["mask"].shape[:2]
+        if self.found["mask"] is None:
+            share = models.cutout(models.load(self.wanted["cutout"]), self.found["cloth"])
+            if not share.any():
+                raise InputError(f"cloth: nothing is found in {self.path}; give it as {self.path},mask=FILE")
+            self.found["mask"] = np.where(share >= 0.5, np.uint8(255), np.uint8(0))[..., None]
+        height, width = self.found["mask"].shape[:2]
         if (height, width) != size:
             if abs(height * size[1] / (width * size[0]) - 1) > RATIO:
                 larger = round(width * size[0] / size[1]), round(height * size[1] / size[0])
                 self._fill_up(max(height, larger[0]), max(width, larger[1]))
             self.cut("cloth", None, size)
             self.cut("mask", None, size)
-        mask = found["mask"]
+        cloth, mask = self.found["cloth"], self.found["mask"]
         save(mask, folder / "cloth-mask" / f"{self.name}.png")
-        sheet = [found["cloth"], np.where(mask > 0, found["cloth"], np.uint8([255, 0, 255]))]
+        sheet = [cloth, np.where(mask > 0, cloth, np.uint8([255, 0, 255]))]
         return self.saved(folder, sheet)
 
     def _fill_up(self, height, width):
@@ -291,4 +301,4 @@ class _Flat(_Step):
         wide["cloth"][:] = np.median(edge, 0)
         for part, array in wide.items():
             array[at] = self.found[part]
-        self.found |= wide
+        self.found = wide
