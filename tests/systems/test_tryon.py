@@ -1,5 +1,6 @@
 """Try-on whole: stages that follow on each other, the tool on files, and figures beside baselines."""
 
+from flax import nnx
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -16,7 +17,7 @@ from vision_gen.data import agnostic
 from vision_gen.engine import loop, use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
-from vision_gen.systems.tryon import dress, stages
+from vision_gen.systems.tryon import dress, stages, warp
 
 SIZE = (64, 64)
 NARROW = dict(small=SIZE, segmentation_width=1, warp_width=1, widths=(8, 8, 4), masked=2, hidden=4, added=2)
@@ -108,6 +109,23 @@ def test_the_truth_of_an_unpaired_example_is_what_counts():
     np.testing.assert_array_equal(found["truth_classes"], stages.classes(jnp.asarray(second["parse"][None])))
     np.testing.assert_array_equal(paired["truth"], paired["image"])
     np.testing.assert_array_equal(found["kept"], paired["kept"])
+
+
+def test_a_garment_may_go_on_under_an_arm():
+    """4 rows: background, the garment, an arm over it, an arm where no garment is."""
+    picture = jnp.ones((1, 4, 1, 3))
+    given = {"cloth": picture, "mask": picture[..., :1], "truth_classes": jnp.array([[[0], [3], [5], [6]]])}
+    found = {"bent": picture, "worn": picture, "upper": jnp.float32([[[[0]], [[1]], [[0]], [[0]]]])}
+
+    class Bent(warp.Warp):
+        def __init__(self, rows):
+            self.rows = nnx.static(rows)
+
+        def _bent(self, batch, train):
+            return given, found | {"bent_mask": jnp.float32(self.rows).reshape(1, 4, 1, 1)}
+
+    figures = [Bent(rows).evaluate({}, None) for rows in ((0, 1, 1, 0), (1, 1, 1, 1))]
+    assert [(float(of["iou"][0]), float(of["iou_uncovered"][0])) for of in figures] == [(1 / 2, 1), (1 / 4, 1 / 2)]
 
 
 def test_sizes_that_do_not_go_are_refused():

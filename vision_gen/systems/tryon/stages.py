@@ -21,7 +21,7 @@ NEEDS = {
 CLASS_OF = (0, 1, 1, 12, 2, 3, 3, 3, 11, 4, 0, 12, 4, 2, 5, 6, 7, 8, 9, 10)
 # and the region of each class: 0 background, 1 what is kept, 2 upper clothes, 3 hair, 4 and 5 arms, 6 the rest.
 REGION_OF = (0, 3, 1, 2, 1, 4, 5, 1, 1, 1, 1, 1, 6)
-UPPER_CLASS, UPPER = 3, 2
+UPPER_CLASS, UPPER, OVER = 3, 2, (3, 4, 5)  # Hair and arms may lie over a garment.
 # The published share of ones in the channel of noise: normal numbers of deviation 255 that reach 255 in eight bits.
 NOISE = 0.159
 

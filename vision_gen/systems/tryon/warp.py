@@ -43,7 +43,8 @@ class Warp(System):
     columns = ("image", "cloth", "bent", "worn", "over")
     explained = {
         "iou": "intersection over union of the bent garment with where it is worn",
-        "iou_flat": "the same of the garment as it lies",
+        "iou_uncovered": "the same but for where arms and hair are, which may lie over it",
+        "iou_flat": "iou of the garment as it lies",
         "psnr": "of the bent garment where it is worn, the rest white",
         "psnr_flat": "the same of the garment as it lies",
     }
@@ -97,8 +98,10 @@ class Warp(System):
         stages.check_known(batch)
         given, found = self._bent(batch, train=False)
         flat = given["cloth"] * given["mask"] + (1 - given["mask"])
+        over = stages.regions(given["truth_classes"])[..., list(stages.OVER)].sum(-1, keepdims=True)
         return {
             "iou": stages.iou(found["bent_mask"], found["upper"]),
+            "iou_uncovered": stages.iou(found["bent_mask"] * (1 - over), found["upper"]),
             "iou_flat": stages.iou(given["mask"], found["upper"]),
             "psnr": metrics.psnr(found["bent"], found["worn"]),
             "psnr_flat": metrics.psnr(flat, found["worn"]),
