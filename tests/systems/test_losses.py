@@ -370,8 +370,42 @@ def of_cocosnet():
     return Case(config, batch, expected, flows)
 
 
+def many_domains(system, out, now, image, origin, cross, paint):
+    """Equations 2 to 6 and 8: Wasserstein's game with 10 (|dD / dx| - 1)^2, domains, 10 times the way back.
+
+    `cross` is the domains' loss of logits and labels, `paint` a translation of images as labels say.
+    """
+    target = np.asarray(out["target"])
+    assert sorted(target.tolist()) == sorted(origin.tolist()) and (target != origin).any()
+    critic = nnx.jit(lambda critic, image: critic(image))
+    (real, of_real), (fake, of_fake) = (critic(system.discriminator, x) for x in (image, out["fake"]))
+    share = np.asarray(random.uniform(random.fold(now.keys, 2), (1, 1, 1)))
+    sloped = nnx.jit(lambda critic, image: jax.grad(lambda x: critic(x)[0].sum())(image))
+    slopes = sloped(system.discriminator, share * image + (1 - share) * out["fake"])
+    return {
+        "discriminator": {
+            "real": -np.mean(real),
+            "fake": np.mean(fake),
+            "class": cross(of_real, origin),
+            "penalty": 10 * np.mean((np.sqrt(np.square(slopes).sum((1, 2, 3))) - 1) ** 2),
+        },
+        "generator": {
+            "gan": -np.mean(fake),
+            "class": cross(of_fake, target),
+            "cycle": 10 * absolute(paint(out["fake"], origin), image),
+        },
+    }
+
+
+# Of leaky units slopes do not change with the image.
+MANY_DOMAINS = {
+    "discriminator": {"real": {"real"}, "fake": {"fake"}, "class": {"real", "origin"}, "penalty": set()},
+    "generator": {"gan": {"fake"}, "class": {"fake", "target"}, "cycle": {"fake", "real", "origin"}},
+}
+
+
 def of_stargan():
-    """Equations 2 to 6 and 8: Wasserstein's game with 10 (|dD / dx| - 1)^2, domains, 10 times the way back."""
+    """The game of many domains, which attributes are; their cross-entropies are summed."""
     small = dict(width=4, residual_blocks=1, discriminator_width=4, stages=2, flip=False, exclusive=())
     config = of_settings(tiny("stargan_avatars"), stargan.Settings(), **small)
     config.data.attributes, config.init.judge = ("Bald", "Mohawk", "Smiling"), ""
@@ -383,76 +417,33 @@ def of_stargan():
         return -np.log(np.where(label, share, 1 - share)).sum() / 4
 
     def expected(system, out, now):
-        target = np.asarray(out["target"])
-        assert sorted(target.tolist()) == sorted(label.tolist()) and (target != label).any()
-        image, critic = plain(batch["colour"]), nnx.jit(lambda critic, image: critic(image))
-        (real, of_real), (fake, of_fake) = (critic(system.discriminator, x) for x in (image, out["fake"]))
-        share = np.asarray(random.uniform(random.fold(now.keys, 2), (1, 1, 1)))
-        sloped = nnx.jit(lambda critic, image: jax.grad(lambda x: critic(x)[0].sum())(image))
-        slopes = sloped(system.discriminator, share * image + (1 - share) * out["fake"])
-        paint = nnx.jit(lambda generator, *given: generator(*given, train=True))
-        back = paint(system.generator, out["fake"], jnp.float32(label))
-        return {
-            "discriminator": {
-                "real": -np.mean(real),
-                "fake": np.mean(fake),
-                "class": cross(of_real, label),
-                "penalty": 10 * np.mean((np.sqrt(np.square(slopes).sum((1, 2, 3))) - 1) ** 2),
-            },
-            "generator": {
-                "gan": -np.mean(fake),
-                "class": cross(of_fake, target),
-                "cycle": 10 * absolute(back, image),
-            },
-        }
+        jitted = nnx.jit(lambda generator, *given: generator(*given, train=True))
+        paint = lambda image, label: jitted(system.generator, image, jnp.float32(label))
+        return many_domains(system, out, now, plain(batch["colour"]), label, cross, paint)
 
-    # Of leaky units slopes do not change with the image.
-    flows = {
-        "discriminator": {
-            "real": {"real"}, "fake": {"fake"}, "class": {"real", "origin"}, "penalty": set(),
-        },
-        "generator": {"gan": {"fake"}, "class": {"fake", "target"}, "cycle": {"fake", "real", "origin"}},
-    }  # fmt: skip
-    return Case(config, batch, expected, flows)
+    return Case(config, batch, expected, MANY_DOMAINS)
 
 
 def of_xploregan():
-    """The same game: a label is the cluster of an image, and what is painted follows from the cluster's summary."""
+    """The same of clusters, what is painted following from their summaries; and 10 times what should stay as it is."""
     config = test_xploregan.small()
     tint = np.array([[180, 0, 0], [0, 180, 0], [0, 0, 180], [180, 180, 0]])
-    image = np.uint8(pixels(4, 16, 16, 3) // 4 + tint[:, None, None])
-    batch = {"colour": image}
+    batch = {"colour": np.uint8(pixels(4, 16, 16, 3) // 4 + tint[:, None, None])}
+    cross = lambda logits, label: -(label * np.asarray(jax.nn.log_softmax(logits))).sum() / 4
 
     def expected(system, out, now):
-        origin, target = np.asarray(out["origin"]), np.asarray(out["target"])
-        assert (origin == np.eye(3)[np.asarray(system.cluster(jnp.float32(plain(image))))]).all()
-        assert sorted(target.tolist()) == sorted(origin.tolist()) and (target != origin).any()
-        critic = nnx.jit(lambda critic, image: critic(image))
-        (real, of_real), (fake, of_fake) = (critic(system.discriminator, x) for x in (plain(image), out["fake"]))
-        cross = lambda logits, label: -(label * np.asarray(jax.nn.log_softmax(logits))).sum() / 4
-        share = np.asarray(random.uniform(random.fold(now.keys, 2), (1, 1, 1)))
-        sloped = nnx.jit(lambda critic, image: jax.grad(lambda x: critic(x)[0].sum())(image))
-        slopes = sloped(system.discriminator, share * plain(image) + (1 - share) * out["fake"])
-        paint = nnx.jit(lambda generator, image, summary: generator(image, summary))
-        summary = lambda label: jnp.float32(label @ np.asarray(system.domains["summaries"][...]))
-        np.testing.assert_allclose(out["fake"], paint(system.generator, plain(image), summary(target)), atol=1e-5)
-        return {
-            "discriminator": {
-                "real": -np.mean(real),
-                "fake": np.mean(fake),
-                "class": cross(of_real, origin),
-                "penalty": 10 * np.mean((np.sqrt(np.square(slopes).sum((1, 2, 3))) - 1) ** 2),
-            },
-            "generator": {
-                "gan": -np.mean(fake),
-                "class": cross(of_fake, target),
-                "cycle": 10 * absolute(paint(system.generator, out["fake"], summary(origin)), plain(image)),
-                "identity": 10 * absolute(paint(system.generator, plain(image), summary(origin)), plain(image)),
-            },
-        }
+        image, origin = jnp.float32(plain(batch["colour"])), np.asarray(out["origin"])
+        assert (origin == np.eye(3)[np.asarray(system.cluster(image))]).all()
+        jitted = nnx.jit(lambda generator, image, summary: generator(image, summary))
+        summaries = np.asarray(system.domains["summaries"][...])
+        paint = lambda image, label: jitted(system.generator, image, jnp.float32(label @ summaries))
+        np.testing.assert_allclose(out["fake"], paint(image, np.asarray(out["target"])), atol=1e-5)
+        found = many_domains(system, out, now, image, origin, cross, paint)
+        found["generator"]["identity"] = 10 * absolute(paint(image, origin), image)
+        return found
 
-    flows = of_stargan().flows
-    return Case(config, batch, expected, flows | {"generator": flows["generator"] | {"identity": {"real", "origin"}}})
+    generator = MANY_DOMAINS["generator"] | {"identity": {"real", "origin"}}
+    return Case(config, batch, expected, MANY_DOMAINS | {"generator": generator})
 
 
 STYLES = dict(
