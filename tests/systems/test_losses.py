@@ -376,8 +376,41 @@ def of_cocosnet():
     return Case(config, batch, expected, flows)
 
 
-def of_stargan(joint=False):
+def many_domains(system, image, fake, origin, target, keys, cross, paint):
     """Equations 2 to 6 and 8: Wasserstein's game with 10 (|dD / dx| - 1)^2, domains, 10 times the way back.
+
+    `cross` is the domains' loss of logits and labels, `paint` a translation of images as labels say.
+    """
+    assert sorted(target.tolist()) == sorted(origin.tolist()) and (target != origin).any()
+    critic = nnx.jit(lambda critic, image: critic(image))
+    (real, of_real), (fooled, of_fake) = (critic(system.discriminator, x) for x in (image, fake))
+    share = np.asarray(random.uniform(random.fold(keys, 2), (1, 1, 1)))
+    sloped = nnx.jit(lambda critic, image: jax.grad(lambda x: critic(x)[0].sum())(image))
+    slopes = sloped(system.discriminator, share * image + (1 - share) * fake)
+    return {
+        "discriminator": {
+            "real": -np.mean(real),
+            "fake": np.mean(fooled),
+            "class": cross(of_real, origin),
+            "penalty": 10 * np.mean((np.sqrt(np.square(slopes).sum((1, 2, 3))) - 1) ** 2),
+        },
+        "generator": {
+            "gan": -np.mean(fooled),
+            "class": cross(of_fake, target),
+            "cycle": 10 * absolute(paint(fake, origin), image),
+        },
+    }
+
+
+# Of leaky units slopes do not change with the image.
+MANY_DOMAINS = {
+    "discriminator": {"real": {"real"}, "fake": {"fake"}, "class": {"real", "origin"}, "penalty": set()},
+    "generator": {"gan": {"fake"}, "class": {"fake", "target"}, "cycle": {"fake", "real", "origin"}},
+}
+
+
+def of_stargan(joint=False):
+    """The game of many domains, which attributes are; their cross-entropies are summed.
 
     Of two sets, the game of each: labels have all domains, and the mask (section 3.2).
     """
@@ -400,90 +433,52 @@ def of_stargan(joint=False):
         powers = np.exp(np.asarray(logits[:, 3:], np.float64))
         return -np.log((powers / powers.sum(-1, keepdims=True))[label[:, 3:] == 1]).mean()
 
-    critic = nnx.jit(lambda critic, image: critic(image))
-    sloped = nnx.jit(lambda critic, image: jax.grad(lambda x: critic(x)[0].sum())(image))
-    paint = nnx.jit(lambda generator, *given: generator(*given, train=True))
-
-    def game(system, image, label, target, mask, keys, classed):
-        """Terms of both players, of images of labels that are painted as targets, with the mask behind these."""
-        given = lambda label: jnp.concatenate([jnp.float32(label), np.tile(np.float32(mask), (4, 1))], -1)
-        faked = paint(system.generator, image, given(target))
-        (real, of_real), (fake, of_fake) = (critic(system.discriminator, x) for x in (image, faked))
-        share = np.asarray(random.uniform(random.fold(keys, 2), (1, 1, 1)))
-        slopes = sloped(system.discriminator, share * image + (1 - share) * faked)
-        return {
-            "real": -np.mean(real),
-            "fake": np.mean(fake),
-            "class": classed(of_real, label),
-            "penalty": 10 * np.mean((np.sqrt(np.square(slopes).sum((1, 2, 3))) - 1) ** 2),
-        }, {
-            "gan": -np.mean(fake),
-            "class": classed(of_fake, target),
-            "cycle": 10 * absolute(paint(system.generator, faked, given(label)), image),
-        }
-
     def expected(system, out, now):
-        target, whole = np.asarray(out["target"]), np.pad(label, ((0, 0), (0, 2 * joint)))
-        assert sorted(target.tolist()) == sorted(whole.tolist()) and (target != whole).any()
-        mask = (1, 0) if joint else ()
-        found = game(system, plain(batch["colour"]), whole, target, mask, now.keys, cross)
-        found = dict(zip(("discriminator", "generator"), found))
+        jitted = nnx.jit(lambda generator, *given: generator(*given, train=True))
+
+        def paint(mask):
+            given = lambda label: jnp.concatenate([jnp.float32(label), np.tile(np.float32(mask), (4, 1))], -1)
+            return lambda image, label: jitted(system.generator, image, given(label))
+
+        origin, target = np.pad(label, ((0, 0), (0, 2 * joint))), np.asarray(out["target"])
+        image, first = plain(batch["colour"]), paint((1, 0) if joint else ())
+        found = many_domains(system, image, first(image, target), origin, target, now.keys, cross, first)
         if joint:
-            keys, whole = random.fold(now.keys, 3), np.pad(np.eye(2)[classes], ((0, 0), (3, 0)))
-            target = whole[np.argsort(random.uniform(random.fold(keys, 1)))]
-            assert (target != whole).any()
-            more = game(system, plain(batch["other_colour"]), whole, target, (0, 1), keys, softmax)
-            found |= dict(zip(("discriminator_classes", "generator_classes"), more))
+            keys, origin = random.fold(now.keys, 3), np.pad(np.eye(2)[classes], ((0, 0), (3, 0)))
+            target = origin[np.argsort(random.uniform(random.fold(keys, 1)))]
+            image, second = plain(batch["other_colour"]), paint((0, 1))
+            more = many_domains(system, image, second(image, target), origin, target, keys, softmax, second)
+            found |= {f"{name}_classes": terms for name, terms in more.items()}
         return found
 
-    # Of leaky units slopes do not change with the image.
-    flows = {
-        "discriminator": {
-            "real": {"real"}, "fake": {"fake"}, "class": {"real", "origin"}, "penalty": set(),
-        },
-        "generator": {"gan": {"fake"}, "class": {"fake", "target"}, "cycle": {"fake", "real", "origin"}},
-    }  # fmt: skip
-    flows |= {f"{name}_classes": dict.fromkeys(terms, set()) for name, terms in flows.items()} if joint else {}
+    flows = MANY_DOMAINS
+    if joint:
+        flows = flows | {f"{name}_classes": dict.fromkeys(terms, set()) for name, terms in flows.items()}
     return Case(config, batch, expected, flows)
 
 
 def of_xploregan():
-    """The same game: a label is the cluster of an image, and what is painted follows from the cluster's summary."""
+    """The same of clusters, what is painted following from their summaries; and 10 times what should stay as it is."""
     config = test_xploregan.small()
+    config.seed = 1  # Draws centres of which each has an image.
     tint = np.array([[180, 0, 0], [0, 180, 0], [0, 0, 180], [180, 180, 0]])
-    image = np.uint8(pixels(4, 16, 16, 3) // 4 + tint[:, None, None])
-    batch = {"colour": image}
+    batch = {"colour": np.uint8(pixels(4, 16, 16, 3) // 4 + tint[:, None, None])}
+    cross = lambda logits, label: -(label * np.asarray(jax.nn.log_softmax(logits))).sum() / 4
 
     def expected(system, out, now):
-        origin, target = np.asarray(out["origin"]), np.asarray(out["target"])
-        assert (origin == np.eye(3)[np.asarray(system.cluster(jnp.float32(plain(image))))]).all()
-        assert sorted(target.tolist()) == sorted(origin.tolist()) and (target != origin).any()
-        critic = nnx.jit(lambda critic, image: critic(image))
-        (real, of_real), (fake, of_fake) = (critic(system.discriminator, x) for x in (plain(image), out["fake"]))
-        cross = lambda logits, label: -(label * np.asarray(jax.nn.log_softmax(logits))).sum() / 4
-        share = np.asarray(random.uniform(random.fold(now.keys, 2), (1, 1, 1)))
-        sloped = nnx.jit(lambda critic, image: jax.grad(lambda x: critic(x)[0].sum())(image))
-        slopes = sloped(system.discriminator, share * plain(image) + (1 - share) * out["fake"])
-        paint = nnx.jit(lambda generator, image, summary: generator(image, summary))
-        summary = lambda label: jnp.float32(label @ np.asarray(system.domains["summaries"][...]))
-        np.testing.assert_allclose(out["fake"], paint(system.generator, plain(image), summary(target)), atol=1e-5)
-        return {
-            "discriminator": {
-                "real": -np.mean(real),
-                "fake": np.mean(fake),
-                "class": cross(of_real, origin),
-                "penalty": 10 * np.mean((np.sqrt(np.square(slopes).sum((1, 2, 3))) - 1) ** 2),
-            },
-            "generator": {
-                "gan": -np.mean(fake),
-                "class": cross(of_fake, target),
-                "cycle": 10 * absolute(paint(system.generator, out["fake"], summary(origin)), plain(image)),
-                "identity": 10 * absolute(paint(system.generator, plain(image), summary(origin)), plain(image)),
-            },
-        }
+        image, origin = jnp.float32(plain(batch["colour"])), np.asarray(out["origin"])
+        assert (origin == np.eye(3)[np.asarray(system.cluster(image))]).all()
+        jitted = nnx.jit(lambda generator, image, summary: generator(image, summary))
+        summaries = np.asarray(system.domains["summaries"][...])
+        paint = lambda image, label: jitted(system.generator, image, jnp.float32(label @ summaries))
+        target = np.asarray(out["target"])
+        np.testing.assert_allclose(out["fake"], paint(image, target), atol=1e-5)
+        found = many_domains(system, image, out["fake"], origin, target, now.keys, cross, paint)
+        found["generator"]["identity"] = 10 * absolute(paint(image, origin), image)
+        return found
 
-    flows = of_stargan().flows
-    return Case(config, batch, expected, flows | {"generator": flows["generator"] | {"identity": {"real", "origin"}}})
+    generator = MANY_DOMAINS["generator"] | {"identity": {"real", "origin"}}
+    return Case(config, batch, expected, MANY_DOMAINS | {"generator": generator})
 
 
 STYLES = dict(
