@@ -75,7 +75,7 @@ class XploreGAN(many_domains.ManyDomains):
         image = jax.ShapeDtypeStruct((MANY, *experiment.data.resolution, 3), jnp.float32)
         see = lambda state, image: moments(nnx.merge(graphdef, state), image, model.layer)
         count, (_, features) = model.clusters, jax.eval_shape(see, state, image).shape
-        any_of = lambda *shape: nnx.BatchStat(jax.random.normal(rngs.params(), shape))
+        any_of = lambda *shape: nnx.BatchStat(0.01 * jax.random.normal(rngs.params(), shape))
         # `prepare` finds them; until then any. Features are those of `moments`, shifted and scaled.
         self.domains = nnx.Dict(
             shift=nnx.BatchStat(jnp.zeros(features)),
