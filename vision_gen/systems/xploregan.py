@@ -64,13 +64,13 @@ class XploreGAN(many_domains.ManyDomains):
     def __init__(self, experiment, *, rngs):
         model = experiment.model
         self.model = nnx.static(model)
-        self.classifier = experiment.network("classifier", rngs=rngs)
-        origin = experiment.origin["classifier"]
-        if not issubclass(load_class(origin.system), Classifier):
+        origin = experiment.origin.get("classifier")
+        if origin and not issubclass(load_class(origin.system), Classifier):
             found = f"{origin.run}: {origin.attribute} of {origin.system}"
             raise InputError(
                 f"config.init.classifier must be the network of a classifier.Classifier (runs/x:network), got {found}"
             )
+        self.classifier = experiment.network("classifier", rngs=rngs)
         graphdef, state = nnx.split(self.classifier)
         image = jax.ShapeDtypeStruct((MANY, *experiment.data.resolution, 3), jnp.float32)
         see = lambda state, image: moments(nnx.merge(graphdef, state), image, model.layer)
