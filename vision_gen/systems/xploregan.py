@@ -64,18 +64,18 @@ class XploreGAN(many_domains.ManyDomains):
     def __init__(self, experiment, *, rngs):
         model = experiment.model
         self.model = nnx.static(model)
-        self.classifier = experiment.network("classifier", rngs=rngs)
-        origin = experiment.origin["classifier"]
-        if not issubclass(load_class(origin.system), Classifier):
+        origin = experiment.origin.get("classifier")
+        if origin and not issubclass(load_class(origin.system), Classifier):
             found = f"{origin.run}: {origin.attribute} of {origin.system}"
             raise InputError(
                 f"config.init.classifier must be the network of a classifier.Classifier (runs/x:network), got {found}"
             )
+        self.classifier = experiment.network("classifier", rngs=rngs)
         graphdef, state = nnx.split(self.classifier)
         image = jax.ShapeDtypeStruct((MANY, *experiment.data.resolution, 3), jnp.float32)
         see = lambda state, image: moments(nnx.merge(graphdef, state), image, model.layer)
         count, (_, features) = model.clusters, jax.eval_shape(see, state, image).shape
-        any_of = lambda *shape: nnx.BatchStat(jax.random.normal(rngs.params(), shape))
+        any_of = lambda *shape: nnx.BatchStat(0.01 * jax.random.normal(rngs.params(), shape))
         # `prepare` finds them; until then any. Features are those of `moments`, shifted and scaled.
         self.domains = nnx.Dict(
             shift=nnx.BatchStat(jnp.zeros(features)),
