@@ -85,7 +85,7 @@ FAULTS = [
     *of("systems/styleclip/directions.py", "systems/test_styleclip.py",
         ("channels of little relevance move", "size < threshold", "size > threshold",
          "test_directions_are_the_released_codes_and_are_measured_once"),
-        ("what was measured is forgotten", 'saved = time.monotonic()\n    bar', 'known["done"] = 0\n    saved = time.monotonic()\n    bar',
+        ("what was measured is forgotten", 'saved = time.monotonic()\n    start', 'known["done"] = 0\n    saved = time.monotonic()\n    start',
          "test_what_was_measured_before_an_interruption_is_kept")),
     *of("systems/styleclip/mapper.py", "systems/test_styleclip.py",
         ("the mapper moves twice as far", "step: NotNegative = 0.1", "step: NotNegative = 0.2", "test_the_mapper_edits_by_a_tenth_of_what_it_says")),
