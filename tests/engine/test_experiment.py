@@ -37,10 +37,11 @@ def test_data_without_what_a_system_reads_is_refused_by_name():
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py")))
 def test_every_config_has_data_that_its_system_reads(name, tmp_path):
     config = importlib.import_module(f"configs.{name}").get_config()
-    if config.data.name == "celeba":  # Its attributes are read of a file.
-        names = config.data.attributes
-        (tmp_path / "list_attr_celeba.txt").write_text(f"1\n{' '.join(names)}\n000001.jpg{' -1' * len(names)}\n")
-        config.data.dir = str(tmp_path)
+    for part in (config.data, *config.data.parts.values()):
+        if part.name == "celeba":  # Its attributes are read of a file.
+            names = part.attributes
+            (tmp_path / "list_attr_celeba.txt").write_text(f"1\n{' '.join(names)}\n000001.jpg{' -1' * len(names)}\n")
+            part.dir = str(tmp_path)
     experiment = Experiment(config)
     assert bool(experiment.system.needs) == bool(experiment.players)
     experiment.check_data(experiment.data)
