@@ -38,6 +38,6 @@ def get_config():
         ),
         evaluations=UNPAIRED,
         batch_size=4,
-        steps=4000,
+        steps=2400,
         best_metric="ssim",
     )  # fmt: skip
