@@ -53,9 +53,14 @@ def main(argv):
         return
     if _TRANSLATOR.value is None:
         raise InputError("--translator is missing: an XploreGAN of the same data, such as xploregan_coloured_digits")
+    strength = _strength()
+    if not 0 < _SHARE.value < 1:
+        raise InputError(f"--share must be above 0 and below 1, got {_SHARE.value}")
+    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise InputError(f"--workdir must be a new folder, or an empty one, got {workdir}")
     boards = []
     for seed in range(_SEEDS.value):
-        done = _round(rounds, seed, workdir / f"seed{seed}")
+        done = _round(rounds, seed, workdir / f"seed{seed}", strength)
         boards.append(done.board())
         print(f"seed {seed}", commands.columns(boards[-1]), f"wrote {_write(done, workdir / f'seed{seed}')}", sep="\n")
     if len(boards) > 1:
@@ -65,14 +70,19 @@ def main(argv):
             print(f"{what} of {len(boards)} seeds", commands.columns(found), sep="\n")
 
 
-def _round(rounds, seed, workdir):
-    """The `Round` of a seed."""
+def _strength():
+    """What --jitter says, as numbers."""
     try:
         strength = [float(text) for text in _JITTER.value]
     except ValueError:
         strength = []
     if len(strength) != 4 or not all(0 <= number <= 1 for number in strength) or strength[3] > 0.5:
         raise InputError(f"--jitter must be 4 numbers from 0 to 1, the last at most 0.5, got {','.join(_JITTER.value)}")
+    return strength
+
+
+def _round(rounds, seed, workdir, strength):
+    """The `Round` of a seed."""
     configs = [config.value.copy_and_resolve_references() for config in (_CONFIG, _TRANSLATOR)]
     for config in configs:
         config.seed = seed
