@@ -139,11 +139,12 @@ def make_people():
         folder = pathlib.Path("people") / kind
         people.make(folder, "train")
         people.spoil(folder, kind.replace("_", " "), "train")
-    for name, label, size in (("zeros", 0, (20, 24)), ("many", 99, (20, 24)), ("small", 5, (10, 12))):
+    for name, label, size in (("zeros", 0, (20, 24)), ("many", 99, (20, 24)), ("small", 5, (10, 12)), ("ones", 1, (20, 24))):
         Image.fromarray(np.full(size, label, np.uint8)).save(f"people/{name}.png")
-    points = [[12, 10, 0.9]] * 25
+    points = [[4 + number, 10, 0.9] for number in range(25)]
     text("people/nobody.json", '{"people": []}')
-    for name, found in (("whole", points), ("half", [*points[:5], [0, 0, 0], *points[6:]])):
+    shares = [[x / 40, y / 40, sure] for x, y, sure in points]
+    for name, found in (("whole", points), ("half", [*points[:5], [0, 0, 0], *points[6:]]), ("shares", shares)):
         text(f"people/{name}.json", json.dumps({"people": [{"pose_keypoints_2d": sum(found, [])}]}))
 
 

@@ -49,6 +49,9 @@ def test_files_are_read_as_they_are_written(tmp_path):
         ({"people": []}, "a.json: nobody is in it"),
         ({"people": [{"pose_keypoints_2d": [1] * 54}]}, "a.json: has 18 points; it must have the 25 of BODY_25"),
         ({"people": [{"pose_keypoints_2d": [float("nan")] * 75}]}, "a.json: a number of it is not finite"),
+        ({"people": [{"pose_keypoints_2d": [1e39] * 75}]}, "a.json: a number of it is not finite"),
+        ({"people": [{"pose_keypoints_2d": [0.2, 0.3, 0.9, 0.6, 0.7, 0.9] + [0] * 69}]}, "all points lie within one pixel"),
+        ("[" * 100_000, r"a.json: must be .*got RecursionError"),
     ],
 )
 def test_other_files_are_named(tmp_path, content, message):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 from vision_gen import data
-from vision_gen.data import openpose, tryon_folder
+from vision_gen.data import labels, openpose, tryon_folder
 from vision_gen.errors import InputError
 
 SAMPLE = ROOT.parent / "shared" / "data" / "viton_hd_sample"
@@ -111,6 +111,19 @@ def test_regions_may_have_lost_their_palette(tmp_path):
     parse = np.random.default_rng(0).integers(0, 20, (64, 48), np.uint8)
     save(tmp_path / "painted.png", tryon_folder.PALETTE[parse])
     np.testing.assert_array_equal(tryon_folder.read_labels(tmp_path / "painted.png"), parse)
+    Image.fromarray(parse.astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.stack([parse, 255 - parse], -1)).save(tmp_path / "alpha.png")
+    for name in ("deep", "alpha"):
+        np.testing.assert_array_equal(tryon_folder.read_labels(tmp_path / f"{name}.png"), parse)
+
+
+def test_a_palette_that_was_sorted_anew_keeps_its_regions(tmp_path):
+    parse = np.random.default_rng(0).integers(0, 20, (64, 48), np.uint8)
+    order = np.random.default_rng(1).permutation(20)
+    save(tmp_path / "sorted.png", np.argsort(order)[parse], tryon_folder.PALETTE[order])
+    np.testing.assert_array_equal(tryon_folder.read_labels(tmp_path / "sorted.png"), parse)
+    save(tmp_path / "other.png", parse, labels.PALETTE[:20])  # Of other colours its numbers count.
+    np.testing.assert_array_equal(tryon_folder.read_labels(tmp_path / "other.png"), parse)
 
 
 def test_some_of_train_are_held_out(tmp_path):
@@ -142,6 +155,10 @@ def spoil(folder, what, split="test"):
         save(test / "image-parse" / f"{name}.png", np.zeros((32, 24)))
     elif what == "smaller mask":
         save(test / "cloth-mask" / f"{name}.jpg", np.zeros((32, 24)))
+    elif what == "black labels":
+        save(test / "image-parse" / f"{name}.png", np.zeros((64, 48)))
+    elif what == "black mask":
+        save(test / "cloth-mask" / f"{name}.jpg", np.zeros((64, 48)))
     elif what == "wide":
         save(test / "image" / f"{name}.jpg", np.zeros((64, 64, 3)))
     elif what == "cut":
@@ -178,6 +195,8 @@ def spoil(folder, what, split="test"):
         ("colours", "test/image-parse/00001_00.png: has the colour .200, 200, 200., which VITON-HD has for no label"),
         ("smaller labels", "test/image-parse/00001_00.png: 24 x 32 pixels, but .*test/image/00001_00.jpg has 48 x 64"),
         ("smaller mask", "test/cloth-mask/00001_00.jpg: 24 x 32 pixels, but .*test/cloth/00001_00.jpg has 48 x 64"),
+        ("black labels", "test/image-parse/00001_00.png: is 0 everywhere, so nobody is in it"),
+        ("black mask", "test/cloth-mask/00001_00.jpg: black everywhere; a mask is light where the garment is"),
         ("wide", r"test/image/00001_00.jpg: 64 x 64 pixels, another shape than config.data.size, \(32, 24\) of height"),
         ("cut", "test/cloth/00001_00.jpg: truncated"),
         ("nobody", "test/openpose-json/00001_00_keypoints.json: nobody is in it"),

@@ -59,6 +59,9 @@ def test_nobody_is_an_error():
     picture = dotted((64, 64), [((30, 40), (255, 0, 0)), ((30, 20), (0, 255, 0))])
     with pytest.raises(InputError, match="pose.tflite finds nobody in it; there must be one person"):
         models.pose(stand_in(present=0.3), picture)
+    other = dataclasses.replace(stand_in(), run=lambda x: [np.zeros((1, 1, 1, 1404)), np.zeros((1, 1, 1, 1))])
+    with pytest.raises(InputError, match=r"pose.tflite is not MediaPipe's .*, but gives \[1, 1, 1, 1404\], \[1, 1, 1, 1\]"):
+        models.pose(other, picture)
 
 
 def test_joints_are_openposes():
@@ -91,6 +94,9 @@ def test_a_cutout_is_between_its_least_and_most():
     found = models.cutout(models.Model(pathlib.Path("x.onnx"), (1, 3, 320, 320), run), picture)
     np.testing.assert_array_equal(found > 0.5, picture[..., 0] > 0)
     assert found.min() >= 0 and found.max() <= 1
+    other = models.Model(pathlib.Path("x.onnx"), (1, 3, 320, 320), lambda x: [np.zeros((1, 20, 80, 80))])
+    with pytest.raises(InputError, match=r"x.onnx: U2-Net gives \[1, 1, 320, 320\], this \[1, 20, 80, 80\]"):
+        models.cutout(other, picture)
 
 
 @pytest.mark.parametrize("count, number, label", [(20, 5, 5), (20, 10, 6), (18, 4, 5), (18, 11, 13), (18, 5, 12)])

@@ -119,7 +119,7 @@ def test_what_is_missing_or_broken_is_named(root, file, content, message):
 
 
 def test_parts_that_do_not_go_together_are_refused(root):
-    save(root / "small.png", np.zeros((32, 24, 1), np.uint8), palette=True)
+    save(root / "small.png", np.ones((32, 24, 1), np.uint8), palette=True)
     with pytest.raises(InputError, match="person: parse has 24 x 32 pixels, but image 48 x 64"):
         read(root, f",parse={root}/small.png")
     with pytest.raises(InputError, match="unknown part 'mask'; there are image, parse, keypoints, pose"):

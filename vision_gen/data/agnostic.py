@@ -121,6 +121,12 @@ def found_joints(keypoints):
     }
 
 
+def out_of_frame(keypoints, size):
+    """Names of the joints that were found, but not in a picture of `size` = (height, width)."""
+    places = found_joints(keypoints).items()
+    return [JOINTS[number] for number, place in places if not (0 <= place).all() or not (place < size[::-1]).all()]
+
+
 def _disc(draw, place, x, y, colour):
     draw.ellipse((place[0] - x, place[1] - y, place[0] + x, place[1] + y), colour, colour)
 

@@ -16,8 +16,12 @@ def _palette():
 PALETTE = _palette()  # PASCAL VOC's: [256, 3] uint8.
 
 
-def read(path):
+def read(path, colours=None):
     """The numbers [height, width] uint8 in a picture with a palette, or a grey one; of another its colours, [..., 3].
+
+    Args:
+      path: the file.
+      colours: [n, 3] by number. Where a palette has none but these, they count: programs that paint sort palettes anew.
 
     Raises:
       InputError: it cannot be read; names it.
@@ -25,11 +29,25 @@ def read(path):
     try:
         with Image.open(path) as image:
             image.load()
-            return np.asarray(image if image.mode in ("P", "L") else image.convert("RGB"))
+            found = np.asarray(image.convert("L") if image.mode == "LA" else image)
+            if image.mode in ("I", "I;16") and 0 <= found.min() and found.max() <= 255:
+                return found.astype(np.uint8)
+            if image.mode == "P" and colours is not None:
+                return _sorted_as(found, np.reshape(image.getpalette(), (-1, 3)), colours)
+            return found if image.mode in ("P", "L", "LA") else np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected a picture of numbered regions") from None
     except Exception as error:  # PIL raises many kinds.
         raise InputError(f"{path}: not a readable picture of numbered regions ({error})") from error
+
+
+def _sorted_as(numbers, palette, colours):
+    """Numbers of a palette as those of the same colours among others, if all that they are of are there."""
+    used = np.unique(numbers)
+    places = of_colours(palette[used[used < len(palette)]][None], colours)[0]
+    if len(places) < len(used) or (places == 255).any():
+        return numbers
+    return places[np.searchsorted(used, numbers)]
 
 
 def of_colours(array, palette):

@@ -67,15 +67,16 @@ def read(path):
     """The key points [25, 3] float32 of the first person in a file of OpenPose's; how many people it has.
 
     Raises:
-      InputError: it is no such file, or has nobody in it; names it.
+      InputError: it is no such file, has nobody in it, or points that are not in pixels; names it.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8-sig"))
         people = [person["pose_keypoints_2d"] for person in record["people"]]
-        points = np.array(people[:1], np.float32)
+        with np.errstate(over="ignore"):  # Said below.
+            points = np.array(people[:1], np.float32)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected OpenPose's key points") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         what = f"{type(error).__name__}: {error}"
         raise InputError(f'{path}: must be {{"people": [{{"pose_keypoints_2d": [...]}}]}}, got {what}') from error
     if not len(people):
@@ -87,7 +88,11 @@ def read(path):
         )
     if not np.isfinite(points).all():
         raise InputError(f"{path}: a number of it is not finite")
-    return points.reshape(25, 3), len(people)
+    points = points.reshape(25, 3)
+    seen = points[points[:, 2] > 0, :2]
+    if len(seen) > 1 and np.ptp(seen, axis=0).max() <= 1:
+        raise InputError(f"{path}: all points lie within one pixel; x and y must be in pixels of the picture")
+    return points, len(people)
 
 
 def text(keypoints):

@@ -150,6 +150,8 @@ class TryOnFolder(source.Source):
         for name in ("parse", "truth_parse"):
             if name in files:
                 read_labels(files[name])
+        if not _inside(files["cloth_mask"]).any():
+            raise InputError(f"{files['cloth_mask']}: black everywhere; a mask is light where the garment is")
         points, people = openpose.read(self._keypoints(person))
         found = [("of more than one person, of whom the first is taken", "")] if people > 1 else []
         height, width = sizes["image"]
@@ -184,8 +186,7 @@ class TryOnFolder(source.Source):
         for name in ("parse", "truth_parse"):
             if name in files:
                 example[name] = _nearest(read_labels(files[name]), size)
-        mask = images.read_rgb(files["cloth_mask"])[..., 0]
-        example["cloth_mask"] = _nearest(np.where(mask > 127, 255, 0).astype(np.uint8), size)
+        example["cloth_mask"] = _nearest(np.uint8(255 * _inside(files["cloth_mask"])), size)
         points, _ = openpose.read(self._keypoints(person))
         tall, wide = images.size(files["image"], upright=False)
         example["keypoints"] = points * np.float32([width / wide, height / tall, 1])
@@ -210,6 +211,11 @@ def _beside(folder, name, stem):
     )
 
 
+def _inside(path):
+    """Where a garment's mask is light, [height, width] bool."""
+    return images.read_rgb(path)[..., 0] > 127
+
+
 def _nearest(array, size):
     """[height, width] as [*size, 1]."""
     return np.asarray(Image.fromarray(array).resize(size[::-1], Image.Resampling.NEAREST))[..., None]
@@ -217,7 +223,7 @@ def _nearest(array, size):
 
 def read_labels(path):
     """LIP's labels [height, width] uint8 of a file: grey, with a palette, or of the colours of `PALETTE`."""
-    found = labels.read(path)
+    found = labels.read(path, PALETTE)
     if found.ndim != 2:  # Painted by hand and saved without a palette.
         colours, found = found, labels.of_colours(found, PALETTE)
         if (found == 255).any():
@@ -230,20 +236,26 @@ def read_labels(path):
         raise InputError(
             f"{path}: has the label(s) {unknown[:5]}, which LIP has not; they must be 0 to {len(CLASSES) - 1}"
         )
+    if not found.any():
+        raise InputError(f"{path}: is 0 everywhere, so nobody is in it; its labels must be LIP's, 5 of upper clothes")
     return found
+
+
+def pair_lines(path):
+    """The lines of a pairs file. Raises InputError where it cannot be read; names it."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
 
 
 def _pairs(settings, split):
     """{person's file: garment's file} of a split."""
     path = settings.folder / ("test_pairs.txt" if split == "test" else "train_pairs.txt")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{settings.section}.dir: no {str(path)!r}; VITON-HD's layout has it") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
+    if not path.exists():
+        raise InputError(f"{settings.section}.dir: no {str(path)!r}; VITON-HD's layout has it")
     pairs = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(pair_lines(path), 1):
         names = line.split()
         if not names:
             continue

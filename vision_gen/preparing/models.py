@@ -34,6 +34,7 @@ INSTALL = {
 ENDINGS = {"pose": (".tflite", ".task"), "cutout": (".onnx",), "parser": (".onnx",)}
 RUNTIMES = {".tflite": "ai_edge_litert.interpreter", ".task": "ai_edge_litert.interpreter", ".onnx": "onnxruntime"}
 MOST = 1024  # Pixels of a side in which a person is looked for; more would be skipped over between those of the square.
+LANDMARKS = 39  # That MediaPipe's pose model gives, five numbers each: 33 of a body and 6 of where it lies.
 TURNS = 8  # Of looking for a person ever nearer, at most.
 IMAGENET_MEAN, IMAGENET_DEVIATION = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 SURE = 0.5  # From which on somebody is there.
@@ -132,7 +133,7 @@ def pose(model, picture):
       a pixel is of the person).
 
     Raises:
-      InputError: nobody is found.
+      InputError: nobody is found, or it is another model.
     """
     full = picture.shape[1::-1]
     scale = max(1, max(full) / MOST)
@@ -145,8 +146,12 @@ def pose(model, picture):
         steps = np.array([[-up[1], -up[0]], [up[0], -up[1]]]) * reach / side
         corner = middle - steps @ [side / 2, side / 2]
         seen = _affine(picture, steps, corner, (side, side))
-        points, present, mask = model.run(np.float32(seen)[None] / 255)[:3]
-        points = points.reshape(39, 5)
+        given = model.run(np.float32(seen)[None] / 255)
+        if [one.size for one in given[:3]] != [5 * LANDMARKS, 1, side * side]:
+            shapes = ", ".join(str(list(one.shape)) for one in given)
+            raise InputError(f"{model.path.name} is not MediaPipe's model of pose landmarks, but gives {shapes}")
+        points, present, mask = given[:3]
+        points = points.reshape(LANDMARKS, 5)
         places = points[:, :2] @ steps.T + corner
         around, above = places[33:35]  # Between the hips, and a place above it as far as the body reaches.
         next_reach = 2.5 * max(np.linalg.norm(above - around), 1.0)
@@ -172,11 +177,20 @@ def _affine(picture, steps, corner, size):
 
 
 def cutout(model, picture):
-    """How likely, [height, width] float32, pixels of a picture [..., 3] uint8 are of what it shows, by U2-Net."""
-    side = model.shape[2]
+    """How likely, [height, width] float32, pixels of a picture [..., 3] uint8 are of what it shows, by U2-Net.
+
+    Raises:
+      InputError: it is another model.
+    """
+    side = model.shape[-1]
+    if model.shape[1:] != (3, side, side) or not isinstance(side, int):
+        raise InputError(f"{model.path}: U2-Net takes [1, 3, 320, 320], this {list(model.shape)}")
     small = np.float32(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))
     x = (small / max(small.max(), 1) - IMAGENET_MEAN) / IMAGENET_DEVIATION
-    found = model.run(np.float32(x.transpose(2, 0, 1)[None]))[0][0, 0]
+    found = model.run(np.float32(x.transpose(2, 0, 1)[None]))[0]
+    if found.shape != (1, 1, side, side):
+        raise InputError(f"{model.path}: U2-Net gives [1, 1, {side}, {side}], this {list(found.shape)}")
+    found = found[0, 0]
     found = (found - found.min()) / max(found.max() - found.min(), 1e-6)
     return np.asarray(Image.fromarray(found).resize(picture.shape[1::-1], Image.Resampling.BILINEAR))
 

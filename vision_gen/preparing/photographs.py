@@ -7,6 +7,7 @@ stand on it are then made again.
 
 import dataclasses
 import logging
+import os
 import pathlib
 
 import numpy as np
@@ -16,12 +17,13 @@ from vision_gen.data import agnostic, openpose, tryon_folder
 from vision_gen.errors import InputError
 from vision_gen.preparing import models, rough
 from vision_gen.values.kind import is_path, made
-from vision_gen.values.people import BILINEAR, NEAREST, RATIO, Garment, Person, Prepared
-from vision_gen.values.pictures import Mask, save
+from vision_gen.values.people import BILINEAR, NEAREST, RATIO, Garment, Person, Prepared, given_mask
+from vision_gen.values.pictures import save
 
 log = logging.getLogger("vision_gen")
 SEEN = 0.5  # How likely a joint must be seen to count as found.
 ABOVE = 0.03  # Share of a picture's height that is left above the head where it is cut.
+TALLEST = 4096  # Pixels.
 THIGHS = 0.75  # How far below the hips it is cut of somebody who is seen from afar, in lengths of the torso,
 WIDEST = 0.9  # how much of its width the person may have,
 AFAR = 0.8  # and the share of the largest part below which that is so.
@@ -42,7 +44,7 @@ def prepare(folder, person=None, cloth=None, *, split="test", height=1024, at=No
       person: path of a picture, or "PICTURE,mask=FILE,keypoints=FILE,parse=FILE" with parts that somebody has made.
       cloth: path of a picture of a garment that lies flat, or "PICTURE,mask=FILE".
       split: "train" or "test".
-      height: of the pictures to be, in pixels, a multiple of 4; they are three quarters as wide.
+      height: of the pictures to be, in pixels, a multiple of 4 up to 4096; they are three quarters as wide.
       at: {"pose", "cutout" or "parser": file} of models that no installed package carries; see `preparing.models`.
 
     Returns:
@@ -54,18 +56,26 @@ def prepare(folder, person=None, cloth=None, *, split="test", height=1024, at=No
     """
     if person is None and cloth is None:
         raise InputError("give person=PICTURE, cloth=PICTURE or both")
-    if height < 4 or height % 4:
-        raise InputError(f"height must be a multiple of 4, of which the width is three quarters; got {height}")
+    if not 4 <= height <= TALLEST or height % 4:
+        raise InputError(f"height must be a multiple of 4 up to {TALLEST}; the width is three quarters; got {height}")
+    place = pathlib.Path(folder).absolute()
+    there = next(path for path in (place, *place.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{folder}: cannot be written; {there} is no folder that files can be put into")
     at = {kind: file for kind, file in (at or {}).items() if file}
     steps = [kind(value, at) for kind, value in ((_Person, person), (_Flat, cloth)) if value is not None]
     for kind in at:
         if not any(kind in one.wanted for one in steps):
             raise InputError(f"--{kind} is given, but nothing is to be found by it")
     folder, found = pathlib.Path(folder), []
+    pairs = folder / f"{split}_pairs.txt"
+    lines = tryon_folder.pair_lines(pairs) if len(steps) == 2 and pairs.exists() else []
     for one in steps:
         found += one.write(folder / split, (height, height // 4 * 3))
     if len(steps) == 2:
-        _pair(folder / f"{split}_pairs.txt", *(one.name for one in steps))
+        person, garment = (f"{one.name}.jpg" for one in steps)
+        lines = [line for line in lines if line.split()[:1] != [person]]  # Each person once.
+        pairs.write_text("\n".join([*lines, f"{person} {garment}", ""]), encoding="utf-8")
     return found
 
 
@@ -110,13 +120,6 @@ def window(mask, points, size):
     return left, top, min(left + wide, width), min(top + tall, height)
 
 
-def _pair(path, person, garment):
-    """Writes a pair's line, for that of the same person if there is one."""
-    lines = made(path).read_text().splitlines() if path.exists() else []
-    lines = [line for line in lines if line.split()[:1] != [f"{person}.jpg"]]
-    path.write_text("\n".join([*lines, f"{person}.jpg {garment}.jpg", ""]))
-
-
 @dataclasses.dataclass(frozen=True)
 class Photograph(Prepared):
     """A picture with parts that somebody has made; those that are not given are None."""
@@ -138,7 +141,7 @@ class OfPerson(Photograph):
 
     def part(self, part, value, name):
         if part == "mask":
-            return np.uint8(255 * Mask().read(value, name))[..., None]
+            return given_mask(value, name, "person")
         return Person().part(part, value, name)
 
 
@@ -226,6 +229,9 @@ class _Person(_Step):
             raise InputError(f"person: {self.path}: {', '.join(needed)} not found; give {self.path},keypoints=FILE")
         if lost:
             log.warning("%s: %s not found", self.path, ", ".join(lost))
+        outside = agnostic.out_of_frame(points, size)
+        if outside:
+            log.warning("%s: %s out of what is cut of the picture", self.path, ", ".join(outside))
         parse = found["parse"]
         if parse is None and self.wanted["parser"]:
             parse = rough.with_neck(models.parsed(models.load(self.wanted["parser"]), image), points)[..., None]

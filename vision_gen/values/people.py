@@ -61,12 +61,18 @@ class Prepared(Kind):
         """{part: what was given for it}, unread."""
         if is_path(value):
             first, *more = [str(value)] if pathlib.Path(value).exists() else str(value).split(",")
-            value = {self.main: first} | dict(part.strip().partition("=")[::2] for part in more)
+            parts = [tuple(part.strip().partition("=")[::2]) for part in more]
+            twice = [part for number, (part, _) in enumerate(parts) if part in dict(parts[:number])]
+            if twice:
+                raise InputError(f"{name}: {twice[0]} is given twice")
+            value = {self.main: first} | dict(parts)
         if not isinstance(value, dict) or self.main not in value:
             raise InputError(f"{name} must be {self.describe()}, got {type(value).__name__}")
-        for part in value:
+        for part, one in value.items():
             if part not in (self.main, *self.beside):
                 raise InputError(f"{name}: unknown part {part!r}; there are {', '.join((self.main, *self.beside))}")
+            if is_path(one) and not str(one):
+                raise InputError(f"{name}: {part} is empty; it must be a file")
         return value
 
     def _beside(self, picture, places):
@@ -106,6 +112,14 @@ def _resized(array, size, how):
     return found.reshape(*size, array.shape[-1])
 
 
+def given_mask(value, name, inside):
+    """A mask that somebody has made, [height, width, 1] uint8, 255 inside. Raises InputError where nothing is."""
+    mask = Mask().read(value, name)
+    if not mask.any():
+        raise InputError(f"{name} is black everywhere; the {inside} must be white")
+    return np.uint8(255 * mask)[..., None]
+
+
 BILINEAR, NEAREST = PIL.Image.Resampling.BILINEAR, PIL.Image.Resampling.NEAREST
 
 
@@ -134,6 +148,9 @@ class Person(Prepared):
         lost = [joint for number, joint in agnostic.JOINTS.items() if number not in there]
         if lost:
             log.warning("%s: %s not found; what lies around them stays as it is", name, ", ".join(lost))
+        outside = agnostic.out_of_frame(found["keypoints"], found["image"].shape[:2])
+        if outside:
+            log.warning("%s: %s out of the picture; used as they are", name, ", ".join(outside))
         return found
 
     def part(self, part, value, name):
@@ -142,7 +159,10 @@ class Person(Prepared):
         if part == "parse":
             return tryon_folder.read_labels(value)[..., None] if is_path(value) else pixels(value, name, (1,), "a path")
         if is_path(value):
-            return openpose.read(pathlib.Path(value))[0]
+            points, people = openpose.read(pathlib.Path(value))
+            if people > 1:
+                log.warning("%s: %s has %d people; the first is taken", name, value, people)
+            return points
         array = np.asarray(value, np.float32)
         if array.shape != (25, 3):
             raise InputError(f"{name} has shape {list(array.shape)}; BODY_25's points are [25, 3], x, y and confidence")
@@ -177,10 +197,7 @@ class Garment(Prepared):
     resampling = {"cloth": BILINEAR, "mask": NEAREST}
 
     def part(self, part, value, name):
-        mask = Mask().read(value, name)
-        if not mask.any():
-            raise InputError(f"{name} is black everywhere; the garment must be white")
-        return np.uint8(255 * mask)[..., None]
+        return given_mask(value, name, "garment")
 
     def lacking(self, part, found, what, cure):
         mask, plain = regions.on_plain_ground(found["cloth"])
