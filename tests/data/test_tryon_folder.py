@@ -172,6 +172,8 @@ def spoil(folder, what, split="test"):
         points_file.write_text(openpose.text(lost))
     elif what == "three names":
         list_.write_text(f"{name}.jpg {name}.jpg\n{name}.jpg {name}.jpg 1\n")
+    elif what == "folders":
+        list_.write_text(f"{name}.jpg {split}/cloth/{name}.jpg\n")
     elif what == "twice":
         list_.write_text(f"{name}.jpg {name}.jpg\n{name}.jpg {name}.jpg\n")
     elif what == "nothing":
@@ -220,6 +222,7 @@ def test_what_is_wrong_with_a_person_is_named_or_they_are_left_out(tmp_path, wha
             "three names",
             "test_pairs.txt: line 2 must be a person's file and a garment's, got '00001_00.jpg 00001_00.jpg 1'",
         ),
+        ("folders", "test_pairs.txt: line 1 must have names of files without folders, got 'test/cloth/00001_00.jpg'"),
         ("twice", "test_pairs.txt: line 2 has 00001_00.jpg again"),
         ("nothing", "test_pairs.txt: no pairs; each line must be a person's file and a garment's"),
         ("no list", "config.data.dir: no '.*test_pairs.txt'; VITON-HD's layout has it"),

@@ -261,6 +261,9 @@ def _pairs(settings, split):
             continue
         if len(names) != 2:
             raise InputError(f"{path}: line {number} must be a person's file and a garment's, got {line[:60]!r}")
+        for name in names:
+            if pathlib.PurePath(name).name != name:
+                raise InputError(f"{path}: line {number} must have names of files without folders, got {name[:60]!r}")
         if names[0] in pairs:
             raise InputError(f"{path}: line {number} has {names[0]} again")
         pairs[names[0]] = names[1]
