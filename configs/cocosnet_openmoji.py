@@ -1,4 +1,4 @@
-"""CoCosNet (Zhang et al. 2020) on line art, 64 px: OpenMoji's drawings painted like others of them.
+"""CoCosNet (Zhang et al. 2020) on line art, 64 px: OpenMoji's drawings painted like others that look like them.
 
 The network that looks is the paper's VGG-19 where its weights are there (docs/metrics.md), EfficientNet-Lite0
 otherwise; --config.model.perceptual=vgg19 downloads them.
@@ -21,7 +21,7 @@ PAPER = {
 def get_config():
     return defaults.experiment(
         "cocosnet.CoCosNet",
-        data=dict(name="openmoji", size=64),
+        data=dict(name="exemplars", size=64, parts=dict(drawings=dict(name="openmoji"))),
         model=dict(
             width=8, discriminator_width=16, perceptual="vgg19" if weights.is_here("vgg19") else "efficientnet-lite0"
         ),

@@ -7,7 +7,7 @@ from PIL import Image
 import pytest
 
 from vision_gen import data
-from vision_gen.data import pipeline
+from vision_gen.data import exemplars, pipeline
 from vision_gen.errors import InputError
 
 DIGITS = {"name": "digits", "labels": True}
@@ -170,6 +170,94 @@ def test_what_has_no_references_is_named(tmp_path):
         opened("references", {"x": part})
     with pytest.raises(InputError, match="config.data.parts: .* two classes, those of 'train' are all 'cat'"):
         opened("references", {"x": part | {"labels": True}})
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """Faces, 120 to train on and 6 and 12 held out, and what is known by features of those like each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISION_GEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.mktemp("faces")))
+        part = {"name": "avatars", "labels": True, "label": "background", "examples": 120}
+        yield {split: opened("exemplars", {"x": part}, split, size=64, exemplar_random=0) for split in ("train", "test")}
+
+
+def places(source):
+    """A function of a source's pictures that says which number each has."""
+    known = {source[i]["colour"].tobytes(): i for i in range(len(source))}
+    assert len(known) == len(source)
+    return lambda picture: known[picture.tobytes()]
+
+
+def test_exemplars_are_more_alike_than_others_are_in_traits_that_nobody_asked_for(faces):
+    train = faces["train"]
+    place, traits = places(train), train.column("traits")
+    alike = lambda a, b: (traits[a] == traits[b]).mean()
+    for epoch in range(2):
+        order = train.order(epoch, 3)
+        examples = [train[i] for i in order]
+        pairs = [(place(x["colour"]), place(x["exemplar"])) for x in examples]
+        assert sorted(i for i, _ in pairs) == list(range(120)) and all(i != j for i, j in pairs)
+        assert [train.name(i) for i in order] == [train.name(i) for i, _ in pairs]
+        found, others = (np.mean([alike(i, j) for i, j in of]) for of in (pairs, [(i, i - 7) for i, _ in pairs]))
+        assert found > others + 0.1
+    assert not np.array_equal(train.order(0, 3), order) and np.array_equal(train.order(1, 3), order)
+
+
+def test_held_out_pictures_have_exemplars_of_training_and_none_is_for_training(faces):
+    train, held = faces["train"], faces["test"]
+    place = places(train)
+    pictures = {held[i]["colour"].tobytes() for i in range(len(held))}
+    assert len(held) == len(pictures) == 12 and not pictures & {train[i]["colour"].tobytes() for i in range(120)}
+    for i in range(12):
+        assert place(held[i]["exemplar"]) == held._like[i][0]
+    assert held.shapes == train.shapes and held.shapes["exemplar"] == held.shapes["colour"]
+    assert {train[i]["exemplar"].tobytes() for i in train.order(0, 0)}.isdisjoint(pictures)
+
+
+def test_features_of_exemplars_are_computed_once(faces, monkeypatch):
+    from vision_gen.metrics import extract
+
+    seen = []
+    stream = extract.Extractor.stream
+    monkeypatch.setattr(extract.Extractor, "stream", lambda self, images: stream(self, seen.extend(x := list(images)) or x))
+    part = {"name": "avatars", "labels": True, "label": "background", "examples": 120}
+    again = opened("exemplars", {"x": part}, size=64, exemplar_nearest=3)
+    assert not seen and np.array_equal(again._like, faces["train"]._like[:, :3])
+
+
+def test_nearest_are_those_of_the_largest_cosine():
+    rng = np.random.default_rng(0)
+    some, others = rng.normal(size=(5, 4)), rng.normal(size=(30, 4)) * rng.uniform(1, 9, (30, 1))
+    cosine = (some @ others.T) / np.linalg.norm(others, axis=1)
+    np.testing.assert_array_equal(exemplars.nearest(some, others, 3), np.argsort(-cosine)[:, :3])
+    own = exemplars.nearest(others, others, 99, own=True)
+    assert own.shape == (30, 29) and (own != np.arange(30)[:, None]).all()
+
+
+def test_exemplars_of_a_label_and_at_random(tmp_path):
+    part = pictures(tmp_path, [f"{kind}/{i:02d}.png" for kind, n in (("cat", 30), ("dog", 14)) for i in range(n)])
+    part["labels"] = True
+    asked = dict(exemplar_by="label", exemplar_random=0.0)
+    for split in data.SPLITS:
+        source = opened("exemplars", {"x": part}, split, **asked)
+        of = lambda picture: int(picture[0, 0, 0]) >= 30
+        order = source.order(0, 1) if split == "train" else range(len(source))
+        for x in (source[i] for i in order):
+            assert of(x["colour"]) == of(x["exemplar"]) == x["label"]
+            assert x["colour"][0, 0, 0] != x["exemplar"][0, 0, 0]
+    source = opened("exemplars", {"x": part}, exemplar_by="label", exemplar_random=0.5)
+    examples = [source[i] for epoch in range(20) for i in source.order(epoch, 1)]
+    # A half are any other picture, of the same class by chance.
+    share = np.array([int(x["exemplar"][0, 0, 0]) >= 30 for x in examples]) == [x["label"] for x in examples]
+    assert 0.65 < share.mean() < 0.85 and all(x["colour"][0, 0, 0] != x["exemplar"][0, 0, 0] for x in examples)
+    with pytest.raises(InputError, match="parts.x.name: exemplars needs label, but .* colour; config.data.parts.x.labels=True"):
+        opened("exemplars", {"x": part | {"labels": False}}, **asked)
+    alone = pictures(tmp_path / "alone", ["train/cat/0.png", "train/dog/1.png", "train/dog/2.png", "test/cat/3.png", "val/cat/3.png"])
+    with pytest.raises(InputError, match="config.data.parts.x: 'cat' has only one picture in 'train'"):
+        opened("exemplars", {"x": alone | {"labels": True}}, **asked)
+    with pytest.raises(InputError, match="x.name: references changes from epoch to epoch"):
+        opened("exemplars", {"x": {"name": "references", "parts": {"y": part}}})
 
 
 def test_mixed_parts_have_their_weights(two):

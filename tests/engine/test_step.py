@@ -275,10 +275,12 @@ def test_a_critic_takes_five_turns_to_one_at_the_rates_of_each_step(programs):
         return jnp.mean(jnp.tanh(fake) @ critic) + 10 * jnp.mean((jnp.linalg.norm(slope, axis=-1) - 1) ** 2)
 
     critic, maker = jnp.asarray([1.0, -2.0]), jnp.asarray([0.5, 0.5])
+    orders = set()  # Of metrics: the log adds up the rows of all programs.
     for number in range(15):
         if programs and number == 8:  # As a run that goes on from a checkpoint.
             step = compiled(8)
         state, metrics = step(state, BATCH)
+        orders.add(metrics.names)
         metrics = metrics.scalars()
         assert metrics["critic/learning_rate"] == pytest.approx(0.02 * (1 - number / 15), abs=1e-7)
         critic = critic - 0.02 * (1 - number / 15) * jax.grad(loss)(critic, maker)
@@ -289,6 +291,7 @@ def test_a_critic_takes_five_turns_to_one_at_the_rates_of_each_step(programs):
             maker = maker - 0.1 * 0.1 ** (number / 15) * grad
         np.testing.assert_allclose(state["params"]["critic"]["w"], critic, rtol=1e-4)
         np.testing.assert_allclose(state["params"]["maker"]["w"], maker, rtol=1e-4)
+    assert len(orders) == 1
 
 
 class Observed(System):

@@ -65,6 +65,9 @@ def test_small_pictures_are_enlarged_by_whole_pixels():
         assert (right - left, bottom - top) == (192, 256)
     ((left, top, right, bottom),) = boxes(sheets.sheet({"": np.tile(RED, (1, 200, 50, 1))}), RED)
     assert (right - left, bottom - top) == (50, 200)
+    # Of 20 columns each has a twentieth of the greatest width.
+    image = sheets.sheet({str(i): np.tile(RED, (2, 32, 32, 1)) for i in range(20)})
+    assert {(r - l, b - t) for l, t, r, b in boxes(image, RED)} == {(128, 128)}
 
 
 def test_pictures_of_several_sizes_stand_on_one_line():

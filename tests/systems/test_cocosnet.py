@@ -1,5 +1,7 @@
 """CoCosNet: correspondence, modulation and the contextual loss are torch's of the same weights."""
 
+import types
+
 from flax import nnx
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,8 @@ from tests.systems.test_pix2pix_parity import close, torch_layout
 from vision_gen.engine import evaluation, loop, use
 from vision_gen.nets import cocosnet as nets
 from vision_gen.nets import layers
-from vision_gen.ops import losses
+from vision_gen.ops import colour, losses
+from vision_gen.systems import cocosnet
 
 first = lambda x: np.asarray(x).transpose(0, 3, 1, 2)
 
@@ -169,6 +172,22 @@ def test_positional_norm_forgets_how_bright_a_place_is():
     assert np.abs(np.asarray(nets.positional_norm(x)).std(-1, ddof=1) - 1).max() < 1e-3
 
 
+def test_exemplars_of_the_data_come_before_those_of_the_batch():
+    image, exemplar = (np.random.default_rng(i).integers(0, 256, (16, 4, 4, 3), np.uint8) for i in range(2))
+    keys = jax.random.split(jax.random.key(0), 16)
+    others = lambda flip, batch: colour.to_uint8(
+        cocosnet.CoCosNet._others(
+            types.SimpleNamespace(model=cocosnet.Settings(flip=flip)), batch, colour.from_uint8(image), keys
+        )
+    )
+    np.testing.assert_array_equal(others(True, {}), np.roll(image, 1, 0))
+    np.testing.assert_array_equal(others(False, {"exemplar": exemplar}), exemplar)
+    same, mirrored = (
+        (others(True, {"exemplar": exemplar}) == wanted).all((1, 2, 3)) for wanted in (exemplar, exemplar[:, :, ::-1])
+    )
+    assert (same ^ mirrored).all() and 0 < same.sum() < 16
+
+
 @pytest.mark.slow
 def test_an_exemplar_may_have_another_shape():
     config = tiny("cocosnet_openmoji", width=2, discriminator_width=4, scales=1)
@@ -184,7 +203,8 @@ def test_an_exemplar_may_have_another_shape():
 @pytest.mark.slow
 def test_a_run_is_evaluated(tmp_path, image_folder):
     config = tiny("cocosnet_openmoji", width=2, discriminator_width=4, scales=1)
-    config.data.update(name="image_folder", dir=str(image_folder))
+    with config.data.unlocked():
+        config.data.parts = dict(pictures=dict(name="image_folder", dir=str(image_folder)))
     loop.train(config, tmp_path / "run")
     figures, _ = evaluation.evaluate_run(tmp_path / "run", metrics=("psnr", "psnr_warped", "psnr_sketch"))
     assert len(figures) == 3 and all(np.isfinite(value) for value in figures.values())

@@ -209,6 +209,21 @@ def test_labels_of_two_sets_are_laid_out_as_in_the_released_code():
     assert given(changed) == [[1, 0, 0, 0.75, 0, 0, 0, 1, 0]]
 
 
+@pytest.mark.parametrize("system,rows", [(stargan.StarGAN, 2), (stargan.JointStarGAN, 4)])
+def test_sheets_have_a_row_a_picture_and_a_named_column_a_domain(system, rows):
+    config = tiny("stargan_joint_avatars" if rows == 4 else "stargan_avatars")
+    names = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Eyeglasses", "No_Beard", *(["glad", "sad"] if rows == 4 else ["Smiling"])]
+    shade = lambda first: np.arange(first, first + 2, dtype=np.float32)[:, None, None, None] / 100
+    strip = lambda first: np.repeat(np.arange(len(names)) / 10, 12)[None, None, :, None] + np.tile(shade(first), (8, 1, 3))
+    sample = {"source": np.tile(shade(0), (8, 12, 3)), "translations": strip(0)}
+    sample |= {"other source": np.tile(shade(2), (8, 12, 3)), "other translations": strip(2)}
+    shown = system.shown(Experiment(config), sample, ("glad", "sad"))
+    assert list(shown) == ["source", *names]
+    for number, images in enumerate(shown.values()):
+        wanted = np.arange(rows) / 100 + max(0, number - 1) / 10
+        np.testing.assert_allclose(images, np.tile(wanted[:, None, None, None], (8, 12, 3)), atol=1e-6)
+
+
 def test_classes_and_what_is_kept_beside_them_are_figures_of_two_sets():
     painter, labels = JointPainter(), [[1, 0, 0, 1], [0, 1, 0, 0]]
     image = np.full((2, 8, 12, 3), 255, np.uint8)

@@ -34,6 +34,22 @@ def opened(parts, split):
     return {name: data.open(part, split) for name, part in parts.items()}
 
 
+def one(settings, *names):
+    """The settings of the one part, whose examples have the arrays `names`, and their shapes.
+
+    Raises:
+      InputError: as `read`, or an array is missing.
+    """
+    (part,) = read(settings, 1, 1).values()
+    found = data.shapes(part)
+    for name in names:
+        if name not in found:
+            hint = f"; {part.section}.labels=True adds labels" if not part.labels else ""
+            given = f"{part.name} gives {', '.join(found)}{hint}"
+            raise InputError(f"{part.section}.name: {settings.name} needs {name}, but {given}")
+    return part, found
+
+
 def joined(examples):
     """Dicts by part as one, arrays named "<part>_<name>"."""
     return {f"{part}_{name}": value for part, example in examples.items() for name, value in example.items()}

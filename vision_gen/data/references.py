@@ -8,7 +8,6 @@ number, `reference_label`.
 
 import numpy as np
 
-from vision_gen import data
 from vision_gen.data import balanced, parts
 from vision_gen.errors import InputError
 
@@ -17,13 +16,7 @@ FIELDS = ("size", "parts")
 
 def shapes(settings):
     """Those of `colour` and `label` of the part, twice."""
-    (part,) = parts.read(settings, 1, 1).values()
-    found = data.shapes(part)
-    for name in ("colour", "label"):
-        if name not in found:
-            hint = f"; {part.section}.labels=True adds labels" if not part.labels else ""
-            given = f"{part.name} gives {', '.join(found)}{hint}"
-            raise InputError(f"{part.section}.name: {settings.name} needs {name}, but {given}")
+    found = parts.one(settings, "colour", "label")[1]
     image, label = found["colour"], found["label"]
     return dict(colour=image, label=label, reference=image, other_reference=image, reference_label=label)
 

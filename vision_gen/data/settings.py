@@ -49,6 +49,9 @@ class Settings:
     weights: dict = dataclasses.field(default_factory=dict)  # Mixed: {part: its share}; all alike by default.
     balance_by: str = "label"  # Balanced: the scalar of an example whose values come equally often.
     allow_unmatched: bool = False  # Paired: leave out what only one part has.
+    exemplar_by: Literal["features", "label"] = "features"  # Exemplars: what makes pictures alike.
+    exemplar_nearest: Count = 8  # Exemplars by features: one of the so many pictures that are most alike.
+    exemplar_random: Share = 0.3  # Exemplars: in training, share of those that are any other picture instead.
     conflicting: Share = 0.01  # Biased data: of examples to train on, those whose bias goes with another label.
     label_by: str = ""  # Biased: the trait or attribute of a face that is the label.
     bias_by: str = ""  # Biased: the one that goes with it in training.

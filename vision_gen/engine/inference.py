@@ -119,7 +119,7 @@ class Inference:
         """(columns, captions) of a sample sheet of `count` examples spread evenly over a source; see `sheets.sheet`."""
         sample = self.spread("sample", state, source, count)
         system = self._experiment.system
-        return {name: sample[name] for name in system.columns}, system.captions(sample, source.classes)
+        return system.shown(self._experiment, sample, source.classes), system.captions(sample, source.classes)
 
     def sheet(self, state, source, count):
         """The sample sheet of `count` examples spread evenly over a source, uint8."""

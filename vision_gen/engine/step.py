@@ -169,8 +169,9 @@ class Step:
         watched, _ = self._run(state["params"], state["rest"], "watched")
         metrics |= {f"state/{name}": jnp.asarray(value, jnp.float32) for name, value in watched.items()}
         metrics |= {f"{UNEQUAL}/{leaf}": value for leaf, value in unequal.items()}
-        values = jnp.stack(list(metrics.values())) if metrics else jnp.zeros(0)
-        return state, Metrics(tuple(metrics), values)
+        # Sorted: in one order in all programs of a run, also where a player does not act and its metrics are zeros.
+        names = tuple(sorted(metrics))
+        return state, Metrics(names, jnp.stack([metrics[name] for name in names]) if names else jnp.zeros(0))
 
     def _when_due(self, name, settings, now, act, state):
         """`act(state)` at every k-th step -> (state, metrics)."""

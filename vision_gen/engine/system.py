@@ -172,8 +172,21 @@ class System(nnx.Module):
         return {}
 
     def sample(self, batch, keys):
-        """Named images [batch, height, width, 1 or 3] in [-1, 1]: columns of the sample sheet."""
+        """Named images [batch, height, width, 1 or 3] in [-1, 1], which `shown` makes the sample sheet of."""
         raise NotImplementedError
+
+    @classmethod
+    def shown(cls, experiment, sample, classes):
+        """The sample sheet, a row an example: `columns` of `sample`, unless it depends on the settings or the data.
+
+        Args:
+          experiment: an `engine.experiment.Experiment`.
+          sample, classes: as of `captions`.
+
+        Returns:
+          {name: images [rows, height, width, 1 or 3] in [-1, 1]}.
+        """
+        return {name: sample[name] for name in cls.columns}
 
     @classmethod
     def captions(cls, sample, classes):

@@ -7,7 +7,8 @@ import re
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-SIDE = 256  # Pixels that the longer side of a column's largest picture comes near where it is smaller.
+SIDE = 256  # Pixels that the longer side of a column's largest picture comes near where it is smaller,
+WIDTH = 2560  # unless all columns together are wider than this.
 # Width over height that a sheet comes near, by dividing its rows into groups side by side.
 ASPECT = 1.5
 MAX_LINES = 4  # Of a text; a column grows until its texts fit.
@@ -19,8 +20,8 @@ def sheet(columns, captions=None, marked=()):
     """A grid of pictures, one row an example, with the columns' names above.
 
     Names and captions are wrapped to their column; where a word is wider than the column, or a text longer than four
-    lines, the column grows. A column of small pictures is enlarged by whole pixels: to about 256, or as far as it does
-    not exceed the sides of the largest of the others.
+    lines, the column grows. A column of small pictures is enlarged by whole pixels: to about 256, or where there are many
+    columns to less, or as far as it does not exceed the sides of the largest of the others.
 
     Args:
       columns: {name: [batch, height, width, 1 or 3]}, or a sequence of [height, width, 1 or 3] of several sizes; floats
@@ -40,7 +41,8 @@ def sheet(columns, captions=None, marked=()):
         raise ValueError(f"lengths of columns, {lengths[0]}, and of captions for them, {lengths[1]}, must agree")
     columns = {name: [pixels(image) for image in images] for name, images in columns.items()}
     sizes = [np.max([image.shape[:2] for image in images], 0) for images in columns.values()]
-    scales = [max(1, round(SIDE / max(size)), min(np.max(sizes, 0) // size)) for size in sizes]
+    side = min(SIDE, WIDTH / len(columns))
+    scales = [max(1, round(side / max(size)), min(np.max(sizes, 0) // size)) for size in sizes]
     columns = [
         _Column(name, [enlarge(image, scale) for image in images], captions.get(name, ()))
         for (name, images), scale in zip(columns.items(), scales)

@@ -16,9 +16,8 @@ import numpy as np
 import sklearn.linear_model
 import tqdm
 
-from vision_gen import data, values
+from vision_gen import cache, data, values
 from vision_gen.data import captioned, images
-from vision_gen.engine import cache
 from vision_gen.engine.fitting import CentralSquare, Fitted
 from vision_gen.engine.system import System
 from vision_gen.engine.tools import Tool
@@ -356,17 +355,15 @@ class _FittedSearch(Fitted):
 
         first = features([] if self._picture is None else [self._picture])
         query = first["text"][0] if self._picture is None else first["image"][0]
-        # What a grey picture looks like tells one network from another.
-        index = cache.place("search", first["image"][-1], self._pictures.size, 1)
-        found = cache.load(index)
-        known = dict(zip(found["digests"].tolist(), found["features"])) if found else {}  # By a file's SHA-256.
         digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in self._paths]
-        missing = list({digest: path for digest, path in zip(digests, self._paths) if digest not in known}.items())
         together = self._pictures.TOGETHER
-        for at in tqdm.tqdm(range(0, len(missing), together), "indexing", disable=len(missing) <= together):
-            part = missing[at : at + together]
-            made = features([self._pictures.read(path) for _, path in part])["image"]
-            known |= {digest: feature for (digest, _), feature in zip(part, made)}
-        if missing:
-            cache.save(index, digests=np.array(list(known)), features=np.stack(list(known.values())))
-        return {"found": np.stack([known[digest] for digest in digests])[None] @ query}
+
+        def index(numbers):
+            starts = range(0, len(numbers), together)
+            for at in tqdm.tqdm(starts, "indexing", disable=len(numbers) <= together):
+                part = [self._pictures.read(self._paths[number]) for number in numbers[at : at + together]]
+                yield from features(part)["image"][: len(part)]
+
+        # What a grey picture looks like tells one network from another.
+        place = cache.place("search", first["image"][-1], self._pictures.size, 1)
+        return {"found": cache.features(place, digests, index)[None] @ query}

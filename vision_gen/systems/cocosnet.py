@@ -47,7 +47,7 @@ class Settings:
     attention_chunk: Count = 1024  # Places of the drawing that look at a time; less takes less memory.
     discriminator_width: Count = 64  # Channels of the discriminators' first convolutions.
     scales: Count = 2  # Discriminators, each of which sees images of half the size.
-    self_share: Share = 0.3  # Of training examples whose exemplar is their own image, warped.
+    self_share: Share = 0.3  # Of training examples whose exemplar is their own image, warped, not one of the data.
     tps_scale: NotNegative = 0.3  # How far each of 3 x 3 control points of the warp moves, of half the image's side.
     gan_weight: NotNegative = 10.0  # Of the adversarial term, hinge,
     matching_weight: NotNegative = 10.0  # of the difference of what discriminators see in outputs and images,
@@ -134,8 +134,8 @@ class CoCosNet(System):
         if model.flip:
             sketch, image = augment.flip(key(1), sketch, image)
         own = random.bernoulli(key(2), model.self_share)
-        others = layers.own_part(jnp.roll(layers.all_devices(image), 1, 0), len(image))
-        exemplar = jnp.where(own[:, None, None, None], tps.warped(key(3), image, scale=model.tps_scale)[0], others)
+        others, warped = self._others(batch, image, key(4)), tps.warped(key(3), image, scale=model.tps_scale)[0]
+        exemplar = jnp.where(own[:, None, None, None], warped, others)
         fake, inside = self._painted(sketch, exemplar, train=True)
         corresponds = self.generator.correspondence
         return {
@@ -149,6 +149,13 @@ class CoCosNet(System):
             "small": inside["small"],
             "returned": inside["returned"],
         }
+
+    def _others(self, batch, image, keys):
+        """The exemplars of the data, mirrored as images are; where it has none, images of other examples."""
+        if "exemplar" not in batch:
+            return layers.own_part(jnp.roll(layers.all_devices(image), 1, 0), len(image))
+        exemplar = colour.from_uint8(batch["exemplar"])
+        return augment.flip(keys, exemplar)[0] if self.model.flip else exemplar
 
     def _painted(self, lines, exemplar, train=False):
         """The generator's image and intermediates; the lines of exemplars are made, as nobody has drawn them."""
@@ -197,10 +204,10 @@ class CoCosNet(System):
         return {"image": image, "warped": inside["warped"]}
 
     def sample(self, batch, keys):
-        """With the image itself, warped, as the exemplar, and with another's."""
+        """With the image itself, warped, as the exemplar, and with that of the data, or another's."""
         sketch, image = augment.sketches(batch, keys), colour.from_uint8(batch["colour"])
         exemplar, _ = tps.warped(random.fold(keys, 3), image, scale=self.model.tps_scale)
-        other = jnp.roll(image, 1, 0)
+        other = colour.from_uint8(batch["exemplar"]) if "exemplar" in batch else jnp.roll(image, 1, 0)
         own, others = (self.translate(sketch=sketch, exemplar=x) for x in (exemplar, other))
         return {
             "sketch": sketch, "exemplar": exemplar, "warped": own["warped"], "output": own["image"], "truth": image,

@@ -5,6 +5,7 @@ A label [batch, domains] of numbers from 0 to 1 says of which domains an image i
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vision_gen.engine.system import System
 from vision_gen.errors import InputError
@@ -91,6 +92,19 @@ class ManyDomains(System):
         }
 
     # Tools and figures.
+
+    @classmethod
+    def domain_names(cls, experiment, classes):
+        """What domains are called, in order; `classes` are the data's."""
+        raise NotImplementedError
+
+    @classmethod
+    def shown(cls, experiment, sample, classes):
+        """A column for each domain; images of a second set in rows below those of the first."""
+        names = cls.domain_names(experiment, classes)
+        below = lambda columns: np.concatenate([sample[name] for name in columns])
+        parts = np.split(below(cls.columns[1::2]), len(names), 2)
+        return {"source": below(cls.columns[::2]), **dict(zip(names, parts))}
 
     def _strip(self, image, asked):
         """Translations beside each other, [batch, height, domains * width, 3].

@@ -20,7 +20,6 @@ from vision_gen.engine.fitting import CentralSquare
 from vision_gen.engine.system import Player
 from vision_gen.engine.tools import Tool
 from vision_gen.errors import InputError
-from vision_gen.figures import sheets
 from vision_gen.nets import stargan as nets
 from vision_gen.ops import colour, random, resample
 from vision_gen.pretrained import stargan as pretrained
@@ -64,9 +63,7 @@ class StarGAN(many_domains.ManyDomains):
         "right": "share of translations whose attributes the judge finds all as they should be",
     }
     legends = {
-        "samples": "Held-out images, each translated into every domain: of attributes, with each turned round, or in "
-        "the place of what it excludes.",
-        "translations": "Held-out images, and in each column that attribute turned round, or in the place of what it "
+        "samples": "Held-out images, and in each column that attribute turned round, or in the place of what it "
         "excludes; of classes, that class.",
     }
 
@@ -101,6 +98,10 @@ class StarGAN(many_domains.ManyDomains):
                 f"the data has, must be given, not both; got {names} and {classes}"
             )
         return names
+
+    @classmethod
+    def domain_names(cls, experiment, classes):
+        return *cls.attributes(experiment), *(classes if experiment.model.classes else ())
 
     @classmethod
     def label(cls, experiment):
@@ -250,14 +251,6 @@ class StarGAN(many_domains.ManyDomains):
         likeliest = lambda start, stop: jnp.argmax(logits[:, start:stop], -1)[:, None]
         return jnp.stack([jnp.any(likeliest(a, b) == jnp.array(of), -1) for a, b, of in self.judged], -1)
 
-    @classmethod
-    def figures(cls, model, source, values):
-        """`translations`: a row a held-out image, a column a domain."""
-        names = (*cls.attributes(model.experiment), *(source.classes if model.experiment.model.classes else ()))
-        sample = model.apply("sample", source, 8)
-        parts = np.split(sample["translations"], len(names), 2)
-        return {"translations": sheets.sheet({"source": sample["source"], **dict(zip(names, parts))})}
-
 
 class JointStarGAN(StarGAN):
     """StarGAN on two sets, of which one knows attributes and the other classes (section 3.2), as of `data.joint`.
@@ -278,11 +271,9 @@ class JointStarGAN(StarGAN):
         "cycle_other": "cycle of the images of classes, in their own domain and back",
         "moved_other": "moved of the images of classes",
     }
-    legends = StarGAN.legends | {
-        "samples": "Held-out images of both sets, each translated into every domain: attributes turned round, or in "
-        "the place of what they exclude; then each class.",
-        "translations": "Held-out images of attributes, and in each column that attribute turned round, or in the "
-        "place of what it excludes; then each class.",
+    legends = {
+        "samples": "Held-out images of both sets, those of attributes first, and in each column that attribute turned "
+        "round, or in the place of what it excludes; then each class.",
     }
     masks = 2
 

@@ -135,9 +135,12 @@ class XploreGAN(many_domains.ManyDomains):
         return {"domains": {name: jnp.float32(value) for name, value in made.items()}}
 
     @classmethod
+    def domain_names(cls, experiment, classes):
+        return tuple(f"cluster {i}" for i in range(experiment.model.clusters))
+
+    @classmethod
     def tools(cls, experiment, facts):
-        image = values.Image()
-        names = tuple(f"cluster {i}" for i in range(experiment.model.clusters))
+        image, names = values.Image(), cls.domain_names(experiment, ())
         fitting = CentralSquare(experiment.data.size, multiple=2**nets.DOWN)
         inputs = {"image": image, "cluster": values.Label(names)}
         doc = "Turns an image into one of a cluster."

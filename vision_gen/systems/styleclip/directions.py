@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from vision_gen.engine import cache
+from vision_gen import cache
 from vision_gen.engine.fitting import Fitted, Fitting
 from vision_gen.errors import InputError
 from vision_gen.systems.clip import read_templates

@@ -50,3 +50,21 @@ def save(path, **arrays):
         part.replace(path)
     except OSError as error:
         log.warning("%s: cannot be written (%s); what it holds is computed again next time", path, error.strerror)
+
+
+def features(path, digests, compute):
+    """Vectors of what has some content, [len(digests), features]; a file of the cache keeps those that it once had.
+
+    Args:
+      path: the file; see `place`.
+      digests: of the contents, texts.
+      compute: function of the numbers, in `digests`, of contents that the file does not know, each once, which gives an
+        iterable of their vectors.
+    """
+    found = load(path)
+    known = dict(zip(found["digests"].tolist(), found["features"])) if found else {}
+    missing = {digest: number for number, digest in enumerate(digests) if digest not in known}
+    if missing:
+        known |= zip(missing, compute(list(missing.values())))
+        save(path, digests=np.array(list(known)), features=np.stack(list(known.values())))
+    return np.stack([known[digest] for digest in digests])
