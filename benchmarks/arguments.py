@@ -62,17 +62,28 @@ def config_arguments(argv=None):
     return found
 
 
+def _config_file(argv=None):
+    """What `--config` is: (the file, the argument of its `get_config` or "")."""
+    words = " ".join(config_arguments(argv)).replace("=", " ").split()
+    file, _, preset = words[[w.lstrip("-") for w in words].index("config") + 1].partition(":")
+    return file, preset
+
+
 def config_name(argv=None):
     """The config's file without its folder and suffix: "scft_demo"."""
-    words = " ".join(config_arguments(argv)).replace("=", " ").split()
-    file = words[[w.lstrip("-") for w in words].index("config") + 1]
-    return pathlib.Path(file.split(":")[0]).stem
+    return pathlib.Path(_config_file(argv)[0]).stem
+
+
+def given(argv=None):
+    """The fields of the config that are set: {"train.batch_size"}."""
+    return {m[1] for m in (re.match(r"--?config\.([^=]+)", a) for a in config_arguments(argv)) if m}
 
 
 def label(argv=None):
-    """The config's name and what was set of it: "scft_demo train.batch_size=4"."""
+    """The config's name, its preset and what was set of it: "scft_demo train.batch_size=4", "dietnerf_blender:four"."""
+    preset = _config_file(argv)[1]
     set_ = [re.sub(r"--?config\.", "", a) for a in config_arguments(argv) if re.match(r"--?config\.", a)]
-    return " ".join([config_name(argv), *set_])
+    return " ".join([config_name(argv) + f":{preset}" * bool(preset), *set_])
 
 
 def numbers(values, flag):

@@ -10,7 +10,7 @@ import itertools
 import re
 import textwrap
 
-from benchmarks import names, plots, records
+from benchmarks import names, plots, records, targets
 from vision_gen.errors import InputError
 
 CEILING = "utilisation of the measured matmul ceiling"
@@ -174,7 +174,7 @@ def scaling(results):
 
 
 def bounds(results):
-    """What the compile-time bounds say: by what they are set, and what does not fit."""
+    """What the compile-time bounds say: by what they are set."""
     kept = [(m, chip, r) for m, of in plots.best_bounds(results).items() for chip, r in of.items()]
     share = lambda r: _value(r, "roofline: utilisation at most")
     full = sum(share(r) > 0.995 for _, _, r in kept)
@@ -185,14 +185,36 @@ def bounds(results):
             f"batch of {batch} a chip."]  # fmt: skip
     other = sorted({f"{m} in {r['settings']['dtype']}" for m, _, r in kept if r["settings"]["dtype"] != "bfloat16"})
     said.append(f"They compute in bfloat16{f', {names.listed(other)}' if other else ''}.")
-    large = collections.defaultdict(list)
-    for r in results:
-        if r["nature"] == records.COMPILE_TIME and re.match("does not fit", r.get("note") or "", re.IGNORECASE):
-            s = r["settings"]
-            whole = ", parameters not sharded" * (s["fsdp"] == 1)
-            large[f"{names.subject(r)}, batch {s['batch']:,}{whole},"].append(f"{s['devices']} x {names.target(r)}")
-    said += [f"{name} does not fit into the memory of {names.listed(chips)}." for name, chips in large.items()]
     return _text(said)
+
+
+def paper(results):
+    """The memory that training at every paper's full size needs of a chip; if it is too much, what more chips need."""
+    programs = collections.defaultdict(list)
+    for r in results:
+        if r["nature"] == records.COMPILE_TIME and names.paper(r) and "size" in r["settings"]:
+            programs[names.system(r).lower(), names.config(r), r["settings"]["dtype"], names.target(r)].append(r)
+    rows = []
+    for (*_, chip), each in sorted(programs.items()):
+        for r in sorted(each, key=lambda r: (r["settings"]["devices"], r["settings"]["fsdp"])):
+            s, fits = r["settings"], (r.get("note") or "").startswith("fits")
+            size = s["size"] if isinstance(s["size"], int) else " x ".join(map(str, s["size"]))
+            shares = f", parameters in {s['fsdp']} shares" * (s["fsdp"] > 1)
+            rows.append([names.system(r), f"`{names.config(r)}`", f"{size} px", f"{s['batch']:,}", s["dtype"],
+                         f"{s['devices']} x {chip}{shares}", _needed(r), f"{targets.chip(s['target']).memory / 1e9:.0f}",
+                         "yes" if fits else "no"])  # fmt: skip
+            if fits:
+                break
+    header = ["system", "config", "size", "batch", "dtype", "chips", "a chip needs, GB", "and has, GB", "fits"]
+    return table(header, rows)
+
+
+def _needed(result):
+    """Memory of a compiled step in GB; of one that the compiler refused, at least what it says that is too much."""
+    if "memory: needed" in result["figures"]:
+        return f"{_value(result, 'memory: needed') / 1e9:.1f}"
+    found = re.search(r"([\d.]+)G", result["note"])
+    return f"over {float(found[1]) * 2**30 / 1e9:.0f}" if found else None
 
 
 def _pairs(results):
@@ -275,7 +297,7 @@ def engine(results):
 
 ALL = {
     "machines": machines, "training": training, "gpu": gpu, "peers": peers, "styles": styles, "scaling": scaling,
-    "bounds": bounds, "bound_beside_measured": bound_beside_measured, "quality": quality, "engine": engine,
+    "bounds": bounds, "paper": paper, "bound_beside_measured": bound_beside_measured, "quality": quality, "engine": engine,
 }  # fmt: skip
 MARKED = re.compile(r"(<!-- figures: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 

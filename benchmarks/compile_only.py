@@ -6,9 +6,9 @@
     python -m benchmarks.compile_only --config=configs/vit_imagenet.py --target=tpu:v5e:16x16 \\
         --config.model.size=L --config.dtype=bfloat16 --config.parallel.fsdp=16
 
-With `--scale=paper` every config that says what the paper's full size is (`PAPER`) is compiled; with `--largest`
-the largest batch that fits is searched as well. Compile-time figures, nothing is run. Writes
-runs/benchmarks/compile-CONFIG.json.
+With `--scale=paper` every config that says what the paper's full size is (`PAPER`) is compiled, or `--config` alone,
+where fields that are given go before the paper's; with `--largest` the largest batch that fits is searched as well.
+Compile-time figures, nothing is run. Writes runs/benchmarks/compile-CONFIG.json.
 """
 
 import importlib
@@ -44,10 +44,10 @@ def paper_configs():
     return found
 
 
-def paper(module):
-    """The config of a module at the paper's full size."""
-    config = module.get_config()
-    config.update_from_flattened_dict(module.PAPER)
+def paper(module, config=None, given=()):
+    """A config of a module, by default its own, at the paper's full size but for the fields that are given."""
+    config = config or module.get_config()
+    config.update_from_flattened_dict({name: value for name, value in module.PAPER.items() if name not in given})
     return config
 
 
@@ -187,7 +187,7 @@ def compile_one(name, config, target, record):
         config.train.batch_size = -(-config.train.batch_size // part) * part
     settings = dict(
         config=name, system=config.system, target=target, devices=len(devices), dtype=config.dtype,
-        batch=config.train.batch_size, fsdp=config.parallel.fsdp, style=config.parallel.style,
+        size=config.data.get("size"), batch=config.train.batch_size, fsdp=config.parallel.fsdp, style=config.parallel.style,
     )  # fmt: skip
     title = f"{name} for {target}, {config.dtype}, batch {config.train.batch_size}"
     record.begin(title)
@@ -245,10 +245,15 @@ def main(argv):
         if target != "cpu":
             targets.devices(target)  # All of them, before the first long compilation.
     if flags.FLAGS.scale == "paper":
+        modules, file = paper_configs(), "paper"
         if flags.FLAGS.config is not None:
-            raise InputError("--scale=paper compiles every config with a PAPER; leave --config out")
-        chosen = [(f"{name} (paper)", paper(module)) for name, module in paper_configs().items()]
-        file = "paper"
+            name, file = arguments.config_name(), f"paper-{arguments.config_name()}"
+            if name not in modules:
+                raise InputError(f"--config: {name} has no PAPER for --scale=paper; {', '.join(modules)} have")
+            config = paper(modules[name], flags.FLAGS.config, arguments.given())
+            chosen = [(f"{arguments.label()} (paper)", config)]
+        else:
+            chosen = [(f"{name} (paper)", paper(module)) for name, module in modules.items()]
     elif flags.FLAGS.config is None:
         raise InputError("give --config=configs/NAME.py or --scale=paper")
     else:

@@ -5,7 +5,10 @@ import re
 # Others by the name of their class.
 SYSTEMS = {
     "classifier.Classifier": "ViT", "resnet_classifier.ResNetClassifier": "ResNet", "pix2pix.Pix2Pix": "pix2pix",
-    "cgan.CGAN": "conditional GAN",
+    "cgan.CGAN": "conditional GAN", "dalle.DALLE": "DALL-E", "dalle.DVAE": "DALL-E's autoencoder",
+    "styleclip.mapper.Mapper": "StyleCLIP's mapper",
+    "tryon.segmentation.Segmentation": "VITON-HD, regions", "tryon.warp.Warp": "VITON-HD, bending",
+    "tryon.synthesis.Synthesis": "VITON-HD, painting",
 }  # fmt: skip
 PROCESSORS = {"AMD EPYC, family 26 model 2": "AMD EPYC (Zen 5)", "AMD EPYC, family 25 model 17": "AMD EPYC (Zen 4)"}
 CHIPS = {"tpu": "TPU", "gpu": "NVIDIA"}
@@ -19,15 +22,26 @@ RUN = r"train\.|parallel\.|dtype$|model\.unroll$"
 def subject(result):
     """What a result is of: "SCFT, 256 px", "ViT-B/16"."""
     settings = result["settings"]
-    name = SYSTEMS.get(settings["system"], settings["system"].rpartition(".")[2])
+    name = system(result)
     for field, value in re.findall(r"(\S+)=(\S+)", settings["config"]):
         if not re.match(RUN, field):
             name += MODEL.get(field, f", {field} {{}}").format(value)
-    return name + PAPER.get(config(result), ", paper") * settings["config"].endswith("(paper)")
+    return name + PAPER.get(config(result), ", paper") * paper(result)
+
+
+def paper(result):
+    """Whether it is of a paper's full size and batch."""
+    return result["settings"]["config"].endswith("(paper)")
+
+
+def system(result):
+    """What was trained, of whatever size: "SCFT"."""
+    name = result["settings"]["system"]
+    return SYSTEMS.get(name, name.rpartition(".")[2])
 
 
 def config(result):
-    """The file of the config: "scft_demo"."""
+    """The file of the config, and its preset: "scft_demo", "stylegan2_folder:paper256"."""
     return result["settings"]["config"].split()[0]
 
 

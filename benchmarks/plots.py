@@ -123,7 +123,8 @@ def scaling(results):
 def best_bounds(results):
     """{model: {chip: result}}: of the compiled results of a model that fit, that with the highest throughput a chip.
 
-    Results are of one model if they are of one system and have the same flops an example.
+    Results are of one model if they are of one system and have the same flops an example. Models that were compiled with
+    the published batch alone are left out: no batch was sought that suits a chip.
     """
     fit = [r for r in results if r["nature"] == records.COMPILE_TIME and (r.get("note") or "").startswith("fits")]
     models = []
@@ -138,6 +139,8 @@ def best_bounds(results):
     rate = lambda r: r["figures"]["roofline: throughput a chip at most"]["value"]
     found = {}
     for _, _, of in models:
+        if all(names.paper(r) for r in of):
+            continue
         name = max({names.subject(r) for r in of}, key=lambda name: (not name.endswith("paper"), len(name)))
         found[name] = {chip: max(each, key=rate) for chip, each in sorted(_grouped(of, names.target).items())}
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))

@@ -104,7 +104,8 @@ def devices(target):
     platform, name, shape = target.split(":")
     try:
         if platform == "tpu":
-            return topologies.get_topology_desc(platform="tpu", topology_name=f"{name}:{shape}").devices
+            alone = {"chips_per_host_bounds": (1, 1, 1)} if shape == "1x1" else {}  # Else a host has 2 x 2.
+            return topologies.get_topology_desc(platform="tpu", topology_name=f"{name}:{shape}", **alone).devices
         return topologies.get_topology_desc(
             f"1x1x{shape}", platform="cuda", target_config=found.description, topology=f"1x1x{shape}"
         ).devices

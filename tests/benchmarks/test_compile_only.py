@@ -180,6 +180,15 @@ def test_every_system_says_what_the_papers_size_is():
     assert configs["scft_openmoji"].model.perceptual == "vgg19"  # Whether or not its weights are here.
 
 
+def test_fields_that_are_given_go_before_the_papers():
+    module = compile_only.paper_configs()["clip_captions"]
+    config = module.get_config("ViT-L/14")
+    config.train.batch_size = 64
+    config = compile_only.paper(module, config, {"train.batch_size"})
+    assert (config.train.batch_size, config.model.remat) == (64, "full")
+    assert config.model.to_dict() == module.get_config("ViT-L/14").model.to_dict() | {"remat": "full"}
+
+
 def test_unknown_targets_are_named():
     with pytest.raises(InputError, match="--target must be CHIP:TOPOLOGY .*'tpu:v9:2x2'"):
         targets.devices("tpu:v9:2x2")

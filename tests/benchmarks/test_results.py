@@ -120,5 +120,9 @@ def test_arguments_of_the_config_are_handed_on():
     assert arguments.config_arguments(argv) == ["--config=configs/scft_demo.py", "--config.train.batch_size=4"]
     assert arguments.label(argv) == "scft_demo train.batch_size=4"
     assert arguments.config_name(["--config", "configs/x.py", "--config.seed=1"]) == "x"
+    preset = ["--config=configs/clip_captions.py:ViT-L/14", "--config.parallel.fsdp=8", "--target=cpu"]
+    assert arguments.config_name(preset) == "clip_captions"
+    assert arguments.label(preset) == "clip_captions:ViT-L/14 parallel.fsdp=8"
+    assert arguments.given(preset) == {"parallel.fsdp"}
     with pytest.raises(InputError, match="--devices must be positive integers"):
         arguments.numbers(["1", "0"], "--devices")
