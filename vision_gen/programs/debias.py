@@ -87,8 +87,8 @@ def _round(rounds, seed, workdir, strength):
     for config in configs:
         config.seed = seed
     classifier, translator = configs
-    if _EACH.value >= translator.model.clusters:
-        clusters = translator.model.clusters
+    clusters = translator.model.get("clusters")
+    if clusters and _EACH.value >= clusters:
         raise InputError(f"--each must be below --translator.model.clusters, {clusters}, got {_EACH.value}")
     done = rounds.Round(workdir, translator, classifier=classifier, progress=commands.progress)
     done.do("look", clusters=translator.model.clusters, seed=seed)

@@ -43,7 +43,7 @@ class Round:
       progress: function of a label that gives a function of (done, total).
 
     Raises:
-      InputError: the folder is not empty, or the two configs are of other systems or of pictures of two sizes.
+      InputError: the folder is not empty, or as `steps.check`.
 
     Attributes:
       translator: as given.
@@ -64,10 +64,10 @@ class Round:
         self.translator = translator
         self._config = checkpoints.load_config(run) if run else classifier
         experiment = Experiment(self._config)
-        step_lib.check(experiment, translator and Experiment(translator))
+        self.source, self.held_out = (data.open(experiment.data, split) for split in ("train", "test"))
+        step_lib.check(experiment, translator, self.source)
         self._before = run or str(self._workdir / "before")
         self.model = use.load(run) if run else step_lib.train(classifier, self._before)
-        self.source, self.held_out = (data.open(experiment.data, split) for split in ("train", "test"))
         self.seen, self.chosen, self.made, self.record = None, None, {}, []
         self.models = {"before": self.model}
         self.looks = {"before": step_lib.look(self.model, self.held_out, progress=progress("looking"))}
@@ -88,6 +88,10 @@ class Round:
         if step not in STEPS:
             raise InputError(f"there is no step {step!r}; there are {', '.join(STEPS)}")
         given = json.loads(json.dumps(given))
+        for name, value in given.items():
+            right, what = GIVEN.get(name, (lambda value: True, ""))
+            if value is not None and not right(value) or value is None and step != "select":
+                raise InputError(f"{step}: {name} must be {what}, got {value!r}")
         try:
             found = getattr(self, step)(**given)
         except TypeError as error:
@@ -203,6 +207,28 @@ def _with_config(train, record, *arguments, **how):
 STEPS = ("look", "select", "translate", "jitter", "retrain")
 
 
+def _whole(least):
+    return (lambda value: type(value) is int and value >= least), f"a whole number from {least} on"
+
+
+def _shares(value):
+    return isinstance(value, list) and all(type(one) in (int, float) and 0 <= one <= 1 for one in value)
+
+
+# What steps are given, of whatever a person may have written into a recording; the steps themselves check the rest.
+_TEXT = (lambda value: isinstance(value, str)), "a text"
+GIVEN = {
+    **{name: _whole(0) for name in ("clusters", "seed", "steps")},
+    **{name: _TEXT for name in ("name", "made", "projection")},
+    "each": _whole(1),
+    "share": ((lambda value: _shares([value])), "a number from 0 to 1"),
+    "strength": ((lambda value: _shares(value) and len(value) == 4), "4 numbers from 0 to 1"),
+    "wrong": ((lambda value: isinstance(value, bool)), "true or false"),
+    "indices": ((lambda value: isinstance(value, list) and all(type(one) is int for one in value)), "whole numbers"),
+    "targets": ((lambda value: type(value) is int or value == "others"), 'a cluster, or "others"'),
+}
+
+
 def _digest(found):
     """A checksum of what a step gave."""
     if isinstance(found, step_lib.Look):
@@ -235,8 +261,9 @@ def replay(path, workdir, progress=lambda label: None):
         made = [(str(step["step"]), dict(step["given"]), str(step["gave"])) for step in record["steps"]]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; a recording is a JSON file that a round has written") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: is no recording of a round that can be read ({error!r})") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: is no recording of a round that can be read ({why})") from error
     again = Round(workdir, translator, run=run, classifier=classifier, progress=progress)
     lines = []
     for number, (step, given, before) in enumerate(made, 1):
