@@ -17,8 +17,10 @@ from vision_gen.engine import checkpoints, recordings, use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.studio.debias import steps as step_lib
+from vision_gen.values.kind import made as made_folder
 
 FORMAT = 1
+BEGUN = "round.json"  # In the folder of a round that has a plan: the plan and the configs.
 
 
 def translators(experiment):
@@ -41,9 +43,11 @@ class Round:
       run: of the classifier; "": it is trained first, by `classifier`.
       classifier: its config, where there is no run.
       progress: function of a label that gives a function of (done, total).
+      plan: dict, what JSON can say of the steps to come. In a folder where a round of the same plan and configs was
+        begun, and stopped, what was trained is read. None: the folder must be new.
 
     Raises:
-      InputError: the folder is not empty, or as `steps.check`.
+      InputError: the folder has something else in it, or as `steps.check`.
 
     Attributes:
       translator: as given.
@@ -57,15 +61,21 @@ class Round:
       record: list of {"step", "given", "gave"}.
     """
 
-    def __init__(self, workdir, translator, *, run="", classifier=None, progress=lambda label: None):
+    def __init__(self, workdir, translator, *, run="", classifier=None, progress=lambda label: None, plan=None):
         self._workdir, self._run, self._progress = pathlib.Path(workdir), run, progress
-        if self._workdir.exists() and (not self._workdir.is_dir() or any(self._workdir.iterdir())):
-            raise InputError(f"{workdir}: a round needs a new folder, or an empty one")
         self.translator = translator
         self._config = checkpoints.load_config(run) if run else classifier
+        about = json.loads(json.dumps(self._about() | {"plan": plan}))
+        self._again = plan is not None and _begun(self._workdir) == about
+        if not self._again and self._workdir.exists():
+            if not self._workdir.is_dir() or any(self._workdir.iterdir()):
+                other = ", or one where a round of the same settings was stopped" if plan is not None else ""
+                raise InputError(f"{workdir}: a round needs a new folder, or an empty one{other}")
         experiment = Experiment(self._config)
         self.source, self.held_out = (data.open(experiment.data, split) for split in ("train", "test"))
         step_lib.check(experiment, translator, self.source)
+        if plan is not None and not self._again:
+            made_folder(self._workdir / BEGUN).write_text(json.dumps(about, indent=1), encoding="utf-8")
         self._before = run or str(self._workdir / "before")
         self.model = use.load(run) if run else step_lib.train(classifier, self._before)
         self.seen, self.chosen, self.made, self.record = None, None, {}, []
@@ -181,22 +191,30 @@ class Round:
             raise InputError(f"{step}: nothing is selected yet")
 
     def _kept(self, name, made):
-        step_lib.keep(made, self._workdir / "made" / name)
+        step_lib.keep(made, self._workdir / "made" / name, again=self._again)
         self.made[name] = made
         return made
 
     def text(self):
         """The recording, as JSON."""
-        config = {} if self._run else checkpoints.config_record(self._config)
-        record = {
+        return json.dumps(self._about() | {"steps": self.record}, indent=1) + "\n"
+
+    def _about(self):
+        return {
             "round": FORMAT,
             "version": vision_gen.__version__,
             "run": self._run,
-            "classifier": config,
+            "classifier": {} if self._run else checkpoints.config_record(self._config),
             "translator": checkpoints.config_record(self.translator) if self.translator else {},
-            "steps": self.record,
         }
-        return json.dumps(record, indent=1) + "\n"
+
+
+def _begun(workdir):
+    """What a folder says of the round that was begun in it, or None."""
+    try:
+        return json.loads((workdir / BEGUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _with_config(train, record, *arguments, **how):

@@ -336,18 +336,23 @@ def _jittered(picture, strength, rng):
     return np.asarray(image)
 
 
-def keep(made, folder):
+def keep(made, folder, again=False):
     """Writes made pictures as <class>/<name>.png below a folder.
+
+    Args:
+      made: a `Made`.
+      folder: where to.
+      again: some of the same may be there already.
 
     Raises:
       InputError: the folder has something in it, or cannot be written.
     """
     folder = pathlib.Path(folder)
-    if folder.is_dir() and any(folder.iterdir()):
+    if not again and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder}: must be a new folder, or empty")
     try:
         for label in np.unique(made.label):
-            (folder / made.classes[label]).mkdir(parents=True)
+            (folder / made.classes[label]).mkdir(parents=True, exist_ok=again)
         for picture, label, name in zip(made.pictures, made.label, made.names):
             Image.fromarray(picture).save(folder / made.classes[label] / f"{name}.png")
     except OSError as error:
