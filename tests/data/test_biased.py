@@ -202,6 +202,7 @@ def test_waterbirds_are_read(tmp_path):
     "table, message",
     [
         ("img_filename,y,split\n", "metadata.csv: has no column 'place'; it must have img_filename, y, place, split"),
+        (HEADER + "1,birds/1.png,1,0,0,a\n" * 2, "metadata.csv: line 3 names 'birds/1.png' again"),
         (HEADER + "1,birds/1.png,2,0,0,a\n", "metadata.csv: line 2 has y '2'; it must be 0 or 1"),
         (HEADER + "1,birds/1.png,1,0\n", "metadata.csv: line 2 has place None; it must be 0 or 1"),
     ],

@@ -45,10 +45,14 @@ def _rows(folder):
     missing = [name for name in needed if name not in header]
     if missing:
         raise InputError(f"{path}: has no column {missing[0]!r}; it must have {', '.join(needed)}")
+    seen = set()
     for number, row in enumerate(rows, 2):
         for name, allowed in _NUMBERS.items():
             if row[name] not in allowed:
                 raise InputError(f"{path}: line {number} has {name} {row[name]!r}; it must be {' or '.join(allowed)}")
         if not row["img_filename"] or not (folder / row["img_filename"]).is_file():
             raise InputError(f"{path}: line {number} names {row['img_filename']!r}, which is not there")
+        if row["img_filename"] in seen:
+            raise InputError(f"{path}: line {number} names {row['img_filename']!r} again")
+        seen.add(row["img_filename"])
     return rows

@@ -20,7 +20,7 @@ from vision_gen.errors import InputError
 
 _CONFIG = commands.define_config("config", "The classifier: a file, or the name of one in configs/.")
 _TRANSLATOR = commands.define_config("translator", "The translator, an XploreGAN of the same data, likewise.")
-_WORKDIR = commands.define_path("workdir", "A new folder for everything that the rounds make.")
+_WORKDIR = commands.define_path("workdir", "A new folder for all that is made. The same command goes on with it.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Rounds to make: classifier, translator and draws of each seed from 0 on.", 1)
 _EACH = flags.DEFINE_integer("each", 1, "Pictures to make of an example.", 1)
 _SHARE = flags.DEFINE_float("share", 0.5, "Of made pictures among the examples of retraining.", 0, 1)
@@ -56,7 +56,8 @@ def main(argv):
     strength = _strength()
     if not 0 < _SHARE.value < 1:
         raise InputError(f"--share must be above 0 and below 1, got {_SHARE.value}")
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    stopped = workdir.is_dir() and all((path / rounds.BEGUN).is_file() for path in workdir.iterdir())
+    if workdir.exists() and not stopped:
         raise InputError(f"--workdir must be a new folder, or an empty one, got {workdir}")
     boards = []
     for seed in range(_SEEDS.value):
@@ -87,10 +88,11 @@ def _round(rounds, seed, workdir, strength):
     for config in configs:
         config.seed = seed
     classifier, translator = configs
-    if _EACH.value >= translator.model.clusters:
-        clusters = translator.model.clusters
+    clusters = translator.model.get("clusters")
+    if clusters and _EACH.value >= clusters:
         raise InputError(f"--each must be below --translator.model.clusters, {clusters}, got {_EACH.value}")
-    done = rounds.Round(workdir, translator, classifier=classifier, progress=commands.progress)
+    plan = dict(each=_EACH.value, share=_SHARE.value, steps=_STEPS.value, jitter=strength)
+    done = rounds.Round(workdir, translator, classifier=classifier, progress=commands.progress, plan=plan)
     done.do("look", clusters=translator.model.clusters, seed=seed)
     done.do("select")
     done.do("translate", each=_EACH.value, seed=seed)

@@ -71,10 +71,7 @@ class XploreGAN(many_domains.ManyDomains):
                 f"config.init.classifier must be the network of a classifier.Classifier (runs/x:network), got {found}"
             )
         self.classifier = experiment.network("classifier", rngs=rngs)
-        graphdef, state = nnx.split(self.classifier)
-        image = jax.ShapeDtypeStruct((MANY, *experiment.data.resolution, 3), jnp.float32)
-        see = lambda state, image: moments(nnx.merge(graphdef, state), image, model.layer)
-        count, (_, features) = model.clusters, jax.eval_shape(see, state, image).shape
+        count, features = model.clusters, width(self.classifier, experiment.data.resolution, model.layer)
         any_of = lambda *shape: nnx.BatchStat(0.01 * jax.random.normal(rngs.params(), shape))
         # `prepare` finds them; until then any. Features are those of `moments`, shifted and scaled.
         self.domains = nnx.Dict(
@@ -98,16 +95,12 @@ class XploreGAN(many_domains.ManyDomains):
     def check(cls, experiment, source):
         """As many examples as clusters at least, and pictures of the size that the classifier knows."""
         super().check(experiment, source)
-        known, count = experiment.other("classifier").data, experiment.model.clusters
+        known = experiment.other("classifier").data
         if known.resolution != experiment.data.resolution:
             raise InputError(
                 f"config.data.size must be that of the classifier, {known.size}, got {experiment.data.size}"
             )
-        if not 2 <= count <= min(len(source), experiment.model.clustered):
-            raise InputError(
-                f"config.model.clusters must be from 2 to {min(len(source), experiment.model.clustered)}, the examples "
-                f"that are clustered, got {count}"
-            )
+        check_clusters(experiment, source)
 
     @classmethod
     def prepare(cls, experiment, source, weights):
@@ -215,6 +208,23 @@ def clustered(features, count, seed):
 
     with threadpool_limits(1):  # To the last bit the same on any number of cores.
         return KMeans(count, n_init=4, random_state=seed).fit_predict(features)
+
+
+def check_clusters(experiment, source):
+    """Refuses a `config.model.clusters` that a source of examples to train on is too small for."""
+    most = min(len(source), experiment.model.clustered)
+    if not 2 <= experiment.model.clusters <= most:
+        raise InputError(
+            f"config.model.clusters must be from 2 to {most}, the examples that are clustered, got "
+            f"{experiment.model.clusters}"
+        )
+
+
+def width(network, size, layer):
+    """How many features `moments` gives of images of `size` = (height, width); nothing is computed."""
+    graphdef, state = nnx.split(network)
+    see = lambda state, images: moments(nnx.merge(graphdef, state), images, layer)
+    return jax.eval_shape(see, state, jax.ShapeDtypeStruct((MANY, *size, 3), jnp.float32)).shape[1]
 
 
 def moments(network, images, layer):

@@ -41,7 +41,7 @@ def played(opened, monkeypatch):
 
 def begun(folder, size=8):
     translator = xploregan_avatars.get_config()
-    translator.data.size = size
+    translator.data.update(name="digits", size=size)
     return rounds.Round(folder, translator, run="runs/x")
 
 
@@ -100,14 +100,32 @@ def test_a_round_is_recorded_and_made_again(played, tmp_path):
     assert rounds.replay(path, tmp_path / "c")[1][2:4] == ["3 translate: differs", "4 jitter other_colours: the same"]
 
 
+def test_a_round_that_was_stopped_is_gone_on_with(played, tmp_path):
+    def of_plan(plan):
+        translator = xploregan_avatars.get_config()
+        translator.data.update(name="digits", size=8)
+        return rounds.Round(tmp_path / "a", translator, run="runs/x", plan=plan)
+
+    for _ in range(2):
+        done = of_plan({"strength": (0.5, 0)})
+        done.do("look", clusters=3)
+        done.do("select")
+        done.do("jitter")
+    pictures = list((tmp_path / "a" / "made" / "jittered").rglob("*.png"))
+    assert len(pictures) == len(done.made["jittered"].pictures)
+    for plan in (None, {"strength": (0.5, 1)}):
+        with pytest.raises(InputError, match="a: a round needs a new folder, or an empty one"):
+            of_plan(plan)
+
+
 def test_what_is_wrong_with_a_step_or_a_recording_is_named(played, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     with pytest.raises(InputError, match="a round needs a new folder, or an empty one"):
         begun(tmp_path / "full")
-    with pytest.raises(InputError, match="the translator's data.size must be the classifier's, 8, got 16"):
+    with pytest.raises(InputError, match=r"translator: resolution of data must be the classifier's, \(8, 8\), got \(16, "):
         begun(tmp_path / "a", size=16)
-    with pytest.raises(InputError, match="the translator must be an xploregan.XploreGAN, got classifier.Classifier"):
+    with pytest.raises(InputError, match="the translator: must be an xploregan.XploreGAN, got classifier.Classifier"):
         rounds.Round(tmp_path / "a", vit_digits.get_config(), run="runs/x")
     done = begun(tmp_path / "a")
     done.do("look")
@@ -117,6 +135,13 @@ def test_what_is_wrong_with_a_step_or_a_recording_is_named(played, tmp_path):
         ("board", {}, "no step 'board'; there are look, select, translate, jitter, retrain"),
         ("select", {"bais": 1}, "step 'select': .*'bais'"),
         ("jitter", {}, "jitter: 'jittered' is there already; give it another name"),
+        ("look", {"clusters": "5"}, "look: clusters must be a whole number from 0 on, got '5'"),
+        ("look", {"seed": None}, "look: seed must be a whole number from 0 on, got None"),
+        ("select", {"indices": "1,2"}, "select: indices must be whole numbers, got '1,2'"),
+        ("select", {"wrong": "yes"}, "select: wrong must be true or false, got 'yes'"),
+        ("jitter", {"name": "other", "strength": [1, 1]}, r"jitter: strength must be 4 numbers .*, got \[1, 1\]"),
+        ("retrain", {"name": 7}, "retrain: name must be a text, got 7"),
+        ("retrain", {"name": "x", "share": float("nan")}, "retrain: share must be a number from 0 to 1, got nan"),
         ("jitter", {"name": "../x"}, "jitter: name must be of letters, digits, - and _, got '../x'"),
         ("retrain", {"name": "before"}, "retrain: 'before' is there already"),
         ("retrain", {"name": "x", "made": "made"}, "retrain: there are no pictures 'made'; there are jittered"),

@@ -17,8 +17,10 @@ from vision_gen.engine import checkpoints, recordings, use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.studio.debias import steps as step_lib
+from vision_gen.values.kind import made as made_folder
 
 FORMAT = 1
+BEGUN = "round.json"  # In the folder of a round that has a plan: the plan and the configs.
 
 
 def translators(experiment):
@@ -41,9 +43,11 @@ class Round:
       run: of the classifier; "": it is trained first, by `classifier`.
       classifier: its config, where there is no run.
       progress: function of a label that gives a function of (done, total).
+      plan: dict, what JSON can say of the steps to come. In a folder where a round of the same plan and configs was
+        begun, and stopped, what was trained is read. None: the folder must be new.
 
     Raises:
-      InputError: the folder is not empty, or the two configs are of other systems or of pictures of two sizes.
+      InputError: the folder has something else in it, or as `steps.check`.
 
     Attributes:
       translator: as given.
@@ -57,17 +61,23 @@ class Round:
       record: list of {"step", "given", "gave"}.
     """
 
-    def __init__(self, workdir, translator, *, run="", classifier=None, progress=lambda label: None):
+    def __init__(self, workdir, translator, *, run="", classifier=None, progress=lambda label: None, plan=None):
         self._workdir, self._run, self._progress = pathlib.Path(workdir), run, progress
-        if self._workdir.exists() and (not self._workdir.is_dir() or any(self._workdir.iterdir())):
-            raise InputError(f"{workdir}: a round needs a new folder, or an empty one")
         self.translator = translator
         self._config = checkpoints.load_config(run) if run else classifier
+        about = json.loads(json.dumps(self._about() | {"plan": plan}))
+        self._again = plan is not None and _begun(self._workdir) == about
+        if not self._again and self._workdir.exists():
+            if not self._workdir.is_dir() or any(self._workdir.iterdir()):
+                other = ", or one where a round of the same settings was stopped" if plan is not None else ""
+                raise InputError(f"{workdir}: a round needs a new folder, or an empty one{other}")
         experiment = Experiment(self._config)
-        step_lib.check(experiment, translator and Experiment(translator))
+        self.source, self.held_out = (data.open(experiment.data, split) for split in ("train", "test"))
+        step_lib.check(experiment, translator, self.source)
+        if plan is not None and not self._again:
+            made_folder(self._workdir / BEGUN).write_text(json.dumps(about, indent=1), encoding="utf-8")
         self._before = run or str(self._workdir / "before")
         self.model = use.load(run) if run else step_lib.train(classifier, self._before)
-        self.source, self.held_out = (data.open(experiment.data, split) for split in ("train", "test"))
         self.seen, self.chosen, self.made, self.record = None, None, {}, []
         self.models = {"before": self.model}
         self.looks = {"before": step_lib.look(self.model, self.held_out, progress=progress("looking"))}
@@ -88,6 +98,10 @@ class Round:
         if step not in STEPS:
             raise InputError(f"there is no step {step!r}; there are {', '.join(STEPS)}")
         given = json.loads(json.dumps(given))
+        for name, value in given.items():
+            right, what = GIVEN.get(name, (lambda value: True, ""))
+            if value is not None and not right(value) or value is None and step != "select":
+                raise InputError(f"{step}: {name} must be {what}, got {value!r}")
         try:
             found = getattr(self, step)(**given)
         except TypeError as error:
@@ -177,22 +191,30 @@ class Round:
             raise InputError(f"{step}: nothing is selected yet")
 
     def _kept(self, name, made):
-        step_lib.keep(made, self._workdir / "made" / name)
+        step_lib.keep(made, self._workdir / "made" / name, again=self._again)
         self.made[name] = made
         return made
 
     def text(self):
         """The recording, as JSON."""
-        config = {} if self._run else checkpoints.config_record(self._config)
-        record = {
+        return json.dumps(self._about() | {"steps": self.record}, indent=1) + "\n"
+
+    def _about(self):
+        return {
             "round": FORMAT,
             "version": vision_gen.__version__,
             "run": self._run,
-            "classifier": config,
+            "classifier": {} if self._run else checkpoints.config_record(self._config),
             "translator": checkpoints.config_record(self.translator) if self.translator else {},
-            "steps": self.record,
         }
-        return json.dumps(record, indent=1) + "\n"
+
+
+def _begun(workdir):
+    """What a folder says of the round that was begun in it, or None."""
+    try:
+        return json.loads((workdir / BEGUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _with_config(train, record, *arguments, **how):
@@ -201,6 +223,28 @@ def _with_config(train, record, *arguments, **how):
 
 
 STEPS = ("look", "select", "translate", "jitter", "retrain")
+
+
+def _whole(least):
+    return (lambda value: type(value) is int and value >= least), f"a whole number from {least} on"
+
+
+def _shares(value):
+    return isinstance(value, list) and all(type(one) in (int, float) and 0 <= one <= 1 for one in value)
+
+
+# What steps are given, of whatever a person may have written into a recording; the steps themselves check the rest.
+_TEXT = (lambda value: isinstance(value, str)), "a text"
+GIVEN = {
+    **{name: _whole(0) for name in ("clusters", "seed", "steps")},
+    **{name: _TEXT for name in ("name", "made", "projection")},
+    "each": _whole(1),
+    "share": ((lambda value: _shares([value])), "a number from 0 to 1"),
+    "strength": ((lambda value: _shares(value) and len(value) == 4), "4 numbers from 0 to 1"),
+    "wrong": ((lambda value: isinstance(value, bool)), "true or false"),
+    "indices": ((lambda value: isinstance(value, list) and all(type(one) is int for one in value)), "whole numbers"),
+    "targets": ((lambda value: type(value) is int or value == "others"), 'a cluster, or "others"'),
+}
 
 
 def _digest(found):
@@ -235,8 +279,9 @@ def replay(path, workdir, progress=lambda label: None):
         made = [(str(step["step"]), dict(step["given"]), str(step["gave"])) for step in record["steps"]]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; a recording is a JSON file that a round has written") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: is no recording of a round that can be read ({error!r})") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: is no recording of a round that can be read ({why})") from error
     again = Round(workdir, translator, run=run, classifier=classifier, progress=progress)
     lines = []
     for number, (step, given, before) in enumerate(made, 1):

@@ -12,6 +12,7 @@ import dataclasses
 import importlib.util
 import pathlib
 
+from flax import nnx
 import numpy as np
 from PIL import Image, ImageEnhance
 
@@ -19,6 +20,7 @@ from vision_gen import data, settings
 from vision_gen.data import source as source_lib
 from vision_gen.data.settings import Settings as Data
 from vision_gen.engine import loop, use
+from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.systems import xploregan
 from vision_gen.systems.classifier import GROUPS, Classifier
@@ -74,23 +76,34 @@ class Made:
     classes: tuple
 
 
-def check(classifier, translator):
+def check(classifier, translator, source):
     """Refuses what no round can be made of, before any long work starts.
 
     Args:
-      classifier, translator: `experiment.Experiment`s; None is no translator.
+      classifier: an `experiment.Experiment`.
+      translator: a config; None is no translator.
+      source: the `data.Source` of examples to train on.
 
     Raises:
-      InputError: one is of another system, or pictures are of two sizes.
+      InputError: one is of another system or of other data, or the translator's config is wrong.
     """
     _check_classifier(classifier)
     if translator is None:
         return
-    if not issubclass(translator.system, xploregan.XploreGAN):
-        raise InputError(f"the translator must be an xploregan.XploreGAN, got {translator.config.system}")
-    ours, theirs = classifier.data, translator.data
-    if ours.resolution != theirs.resolution:
-        raise InputError(f"the translator's data.size must be the classifier's, {ours.size}, got {theirs.size}")
+    try:
+        painter = Experiment(translator)
+        if not issubclass(painter.system, xploregan.XploreGAN):
+            raise InputError(f"must be an xploregan.XploreGAN, got {translator.system}")
+        ours, theirs = classifier.data, painter.data
+        for field in ("name", "resolution"):
+            right, given = getattr(ours, field), getattr(theirs, field)
+            if right != given:
+                raise InputError(f"{field} of data must be the classifier's, {right}, got {given}")
+        xploregan.check_clusters(painter, source)
+        network = nnx.eval_shape(lambda: classifier.system.build(classifier, rngs=nnx.Rngs(0)))
+        xploregan.width(network, ours.resolution, painter.model.layer)
+    except InputError as error:
+        raise InputError(f"the translator: {error}") from error
 
 
 def _check_classifier(experiment):
@@ -323,18 +336,23 @@ def _jittered(picture, strength, rng):
     return np.asarray(image)
 
 
-def keep(made, folder):
+def keep(made, folder, again=False):
     """Writes made pictures as <class>/<name>.png below a folder.
+
+    Args:
+      made: a `Made`.
+      folder: where to.
+      again: some of the same may be there already.
 
     Raises:
       InputError: the folder has something in it, or cannot be written.
     """
     folder = pathlib.Path(folder)
-    if folder.is_dir() and any(folder.iterdir()):
+    if not again and folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder}: must be a new folder, or empty")
     try:
         for label in np.unique(made.label):
-            (folder / made.classes[label]).mkdir(parents=True)
+            (folder / made.classes[label]).mkdir(parents=True, exist_ok=again)
         for picture, label, name in zip(made.pictures, made.label, made.names):
             Image.fromarray(picture).save(folder / made.classes[label] / f"{name}.png")
     except OSError as error:
