@@ -21,7 +21,7 @@ PAPER = {
 def get_config():
     return defaults.experiment(
         "cocosnet.CoCosNet",
-        data=dict(name="exemplars", size=64, parts=dict(drawings=dict(name="openmoji"))),
+        data=dict(name="exemplars", size=64, parts=dict(drawings=dict(name="openmoji", dir="", labels=False))),
         model=dict(
             width=8, discriminator_width=16, perceptual="vgg19" if weights.is_here("vgg19") else "efficientnet-lite0"
         ),

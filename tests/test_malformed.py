@@ -113,6 +113,9 @@ def make_images():
     for number in range(3):
         picture(f"one_domain/trainA/{number}.png")
     os.mkdir("one_domain/trainB")
+    picture("half/train/cat/0.png")
+    for name in ("train/cat/0", "train/cat/1", "val/cat/2", "test/cat/3"):
+        picture(f"one_class/{name}.png")
     for split in ("train", "val", "test"):
         for name in ("cat", "dog"):
             picture(f"domains/{split}/{name}/0.png")

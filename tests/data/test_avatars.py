@@ -152,6 +152,8 @@ def test_any_trait_or_attribute_is_the_label(folder):
         assert top.classes[top[index]["label"]] == traits["top"]
         assert smiling[index]["label"] == (traits["mouth"] in ("smiling", "laughing"))
     assert list(opened(folder, labels=False)[0]) == ["colour"]
+    for fields in (dict(label="top"), dict(label="Smiling"), dict(), dict(labels=False)):
+        assert data.classes(data.Settings(**SETTINGS | fields)) == opened(folder, **fields).classes
 
 
 def test_faces_are_drawn_once_and_only_those_of_the_split(folder, monkeypatch):

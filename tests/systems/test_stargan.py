@@ -14,7 +14,9 @@ import pytest
 from tests.conftest import blank, tiny
 from tests.golden.colorization_by_name import weight
 from tests.systems.test_pix2pix_parity import close, torch_layout
-from vision_gen.engine import loop, use
+from vision_gen import data
+from vision_gen.configs import stargan_avatars, stargan_joint_avatars, stargan_v2_avatars
+from vision_gen.engine import facts, loop, use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
 from vision_gen.nets import stargan as nets
@@ -207,6 +209,20 @@ def test_labels_of_two_sets_are_laid_out_as_in_the_released_code():
     painter._found = lambda image: jnp.float32([[1, 1, 0, 0, 0, 0, 0]])
     changed = painter.translate(image=image, attributes=jnp.float32([[0, -1, 0, 0.5]]))
     assert given(changed) == [[1, 0, 0, 0.75, 0, 0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    "config,known",
+    [
+        (stargan_avatars, ("black", "brown")),
+        (stargan_joint_avatars, ("smiling", "laughing")),
+        (stargan_v2_avatars, ("no", "yes")),
+    ],
+)
+def test_what_tools_take_is_known_without_drawing_faces(config, known, monkeypatch):
+    monkeypatch.setattr(data, "open", lambda *given: pytest.fail("opened"))
+    config = config.get_config()
+    assert facts.of_data(Experiment(config))["classes"][:2] == known
 
 
 @pytest.mark.parametrize("system,rows", [(stargan.StarGAN, 2), (stargan.JointStarGAN, 4)])

@@ -259,6 +259,10 @@ def test_words_labels_attributes_and_scores(tmp_path):
     refused(attributes, "beard", "thing: unknown attribute 'beard'.*there are smile, hat")
     refused(attributes, "hat=2", "strengths are from -1 to 1")
     refused(attributes, "hat=x", "thing: hat is 'x'")
+    hair = values.Attributes(("red", "grey", "hat"), exclusive=(("red", "grey"),))
+    np.testing.assert_array_equal(hair.read("red=0.5,grey=0.5,hat", "a"), np.float32([0.5, 0.5, 1]))
+    np.testing.assert_array_equal(hair.read("red,grey=-1,hat", "a"), np.float32([1, -1, 1]))
+    refused(hair, "grey=0.2,red", "thing: red and grey exclude each other; of them ask for 1 together at most")
     scores = values.Scores(("cat", "dog", "bird"))
     found = scores.value(np.float32([[0.25, 0.5, 0.25]]))
     assert list(found.items()) == [("dog", 0.5), ("cat", 0.25), ("bird", 0.25)]

@@ -47,6 +47,11 @@ def shapes(settings):
     return _module(settings).shapes(settings)
 
 
+def classes(settings):
+    """Names of what `label` counts, () without labels, of data that says so without being opened; otherwise None."""
+    return getattr(_module(settings), "classes", lambda _: None)(settings)
+
+
 def licence(settings):
     """Whose the examples are and under which licence, one line; "" where the data set does not say."""
     if settings.parts:
@@ -120,9 +125,11 @@ def _module(settings):
         default = field.default_factory() if field.default is dataclasses.MISSING else field.default
         value = getattr(settings, field.name)
         if value != default and field.name not in (*found.FIELDS, "name", "workers"):
+            inside = [f"{settings.section}.parts.{part}.name" for part in settings.parts] if field.name == "parts" else ()
+            cure = f", or set {inside[0]} in place of {settings.section}.name" if inside else ""
             raise InputError(
                 f"{settings.section}.{field.name} is {value!r}, but {settings.name} does not read it; it reads "
-                f"{', '.join(sorted(found.FIELDS))}. Leave it at {default!r}"
+                f"{', '.join(sorted(found.FIELDS))}. Leave it at {default!r}{cure}"
             )
     return found
 

@@ -16,6 +16,7 @@ log = logging.getLogger("vision_gen")
 FIELDS = ("dir", "size", "labels", "label", "attributes", "examples", "only_new")
 LICENCE = "Drawings: avataaars by Pablo Stanley, in python-avatars, MIT"
 SIZES = (64, 128, 256)
+LABEL = "hair_colour"  # Unless another one is asked for.
 ASKED = avatar_captions.ASKED
 # How many times as many faces there are to train on.
 SHARE = {"train": 1, "val": 20, "test": 10}
@@ -37,6 +38,11 @@ def kinds(settings):
     return avatar_faces.TRAITS, avatar_faces.ATTRIBUTES
 
 
+def classes(settings):
+    """Names of what `label` counts."""
+    return faces.classes(settings, *kinds(settings), LABEL)
+
+
 def open(settings, split):
     """See `shapes`; `label` is the colour of hair unless `settings.label` names another trait or attribute."""
     return Avatars(settings, split)
@@ -48,7 +54,7 @@ class Avatars(faces.Faces):
     def __init__(self, settings, split):
         shapes(settings)
         self._split = split
-        super().__init__(settings, *kinds(settings), "hair_colour")
+        super().__init__(settings, *kinds(settings), LABEL)
         # Not at the top: tensorflow_datasets takes most of a second.
         from tensorflow_datasets import decode
 

@@ -56,7 +56,8 @@ def _folders(settings):
         of = lambda name: {split: place / name for split, place in splits.items() if (place / name).is_dir()}
         sides = [of(name) for name in names] if len(names) == 2 else sides
     if not all("train" in side for side in sides):
-        found = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        found = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*/") if path.is_dir())
+        found = found or sorted(path.name for path in folder.iterdir() if path.is_dir())
         right = "trainA/ and trainB/, or train/ with a folder for each of two domains"
         raise InputError(f"{field}: {str(folder)!r} must have {right}, found {found}")
     return sides

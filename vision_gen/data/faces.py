@@ -43,6 +43,20 @@ def _chosen(settings, attributes):
     return {name: attributes[name] for name in settings.attributes or attributes}
 
 
+def classes(settings, traits, attributes, label):
+    """Names of what `label` counts, () without labels; arguments as of `Faces`.
+
+    Raises:
+      InputError: `settings.label` is no trait and no attribute.
+    """
+    if not settings.labels:
+        return ()
+    label, known = settings.label or label, (*traits, *attributes)
+    if label not in known:
+        raise InputError(f"{settings.section}.label: {settings.name} has no {label!r}{nearest(label, known)}")
+    return traits.get(label, ANSWERS)
+
+
 class Faces(source.Source):
     """A subclass reads images, by `image`, and traits, by `values`.
 
@@ -62,13 +76,9 @@ class Faces(source.Source):
         self.traits, self.attributes = traits, _chosen(settings, attributes)
         self._answers = _Answers(traits, self.attributes)
         self._kinds = attributes
-        if settings.labels:
-            label = settings.label or label
-            if label not in (*traits, *attributes):
-                hint = nearest(label, (*traits, *attributes))
-                raise InputError(f"{settings.section}.label: {settings.name} has no {label!r}{hint}")
-            self.classes = traits.get(label, ANSWERS)
-            self._number = self._counter(label)
+        self.classes = classes(settings, traits, attributes, label)
+        if self.classes:
+            self._number = self._counter(settings.label or label)
 
     def image(self, index):
         """[height, width, 3] uint8."""

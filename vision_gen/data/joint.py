@@ -39,6 +39,11 @@ def shapes(settings):
     return found
 
 
+def classes(settings):
+    """Those of the part of that name, where that knows them."""
+    return data.classes(parts.read(settings, 2, 2)["classes"])
+
+
 def open(settings, split):
     """See `shapes`."""
     found = shapes(settings)

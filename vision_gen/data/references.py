@@ -8,6 +8,7 @@ number, `reference_label`.
 
 import numpy as np
 
+from vision_gen import data
 from vision_gen.data import balanced, parts
 from vision_gen.errors import InputError
 
@@ -19,6 +20,11 @@ def shapes(settings):
     found = parts.one(settings, "colour", "label")[1]
     image, label = found["colour"], found["label"]
     return dict(colour=image, label=label, reference=image, other_reference=image, reference_label=label)
+
+
+def classes(settings):
+    """Those of the part, where that knows them."""
+    return data.classes(parts.one(settings)[0])
 
 
 def open(settings, split):

@@ -102,7 +102,9 @@ def load(workdir, experiment):
 def of_data(experiment):
     """The facts of the data set of `experiment.data`, where it has some and can be opened; otherwise none."""
     try:
-        shapes = data.shapes(experiment.data)
+        shapes, classes = data.shapes(experiment.data), data.classes(experiment.data)
+        if classes is not None:  # As of faces that would be drawn first.
+            return {"classes": tuple(classes), "cameras": None}
         if {"label", "pose"} & set(shapes) or "tokens" in shapes and tokens.learned(experiment.data.tokenizer):
             return of_source(data.open(experiment.data, "train"))
     except InputError:

@@ -225,9 +225,8 @@ def from_config(config):
     moved = {module for player in systems.players_of(experiment.system) for module in player.modules}
     used = [name for name in known if not moved or name in moved]
     if used and not set(used) & set(weights):
-        raise InputError(
-            f"without a run, {config.system} needs weights: set config.init.{used[-1]} to a file, a run or published weights"
-        )
+        fields = " or ".join(f"config.init.{name}" for name in used)
+        raise InputError(f"without a run, {config.system} needs weights: set {fields} to a file, a run or published weights")
     model = _with(experiment, weights)
     drawn = [name for name in known if name in model.state["params"] and name not in weights]
     for note in [*notes, *(f"{name}: no weights given, so drawn at random" for name in drawn)]:

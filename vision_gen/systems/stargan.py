@@ -120,7 +120,7 @@ class StarGAN(many_domains.ManyDomains):
         fitting, asked = CentralSquare(experiment.data.size, multiple=2**nets.DOWN), {}
         if names:
             doc = "Changes attributes of an image; those that are not named stay as the discriminator finds them."
-            asked["translate"] = doc, {"attributes": values.Attributes(names)}
+            asked["translate"] = doc, {"attributes": values.Attributes(names, tuple(group.split() for group in experiment.model.exclusive))}
         if classes:
             label = values.Label(tuple(facts["classes"]) or tuple(map(str, range(classes))))
             asked["translate_to" if names else "translate"] = "Turns an image into one of a class.", {"label": label}
@@ -339,7 +339,7 @@ def _groups(model, names):
         for name in group.split():
             if name not in names:
                 wrong = f"{name!r} is none of the attributes{nearest(name, names)}"
-                raise InputError(f"config.model.exclusive: {wrong}")
+                raise InputError(f"config.model.exclusive: {wrong}; it names those of which one at most is asked for, or is ()")
             if name in found:
                 raise InputError(f"config.model.exclusive names {name!r} twice")
             found[name] = number

@@ -157,9 +157,14 @@ class Attributes(Plain):
     """How strongly each of some attributes shall show: float32 [attributes], from -1 to 1, 0 where not named.
 
     Read from "smile,hat=-1" (a name alone is 1), a dict or an array.
+
+    Attributes:
+      names: of the attributes.
+      exclusive: groups of names that exclude each other; of a group no more than 1 together can be asked for.
     """
 
     names: tuple[str, ...]
+    exclusive: tuple[tuple[str, ...], ...] = ()
     suffixes = (".json",)
     prints = True
 
@@ -183,6 +188,10 @@ class Attributes(Plain):
                 raise InputError(f"{name}: {key} is {number!r}{right}") from None
         if not (np.abs(found) <= 1).all():
             raise InputError(f"{name}: strengths are from -1 to 1{right}")
+        for group in self.exclusive:
+            asked = {key: found[self.names.index(key)] for key in group if found[self.names.index(key)] > 0}
+            if sum(asked.values()) > 1 + 1e-6:
+                raise InputError(f"{name}: {' and '.join(asked)} exclude each other; of them ask for 1 together at most")
         return found
 
     def array(self, value):
