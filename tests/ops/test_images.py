@@ -259,3 +259,13 @@ def test_means_over_parts_are_those_of_repeated_pixels(size, out):
     wanted = x.repeat(times, 1).reshape(1, out, window, 8, 2).mean(2)
     np.testing.assert_allclose(resample.area(x, (out, 8)), wanted, atol=1e-5)
     np.testing.assert_allclose(resample.area(x.swapaxes(1, 2), (8, out)), wanted.swapaxes(1, 2), atol=1e-5)
+
+
+def test_what_is_not_lit_is_told_apart_on_black_and_on_white():
+    share = np.zeros((1, 2, 2), np.float32)
+    share[:, 0] = 1
+    for value in (-1.0, 1.0):
+        image = np.full((1, 8, 8, 3), value, np.float32)
+        found = np.asarray(colour.lit(image, share))
+        np.testing.assert_allclose(found[:, 0], value, atol=1e-6)
+        assert (np.abs(found[:, -1] - value) > 0.5).all()

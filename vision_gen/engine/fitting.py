@@ -172,7 +172,8 @@ class CentralSquare(Fitting):
     multiple: int = 1
 
     def options(self, inputs):
-        doc = f"pixels of the shorter side at which it is computed, a multiple of {self.multiple}"
+        doc = "pixels of the shorter side at which it is computed"
+        doc += f", a multiple of {self.multiple}" if self.multiple > 1 else ""
         sides = values.Number(self.multiple, 16384, int(np.min(self.size)), whole=True, doc=doc)
         return {**super().options(inputs), "size": sides}
 

@@ -20,6 +20,7 @@ _VIRIDIS = np.array(
     np.float32,
 ) / 255  # fmt: skip
 _EMPTY = 0.87  # Grey of what has no depth.
+_FADED = -0.2  # Grey of what is not to be looked at, in [-1, 1].
 _COUNTED = 2**16  # Depths that the range is found of, at most.
 
 
@@ -45,9 +46,12 @@ def multiply(layer, lines):
 
 
 def lit(image, share):
-    """Images [batch, height, width, 3] in [-1, 1], dark but where `share` [batch, rows, columns] is 1, of 0 to 1."""
-    share = resample.resize(share[..., None], image.shape[1:3])
-    return (image + 1) * (0.15 + 0.85 * share) - 1
+    """Images [batch, height, width, 3] in [-1, 1], as they are where `share` [batch, rows, columns] is 1, of 0 to 1.
+
+    Towards 0 they fade to a dark grey, which tells places of black pictures apart as well as those of white ones.
+    """
+    share = 0.15 + 0.85 * resample.resize(share[..., None], image.shape[1:3])
+    return _FADED + (image - _FADED) * share
 
 
 def rgb_to_lab(image):

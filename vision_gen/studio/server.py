@@ -40,6 +40,7 @@ def make(library, address="127.0.0.1", port=0):
             title="vision_gen studio",
             show=False,
             start=False,
+            verbose=False,
             websocket_max_message_size=LARGEST_MESSAGE,
         )
     except OSError as error:

@@ -82,7 +82,7 @@ class Classifier(System):
         "worst_class_top1": "top1 of the class that is found least often",
     }
     legends = {
-        "samples": "Held-out images, and light where the decision looks (attention rollout).",
+        "samples": "Held-out images, clear where the decision looks and grey elsewhere (attention rollout).",
         "predictions": "Held-out images under what they are taken for; those in red are something else.",
         "confusion": "What the images of each class were taken for: counts, dark for a large share of the class; of "
         "several traits, of the one that is found least often.",
@@ -323,7 +323,7 @@ class Classifier(System):
         return logits, (look - low) / jnp.maximum(high - low, 1e-9)
 
     def sample(self, batch, keys):
-        """Images, and what the decision is made of, light where it looks."""
+        """Images, and the same clear where the decision looks, grey elsewhere."""
         images = colour.from_uint8(batch["colour"])
         logits, look = self.seen(images)
         return {

@@ -97,6 +97,25 @@ def test_points_have_the_colours_of_what_is_asked_for(view):
     assert fill()[38] == fill()[1] and "blue" in view._key.object and "misclassified" in view._key.object
 
 
+def test_misclassified_ones_keep_their_ring_where_others_are_chosen(view):
+    rings = view.points._source.data["ring"]
+    assert (rings[[38, 39]] > 0.5).all() and (rings[:38] < 0.5).all()
+
+
+def test_the_page_says_that_examples_are_left_out(view):
+    assert "are drawn" not in view._key.object
+    view.round.seen.places[:30] = np.nan
+    view.colour.value = "bias"
+    assert "10 of 40 examples are drawn" in view._key.object
+
+
+def test_what_follows_the_last_example_is_no_full_bar(view):
+    view._progress(20, 40)
+    assert view.progress.value == 50
+    view._progress(40, 40)
+    assert view.progress.value == -1
+
+
 def test_the_recording_has_all_choices(view):
     view.jitter()
     view.retrain()

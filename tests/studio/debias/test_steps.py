@@ -83,6 +83,17 @@ def test_a_look_tells_what_a_classifier_makes_of_a_set():
     assert close.shape == (12, 2) and np.isfinite(close).all() and close.std() > 0
 
 
+def test_tsne_leaves_out_some_of_many_but_few_of_those_misclassified(monkeypatch):
+    monkeypatch.setattr(steps, "TSNE_MOST", 8)
+    seen = steps.look(classifier(by_colour), FRUIT, projection="tsne")
+    placed = np.isfinite(seen.places).all(1)
+    assert placed.sum() == 8 and seen.wrong[placed].sum() >= 4
+    again = steps.look(classifier(by_colour), FRUIT, projection="tsne")
+    np.testing.assert_array_equal(again.places, seen.places)
+    other = steps.look(classifier(by_colour), FRUIT, projection="tsne", seed=1)
+    assert (np.isfinite(other.places[:, 0]) != placed).any()
+
+
 def test_what_cannot_be_looked_at_is_refused():
     for model, how, message in (
         (classifier(by_colour, ("a", "b")), {}, r"the classes \['apple', 'pear'\], but the classifier knows \['a"),

@@ -11,7 +11,7 @@ import panel as pn
 
 from vision_gen.studio import outputs
 
-INK, SOFT, LINE = "#1d2330", "#5a6475", "#d9dde5"
+INK, SOFT, LINE, GROUND = "#1d2330", "#5a6475", "#d9dde5", "#f4f5f8"
 # Of what is wrong and right, told apart by those who see no red or green too.
 WRONG, RIGHT = "#c2410c", "#1d6fb8"
 # Pixels of the page that pictures of a selection take, and how many are shown.
@@ -50,7 +50,7 @@ class Points:
 
     def __init__(self, chosen):
         self._chosen, self._setting = chosen, False
-        self._source = ColumnDataSource({name: [] for name in ("x", "y", "fill", "line", "size", "says")})
+        self._source = ColumnDataSource({name: [] for name in ("x", "y", "fill", "line", "ring", "size", "says")})
         lasso = LassoSelectTool(continuous=False)
         self.figure = figure(
             width=620, height=520, tools=[lasso, "box_select", "tap", "pan", "wheel_zoom", "reset"],
@@ -61,9 +61,9 @@ class Points:
         self.figure.axis.visible = self.figure.grid.visible = False
         dots = self.figure.scatter(
             "x", "y", size="size", fill_color="fill", line_color="line", line_width=1.6, fill_alpha=0.85,
-            nonselection_fill_alpha=0.2, nonselection_line_alpha=0.2, source=self._source,
+            nonselection_fill_alpha=0.2, nonselection_line_alpha="ring", source=self._source,
         )  # fmt: skip
-        self.figure.add_tools(HoverTool(renderers=[dots], tooltips="@says"))
+        self.figure.add_tools(HoverTool(renderers=[dots], tooltips="@says", limit=3))
         self._source.selected.on_change("indices", self._from_browser)
         self.view = pn.pane.Bokeh(self.figure, margin=0)
 
@@ -78,6 +78,7 @@ class Points:
             "y": places[:, 1],
             "fill": fill,
             "line": [INK if one else colour for one, colour in zip(wrong, fill)],
+            "ring": np.where(wrong, 0.9, 0.2),
             "size": np.where(wrong, 10, 6),
             "says": says,
         }
@@ -89,12 +90,13 @@ class Points:
         self._setting = False
 
 
-def key(names, fill):
-    """Which colour is what, as HTML."""
+def key(names, fill, more=""):
+    """Which colour is what, as HTML, and a line of text."""
     parts = [
         f'<span><i style="background:{colour}"></i>{html.escape(name)}</span>' for name, colour in zip(names, fill)
     ]
-    return f'<div class="key">{"".join(parts)}<span><i class="ring"></i>misclassified</span></div>'
+    rest = f'<p class="soft small" style="margin-top:8px">{html.escape(more)}</p>' if more else ""
+    return f'<div class="key">{"".join(parts)}<span><i class="ring"></i>misclassified</span></div>{rest}'
 
 
 def pictures(some, captions, wrong=None, more=0):

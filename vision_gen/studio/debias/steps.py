@@ -26,6 +26,8 @@ from vision_gen.systems import xploregan
 from vision_gen.systems.classifier import GROUPS, Classifier
 
 PROJECTIONS = ("pca", "tsne", "umap")
+# So many examples are placed by t-SNE at most: it takes long.
+TSNE_MOST = 2000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,7 +39,7 @@ class Look:
       label, predicted: [n] int32.
       bias, aligned: [n] int32, or None of data that has none; for figures alone.
       features: [n, width] float32, before the last layer.
-      places: [n, 2] float32, the features projected; None where none was asked for.
+      places: [n, 2] float32, the features projected, NaN of those left out; None where none was asked for.
       clusters: [n] int32, of the features; None where none were asked for.
       classes, biases: names of what `label` and `bias` count.
     """
@@ -118,8 +120,9 @@ def look(model, source, *, clusters=0, projection="", seed=0, progress=None):
       model: a `use.Model` of a `classifier.Classifier`.
       source: a labelled `data.Source`.
       clusters: how many, by k-means of the features; 0: none.
-      projection: "pca", "tsne", "umap" (where umap-learn is installed), or "": none.
-      seed: of both.
+      projection: "pca", "tsne", "umap" (where umap-learn is installed), or "": none. t-SNE places `TSNE_MOST` examples
+        at most and leaves out others: those misclassified are drawn first, for at most half of the places.
+      seed: of both, and of that draw.
       progress: called with (done, total) examples.
 
     Returns:
@@ -142,22 +145,23 @@ def look(model, source, *, clusters=0, projection="", seed=0, progress=None):
     found = _joined(model.each("look", source, progress))
     features = found["features"].astype(np.float32)
     known = lambda name: source.column(name) if name in source.shapes else None
+    label, predicted = source.column("label"), found["predicted"].astype(np.int32)
     return Look(
         names=tuple(source.name(i) for i in range(len(source))),
-        label=source.column("label"),
-        predicted=found["predicted"].astype(np.int32),
+        label=label,
+        predicted=predicted,
         bias=known("bias"),
         aligned=known("aligned"),
         features=features,
-        places=_projected(features, projection, seed) if projection else None,
+        places=_projected(features, predicted != label, projection, seed) if projection else None,
         clusters=xploregan.clustered(features, clusters, seed) if clusters else None,
         classes=tuple(source.classes),
         biases=tuple(getattr(source, "biases", ())),
     )
 
 
-def _projected(features, projection, seed):
-    """[n, 2] float32."""
+def _projected(features, wrong, projection, seed):
+    """[n, 2] float32, NaN where an example is left out."""
     if projection == "pca":
         centred = features - features.mean(0)
         _, _, axes = np.linalg.svd(centred, full_matrices=False)
@@ -166,12 +170,22 @@ def _projected(features, projection, seed):
         from sklearn.manifold import TSNE  # Takes most of a second to import.
         from threadpoolctl import threadpool_limits
 
-        perplexity = min(30, (len(features) - 1) / 3)
+        placed = _placed(wrong, seed)
+        places = np.full((len(features), 2), np.nan, np.float32)
+        perplexity = min(30, (len(placed) - 1) / 3)
         with threadpool_limits(1):  # To the last bit the same on any number of cores.
-            return np.float32(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features))
+            places[placed] = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features[placed])
+        return places
     import umap
 
     return np.float32(umap.UMAP(random_state=seed).fit_transform(features))
+
+
+def _placed(wrong, seed):
+    """Sorted indices of the `TSNE_MOST` examples that t-SNE places, of n that are `wrong` or not."""
+    order = np.random.default_rng(seed).permutation(len(wrong))
+    first = order[wrong[order]][: TSNE_MOST // 2]
+    return np.sort(np.concatenate([first, order[~np.isin(order, first)]])[:TSNE_MOST])
 
 
 def select(look, *, indices=None, cluster=None, label=None, predicted=None, bias=None, wrong=None):

@@ -17,6 +17,7 @@ from vision_gen.studio.visit import SLOW
 SYSTEMS = "classifier.Classifier", "resnet_classifier.ResNetClassifier"
 TOOL, TITLE = "classify", "Look for bias"
 NONE, FIRST = "any", "before"
+MOSAIC = "The number in a field: percentage points more (+) or fewer (-) found right. Large fields have many examples."
 
 
 def fits(model):
@@ -69,7 +70,10 @@ class View:
         self._make_card, self._train_card = self._make_part(known), self._train_part()
         self._compare_card = self._compare_part(wide)
         self._rest = pn.Column(margin=0, sizing_mode="stretch_width")
-        self.view = pn.Column(self._looking, self._rest, margin=0, sizing_mode="stretch_width")
+        busy = pn.Row(self.progress, self.stop, margin=0)
+        stays = {"position": "sticky", "top": "0", "z-index": "10", "background": drawing.GROUND}
+        self._busy_part = pn.Column(busy, self.said.view, styles=stays, margin=0, sizing_mode="stretch_width")
+        self.view = pn.Column(self._looking, self._busy_part, self._rest, margin=0, sizing_mode="stretch_width")
 
     def _button(self, name, clicked, **settings):
         """A button that cannot be pressed while something runs."""
@@ -95,15 +99,13 @@ class View:
                 label="Save the round",
                 button_type="default",
                 width=150,
-                height=32,
                 margin=(4, 12),
                 align="end",
                 visible=False,
             )
         )
         row = pn.FlexBox(self.projection, self.clusters, look, self.save, margin=0, align_items="flex-end")
-        busy = pn.Row(self.progress, self.stop, margin=0)
-        return card(title("Look for bias", says), row, busy, self.said.view, **wide)
+        return card(title("Look for bias", says), row, **wide)
 
     def _points_part(self):
         self.points = drawing.Points(self.choose)
@@ -143,7 +145,10 @@ class View:
         make = self._button("Make pictures", lambda _: self.translate(), primary=True, margin=(4, 8, 4, 0))
         jitter = self._button("Draw colours at random instead", lambda _: self.jitter())
         self._made = text("", drawing.PICTURES, margin=(10, 0, 0, 0), sizing_mode="stretch_width")
-        says = "Of those that are chosen, as those of other clusters. The translator is trained first, once."
+        says = (
+            "Paints those that are chosen as pictures of other clusters; their classes stay. The translator that does "
+            "so is trained first, once; its clusters are its own, not those of the points."
+        )
         if not known:
             make.visible = False
             says = "No translator's config is of this data: colours can be drawn at random, as a baseline."
@@ -158,7 +163,10 @@ class View:
         self.share = number("Share (%)", 50, 1, 99, 90)
         self.train_steps = number("Steps", self.visit.model.experiment.train.steps, 1, 10**7)
         train = self._button("Train", lambda _: self.retrain(), primary=True, margin=(4, 8, 4, 0))
-        says = "The classifier goes on from where it is. With no pictures it is the same budget of plain training."
+        says = (
+            'The first classifier, "before", is trained further with pictures that were made; share: how many of those '
+            "it sees are made. With no pictures it is plain training, to compare with."
+        )
         rows = pn.FlexBox(self.made, self.share, self.train_steps, margin=0)
         return card(title("Train anew", says), rows, train, margin=(0, 0, 20, 0), width=460)
 
@@ -172,7 +180,10 @@ class View:
         self._trace_says = text("", margin=(0, 0, 8, 0), sizing_mode="stretch_width")
         self._flips = pn.Column(self._trace_says, self._flipped, margin=(0, 0, 0, 24), sizing_mode="stretch_width")
         self._changes = pn.Column(margin=0, sizing_mode="stretch_width")
-        says = "On held-out examples, where every class comes with every bias."
+        says = (
+            "Held-out examples that are found right: all (top1); those whose bias goes with their class as in training "
+            "(aligned); the others (conflicting); every pair of class and bias alike (unbiased); the worst pair."
+        )
         return card(title("Classifiers", says), self._board, self._changes, **wide)
 
     # What is done.
@@ -221,13 +232,13 @@ class View:
         self.said.wrong(why)
 
     def _progress(self, done, total):
-        self.progress.value = round(100 * done / total) if done else -1
+        self.progress.value = round(100 * done / total) if 0 < done < total else -1  # Something follows what is done.
 
     def _report(self, label):
         """What a `Round` tells how far it is; called in a thread."""
 
         def told(done, total):
-            if time.monotonic() - self._told > 0.3:
+            if done == total or time.monotonic() - self._told > 0.3:
                 self._told = time.monotonic()
                 self.visit.threads.soon(self._progress, done, total)
 
@@ -243,7 +254,8 @@ class View:
                 self.round = rounds.Round(self._folder, self._config(), run=self.visit.name, progress=self._report)
             return self.round.do("look", **given)
 
-        self._do("The classifier looks at its examples", work, self._looked)
+        how = {value: name for name, value in self.projection.options.items()}[self.projection.value]
+        self._do(f"The classifier looks at its examples, then {how} places them", work, self._looked)
 
     def _looked(self, seen):
         kinds = ["class", "taken for", "cluster", *(["bias"] if seen.bias is not None else [])]
@@ -293,7 +305,12 @@ class View:
         ]
         self.points.show(seen.places, [fill[number] for number in numbers], seen.wrong, says)
         self.points.select(self.chosen)
-        self._key.object = drawing.key(names, fill)
+        drawn = int(np.isfinite(seen.places[:, 0]).sum())
+        left_out = "" if drawn == len(seen.label) else (
+            f"{drawn:,} of {len(seen.label):,} examples are drawn, as t-SNE of more takes long; "
+            "the others are chosen by class, cluster and so on, or with PCA."
+        )  # fmt: skip
+        self._key.object = drawing.key(names, fill, left_out)
 
     def choose(self, indices):
         """Chooses examples by their numbers; not while something is made of those that are chosen."""
@@ -432,6 +449,7 @@ class View:
         self._trace_says.object = (
             f"<p><b>{len(right):,} became right and {len(wrong):,} wrong</b>{html.escape(of)}"
             f"{'' if before.bias is None else '; click a field to see its own'}</p>"
+            f'<p class="soft small">{"" if before.bias is None else MOSAIC}</p>'
         )
         some = [*right[: MOST // 3], *wrong[: MOST // 3]]
         name = lambda number: before.classes[number]
