@@ -105,6 +105,14 @@ def test_a_parser_is_asked_where_there_is_one(photograph, monkeypatch):
     assert (labels("mine/test/image-parse/my_photo.png") == 7).all()
 
 
+def test_in_a_plain_picture_there_is_no_garment(photograph, monkeypatch):
+    monkeypatch.setattr(models, "find", lambda kind, given: kind)
+    monkeypatch.setattr(models, "cutout", lambda _, picture: np.linspace(0, 1, picture[..., 0].size))
+    Image.new("RGB", (48, 64), "white").save("white.png")
+    with pytest.raises(InputError, match="cloth: nothing is found in white.png; give it as white.png,mask=FILE"):
+        prepare("mine", cloth="white.png")
+
+
 def test_people_without_shoulders_are_refused(photograph, monkeypatch):
     monkeypatch.setattr(models, "pose", lambda *_: (np.zeros((33, 3), np.float32), np.ones((256, 272), np.float32)))
     with pytest.raises(InputError) as error:

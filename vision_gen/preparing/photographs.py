@@ -284,7 +284,7 @@ class _Flat(_Step):
         """Finds the mask if it is lost, fills up to the ratio with the colour of the edge, and writes all."""
         if self.found["mask"] is None:
             share = models.cutout(models.load(self.wanted["cutout"]), self.found["cloth"])
-            if not share.any():
+            if not share.any() or not np.ptp(self.found["cloth"]):  # U2-Net finds something in plain white as well.
                 raise InputError(f"cloth: nothing is found in {self.path}; give it as {self.path},mask=FILE")
             self.found["mask"] = np.where(share >= 0.5, np.uint8(255), np.uint8(0))[..., None]
         height, width = self.found["mask"].shape[:2]
