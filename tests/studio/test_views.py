@@ -80,6 +80,7 @@ def test_attention_is_seen_where_it_lies_and_ties_are_clicked(opened):
     assert view._pictures not in list(view._right)
     view.entries["reference"].give(*files)
     assert view._pictures in list(view._right) and len(view.references) == 2
+    assert "Hover a place" in view._says.object
     first, second = view.looks((120, 8))
     assert second[-2:, :2].min() == 1 and second[:10].max() < 0.01 and first.max() < 0.01
     view.hover((120, 8))
@@ -90,11 +91,17 @@ def test_attention_is_seen_where_it_lies_and_ties_are_clicked(opened):
     view.click_reference((3, 4), 1)
     assert view.given()[0].given["ties"] == [], "a tie begins in the sketch"
     view.click_sketch((120.0, 8.0))
+    assert "now click the place in the reference" in view.entries["ties"]._said.object
     view.click_reference((9.0, 110.0), 2)
+    assert "one place is tied" in view.entries["ties"]._said.object
     assert view.call.given["ties"] == [[120.0, 8.0, 9.0, 110.0, 2]]
     assert [len(one.strokes) for one in (view.sketch, *view.references)] == [1, 0, 1]
     view.entries["sketch"].give(files[1])
     assert view.call.given["ties"] == [], "they lay on another picture"
+    view.click_sketch((120.0, 8.0))
+    view.entries["sketch"].give(files[0])
+    view.click_reference((9.0, 110.0), 2)
+    assert view.call.given["ties"] == [], "so did the one that was begun"
 
 
 def test_hints_are_suggested_and_recoloured(opened):

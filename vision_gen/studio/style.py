@@ -21,7 +21,6 @@ a:focus-visible, button:focus-visible, input:focus-visible, select:focus-visible
 .small { font-size: 12.5px; }
 code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: 12px; }
 label { font-size: 13px; font-weight: 600; color: var(--ink); }
-input[type="checkbox"]::after { content: ""; position: absolute; inset: 0; cursor: pointer; }
 .bk-input { border: 1px solid var(--line); border-radius: 7px; color: var(--ink); background: var(--paper);
   font-size: 13.5px; }
 .bk-input:focus { border-color: var(--accent); box-shadow: none; outline: 2px solid var(--accent);

@@ -50,7 +50,7 @@ def test_a_round_by_hand(view):
     assert "zero → one" in view._pictures.object and "one → zero" in view._pictures.object
     view.translate()
     assert "→ made" in view._made.object and view._made.object.count("<img") == 4
-    assert view.made.value == "translated_1" and list(view.made.options)[-1] == "translated_1, 2 pictures"
+    assert view.made.value == "translated_1" and list(view.made.options)[-1] == "translated_1 (2)"
     view.retrain()
     board = view.round.board()
     assert board["before"]["conflicting"] == 0 and board["translated_1"]["conflicting"] == 1

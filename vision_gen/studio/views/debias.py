@@ -395,7 +395,7 @@ class View:
         return next(name for n in range(1, 1000) if (name := f"{what} {n}".replace(" ", "_")) not in known)
 
     def _are_made(self, name, made):
-        self.made.options = {**self.made.options, f"{name}, {len(made.label):,} pictures": name}
+        self.made.options = {**self.made.options, f"{name} ({len(made.label):,})": name}
         self.made.value = name
         some = np.linspace(0, len(made.label) - 1, min(len(made.label), MOST // 2)).astype(int)
         each = len(made.label) // len(self.chosen)

@@ -17,6 +17,9 @@ SAYS = (
     "Hover a place of the sketch: what it looks at stays bright in the reference. Click it, then the place in the "
     "reference that it shall look at."
 )
+FINDING = (
+    "What places of the sketch look at is being found. Ties can be made already: click the sketch, then the reference."
+)
 
 
 class Ties(inputs.Entry):
@@ -39,6 +42,11 @@ class Ties(inputs.Entry):
         )
         self.tell()
 
+    def begin(self, place):
+        """Takes the place (x, y) of the sketch that the next tie has."""
+        self.begun = place
+        self._said.object = '<p class="soft small">now click the place in the reference</p>'
+
     def given(self):
         return self.ties
 
@@ -52,7 +60,6 @@ class View(ToolPage):
     def layout(self):
         self.sketch, self.references = Canvas(strokes=False, side=SIDE), []
         self._there, self._sheet = pn.FlexBox(margin=0), None
-        self.attention = None
         self.sketch.figure.on_event(events.MouseMove, lambda event: self.hover(self.sketch.place(event)))
         self.sketch.figure.on_event(events.MouseLeave, lambda event: self.hover(None))
         self.sketch.clicked = lambda place: self.click_sketch(place)
@@ -65,17 +72,19 @@ class View(ToolPage):
             pn.Column(text("<h2>Reference</h2>"), self._there, margin=(0, 0, 14, 0), width=SIDE + 8),
             margin=0,
         )
-        says = text(f'<p class="soft">{SAYS}</p>', sizing_mode="stretch_width")
-        self._pictures = card(says, places, margin=(0, 0, 20, 0), sizing_mode="stretch_width")
+        self._says = text("", sizing_mode="stretch_width")
+        self._know(None)
+        self._pictures = card(self._says, places, margin=(0, 0, 20, 0), sizing_mode="stretch_width")
         results = self.results_part(sizing_mode="stretch_width")
         self._right = pn.Column(results, sizing_mode="stretch_width", margin=0)
         return pn.Row(self.given_part(*self.entries), self._right, sizing_mode="stretch_width", margin=0)
 
     def _changed_pictures(self):
         sketch, references = self.entries["sketch"], self.entries["reference"]
-        self.attention = None
-        if self.entries["ties"].ties:
-            self.entries["ties"].set([])  # They lay on other pictures.
+        self._know(None)
+        ties = self.entries["ties"]
+        if ties.ties or ties.begun is not None:
+            ties.set([])  # They lay on other pictures.
         if sketch.given():
             self.sketch.picture(sketch.value)
         self.references = []
@@ -91,14 +100,16 @@ class View(ToolPage):
 
     def show(self, found):
         super().show(found)
-        self.look("attention", self._made, self._looked)
+        self.look("attention", self._made, self._know)
 
     def _made(self, fitted, attention, given):
         cells = [self._cells(fitted, number, picture) for number, picture in enumerate(given["reference"], 1)]
         return attention[0], cells, fitted
 
-    def _looked(self, found):
-        self.attention = found
+    def _know(self, attention):
+        """Takes what `_made` gives, or None while it is not known, and says so."""
+        self.attention = attention
+        self._says.object = f'<p class="soft">{SAYS if attention else FINDING}</p>'
 
     def _cells(self, fitted, number, picture):
         """(y, x) in what is computed, of `PLACES` rows and columns of a reference: along each side on its own."""
@@ -132,7 +143,7 @@ class View(ToolPage):
 
     def click_sketch(self, place):
         """A tie begins."""
-        self.entries["ties"].begun = place
+        self.entries["ties"].begin(place)
         self._mark()
 
     def click_reference(self, place, number):
