@@ -219,14 +219,14 @@ def from_config(config):
       InputError: no weights are given, or they do not fit.
     """
     experiment = weights_lib.with_origins(_alone(config))
-    weights, notes = weights_lib.load(experiment)
     known = systems.networks(experiment.system)
     # Of a system that learns, frozen networks alone are nothing.
     moved = {module for player in systems.players_of(experiment.system) for module in player.modules}
     used = [name for name in known if not moved or name in moved]
-    if used and not set(used) & set(weights):
+    if used and not set(used) & set(experiment.init):
         fields = " or ".join(f"config.init.{name}" for name in used)
         raise InputError(f"without a run, {config.system} needs weights: set {fields} to a file, a run or published weights")
+    weights, notes = weights_lib.load(experiment)
     model = _with(experiment, weights)
     drawn = [name for name in known if name in model.state["params"] and name not in weights]
     for note in [*notes, *(f"{name}: no weights given, so drawn at random" for name in drawn)]:
