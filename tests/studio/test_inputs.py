@@ -83,7 +83,7 @@ def whole_person():
     """{part: file}; all joints in the middle."""
     out = io.BytesIO()
     Image.new("L", (16, 16), 5).save(out, "PNG")
-    points = json.dumps({"people": [{"pose_keypoints_2d": [8, 8, 1] * 25}]})
+    points = json.dumps({"people": [{"pose_keypoints_2d": [x for n in range(25) for x in (8, 4 + n % 8, 1)]}]})
     parts = {"parse": File("any.png", out.getvalue()), "keypoints": File("any.json", points.encode())}
     return {"image": framed("blue")} | parts
 
