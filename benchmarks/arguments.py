@@ -80,7 +80,7 @@ def given(argv=None):
 
 
 def label(argv=None):
-    """The config's name, its preset and what was set of it: "scft_demo train.batch_size=4", "dietnerf_blender:four"."""
+    """The config's name, its preset and what was set of it: "scft_demo train.batch_size=4", "clip_captions:RN50"."""
     preset = _config_file(argv)[1]
     set_ = [re.sub(r"--?config\.", "", a) for a in config_arguments(argv) if re.match(r"--?config\.", a)]
     return " ".join([config_name(argv) + f":{preset}" * bool(preset), *set_])

@@ -190,19 +190,23 @@ def bounds(results):
 
 def paper(results):
     """The memory that training at every paper's full size needs of a chip; if it is too much, what more chips need."""
+    compiled = [r for r in results if r["nature"] == records.COMPILE_TIME]
     programs = collections.defaultdict(list)
-    for r in results:
-        if r["nature"] == records.COMPILE_TIME and names.paper(r) and "size" in r["settings"]:
-            programs[names.system(r).lower(), names.config(r), r["settings"]["dtype"], names.target(r)].append(r)
+    published = {(names.subject(r), names.config(r), r["settings"]["batch"]) for r in compiled if names.paper(r)}
+    for r in compiled:
+        subject, config, batch = names.subject(r), names.config(r), r["settings"]["batch"]
+        if (subject, config, batch) in published:
+            programs[subject.lower(), config, names.target(r)].append(r)
     rows = []
     for (*_, chip), each in sorted(programs.items()):
         for r in sorted(each, key=lambda r: (r["settings"]["devices"], r["settings"]["fsdp"])):
             s, fits = r["settings"], (r.get("note") or "").startswith("fits")
-            size = s["size"] if isinstance(s["size"], int) else " x ".join(map(str, s["size"]))
+            size = s.get("size")
+            size = size and f"{size if isinstance(size, int) else ' x '.join(map(str, size))} px"
             shares = f", parameters in {s['fsdp']} shares" * (s["fsdp"] > 1)
-            rows.append([names.system(r), f"`{names.config(r)}`", f"{size} px", f"{s['batch']:,}", s["dtype"],
-                         f"{s['devices']} x {chip}{shares}", _needed(r), f"{targets.chip(s['target']).memory / 1e9:.0f}",
-                         "yes" if fits else "no"])  # fmt: skip
+            rows.append([names.subject(r).removesuffix(", paper"), f"`{names.config(r)}`", size, f"{s['batch']:,}",
+                         s["dtype"], f"{s['devices']} x {chip}{shares}", _needed(r),
+                         f"{targets.chip(s['target']).memory / 1e9:.0f}", "yes" if fits else "no"])  # fmt: skip
             if fits:
                 break
     header = ["system", "config", "size", "batch", "dtype", "chips", "a chip needs, GB", "and has, GB", "fits"]

@@ -94,20 +94,21 @@ def test_bounds_are_the_best_of_what_fits_a_chip():
 
 
 def test_papers_are_given_more_chips_until_they_fit():
-    paper = dict(config="vit_imagenet:L (paper)", system="classifier.Classifier", batch=4096, rate=1, share=1, flops=1e12)
+    paper = dict(config="vit_imagenet (paper)", system="classifier.Classifier", batch=4096, rate=1, share=1, flops=1e12)
     text = blocks.paper([
         compiled("gpu:h100:16", devices=16, size=224, **paper),
-        compiled("gpu:h100:8", devices=8, fsdp=8, size=(224, 448), **paper),
+        compiled("gpu:h100:8", devices=8, fsdp=8, size=(224, 448), **paper | {"config": "vit_imagenet model.size=L"}),
         compiled("gpu:h100:1", devices=1, size=224, note="does NOT fit; bound by memory", **paper),
-        compiled("gpu:h100:8", devices=8, **paper | {"config": "vit_imagenet train.batch_size=9"}),
+        compiled("gpu:h100:4", devices=4, **paper | {"batch": 9, "config": "vit_imagenet model.size=L"}),
         result("compile_only", "", {k: paper[k] for k in ("config", "system", "batch")} | dict(
-            devices=1, fsdp=1, size=224, target="tpu:v5e:1x1"), {}, records.COMPILE_TIME,
+            devices=1, fsdp=1, target="tpu:v5e:1x1"), {}, records.COMPILE_TIME,
             note="does not fit: Used 20.00G of 15.75G hbm"),
     ])  # fmt: skip
+    of = "| ViT-L/16 | `vit_imagenet` |"
     assert text.splitlines()[2:] == [
-        "| ViT | `vit_imagenet:L` | 224 px | 4,096 | float32 | 1 x NVIDIA H100 | 7.0 | 80 | no |",
-        "| ViT | `vit_imagenet:L` | 224 x 448 px | 4,096 | float32 | 8 x NVIDIA H100, parameters in 8 shares | 7.0 | 80 | yes |",
-        "| ViT | `vit_imagenet:L` | 224 px | 4,096 | float32 | 1 x TPU v5e | over 21 | 16 | no |",
+        f"{of} 224 px | 4,096 | float32 | 1 x NVIDIA H100 | 7.0 | 80 | no |",
+        f"{of} 224 x 448 px | 4,096 | float32 | 8 x NVIDIA H100, parameters in 8 shares | 7.0 | 80 | yes |",
+        f"{of}  | 4,096 | float32 | 1 x TPU v5e | over 21 | 16 | no |",
     ]  # fmt: skip
 
 
