@@ -301,7 +301,8 @@ def engine(results):
 
 ALL = {
     "machines": machines, "training": training, "gpu": gpu, "peers": peers, "styles": styles, "scaling": scaling,
-    "bounds": bounds, "paper": paper, "bound_beside_measured": bound_beside_measured, "quality": quality, "engine": engine,
+    "bounds": bounds, "paper": paper, "bound_beside_measured": bound_beside_measured, "quality": quality,
+    "engine": engine,
 }  # fmt: skip
 MARKED = re.compile(r"(<!-- figures: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 

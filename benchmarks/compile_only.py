@@ -187,7 +187,8 @@ def compile_one(name, config, target, record):
         config.train.batch_size = -(-config.train.batch_size // part) * part
     settings = dict(
         config=name, system=config.system, target=target, devices=len(devices), dtype=config.dtype,
-        size=config.data.get("size"), batch=config.train.batch_size, fsdp=config.parallel.fsdp, style=config.parallel.style,
+        size=config.data.get("size"), batch=config.train.batch_size, fsdp=config.parallel.fsdp,
+        style=config.parallel.style,
     )  # fmt: skip
     title = f"{name} for {target}, {config.dtype}, batch {config.train.batch_size}"
     record.begin(title)

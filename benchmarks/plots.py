@@ -123,8 +123,8 @@ def scaling(results):
 def best_bounds(results):
     """{model: {chip: result}}: of the compiled results of a model that fit, that with the highest throughput a chip.
 
-    Results are of one model if they are of one system and have the same flops an example. Models that were compiled with
-    the published batch alone are left out: no batch was sought that suits a chip.
+    Results are of one model if they are of one system and have the same flops an example. Models that were compiled
+    with the published batch alone are left out: no batch was sought that suits a chip.
     """
     fit = [r for r in results if r["nature"] == records.COMPILE_TIME and (r.get("note") or "").startswith("fits")]
     models = []
