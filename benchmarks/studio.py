@@ -2,14 +2,19 @@
 
     pip install -e '.[studio,test]'               # And Chromium.
     python -m benchmarks.studio
+    python -m benchmarks.studio --change=hint
+    python -m benchmarks.studio --change=reference
     python -m benchmarks.studio --workdir=runs/x --visitors=8 --rate=5 --seconds=60
 
-Pages of Chromium are the visitors, on this machine, at a tool that draws from a seed. First one visitor changes the
-seed `--updates` times and waits each time for the new picture: median and 95th percentile of the milliseconds
-between. Then each of `--visitors` changes it `--rate` times a second for `--seconds`. No connection may close, no
-page may show an error, and in the end each must show the picture of its own last seed. What is asked for while a
-visitor's last picture is still being drawn is drawn afterwards, the newest only. The first pictures, for which the
-program is compiled, do not count.
+Pages of Chromium are the visitors, on this machine. First one visitor changes something `--updates` times and waits
+each time for the new picture: median and 95th percentile of the milliseconds between. What is changed is the seed of
+a tool that draws from one, a dot that is clicked into a picture which is coloured by hints, or the reference that a
+sketch is coloured like, another file each time (`--change`).
+
+Then, with `--change=seed`, each of `--visitors` changes it `--rate` times a second for `--seconds`. No connection may
+close, no page may show an error, and in the end each must show the picture of its own last seed. What is asked for
+while a visitor's last picture is still being drawn is drawn afterwards, the newest only. The first pictures, for
+which the program is compiled, do not count.
 """
 
 import asyncio
@@ -24,6 +29,7 @@ import numpy as np
 from vision_gen.engine import commands, loop, use
 from vision_gen.errors import InputError
 from vision_gen.studio import library, outputs, server
+from vision_gen.studio.canvas import png
 
 # What the page's own JavaScript knows: the field of the seed, and all that is shown as HTML.
 PAGE = """
@@ -32,12 +38,14 @@ window.shown = () => models().filter(m => typeof m.text == "string").map(m => m.
 window.give = seed => { models().find(m => m.title == "Seed" && "value" in m).value = seed; };
 window.sleep = seconds => new Promise(done => setTimeout(done, 1000 * seconds));
 window.picture = () => (shown().match(/data:image[^&"]*/g) || []).at(-1);
-window.update = async seed => {
-  const before = picture(), began = performance.now();
-  give(seed);
-  while (picture() == before) await sleep(0.002);
-  return performance.now() - began;
+window.follow = began => {
+  const before = picture();
+  window.followed = (async () => {
+    while (picture() == before) await sleep(0.002);
+    return performance.now() - (began || released);
+  })();
 };
+window.addEventListener("pointerup", () => { window.released = performance.now(); }, true);
 window.several = async (first, rate, count) => {
   const began = performance.now();
   for (let i = 0; i < count; i++) {
@@ -50,12 +58,75 @@ window.several = async (first, rate, count) => {
 
 def opened(browser, address, run):
     """A page at a run, with `PAGE`, and what went wrong there: a list that grows."""
-    page, wrong = browser.new_page(), []
+    page, wrong = browser.new_page(viewport={"width": 1400, "height": 1400}), []
     page.on("websocket", lambda socket: socket.on("close", lambda _: wrong.append("a connection closed")))
     page.goto(f"{address}?run={run}")
-    page.locator("figure img").first.wait_for(timeout=300_000)
+    page.locator("figure img, input[type=file]").first.wait_for(timeout=300_000, state="attached")
     page.evaluate(PAGE)
     return page, wrong
+
+
+def drawing(number, side):
+    """Bytes of a PNG of a drawing [side, side]: a disc in the colour of a number, outlined, on white."""
+    y, x = np.mgrid[:side, :side] / side - 0.5
+    colour = np.random.default_rng(number).integers(40, 220, 3)
+    away = np.hypot(y, x)[..., None]
+    return png(np.uint8(np.where(away < 0.3, colour, np.where(away < 0.33, 0, 255))))
+
+
+def upload(page, place, number, side):
+    """Gives a drawing to the so-manieth input of files."""
+    file = {"name": f"{number}.png", "mimeType": "image/png", "buffer": drawing(number, side)}
+    page.locator("input[type=file]").nth(place).set_input_files([file])
+
+
+class Seed:
+    """The seed of a tool that draws from one is changed."""
+
+    workdir, needs = "zoo/stylegan2_avatars", {"seed"}
+
+    def __init__(self, page, model):
+        del model
+        self.page = page
+
+    def change(self, number):
+        self.page.evaluate("seed => { follow(performance.now()); give(seed); }", 1_000 + number)
+
+
+class Hint:
+    """A dot is clicked into a picture of the model's size."""
+
+    workdir, needs = "zoo/hints_openmoji", {"image", "hints"}
+
+    def __init__(self, page, model):
+        self.page = page
+        upload(page, 0, 0, model.experiment.data.size)
+        page.locator("figure img").last.wait_for(timeout=300_000)
+        self.box = page.locator(".bk-Canvas:visible").first.bounding_box()
+
+    def change(self, number):
+        across, down = (np.random.default_rng(number).uniform(0.2, 0.8, 2) * self.box["width"]).tolist()
+        self.page.evaluate("follow()")
+        self.page.mouse.click(self.box["x"] + across, self.box["y"] + down)
+
+
+class Reference:
+    """Another reference is uploaded, a drawing of the model's size."""
+
+    workdir, needs = "zoo/scft_openmoji", {"sketch", "reference"}
+
+    def __init__(self, page, model):
+        self.page, self.side = page, model.experiment.data.size
+        upload(page, 0, 0, self.side)
+        upload(page, 1, 1, self.side)
+        page.locator("figure img").last.wait_for(timeout=300_000)
+
+    def change(self, number):
+        self.page.evaluate("follow(performance.now())")
+        upload(self.page, 1, number, self.side)
+
+
+CHANGES = {"seed": Seed, "hint": Hint, "reference": Reference}
 
 
 def expected(model, tool, seed):
@@ -66,11 +137,14 @@ def expected(model, tool, seed):
     return outputs.shown(tool.outputs[name], value).partition('src="')[2].partition('"')[0]
 
 
-def one(page, updates):
+def one(changes, updates):
     """Milliseconds of each of so many updates by one visitor."""
-    for seed in range(3):
-        page.evaluate("seed => update(seed)", 900_000 + seed)
-    return [page.evaluate("seed => update(seed)", 1_000 + seed) for seed in range(updates)]
+
+    def update(number):
+        changes.change(number)
+        return changes.page.evaluate("async () => await followed")
+
+    return [update(number) for number in range(2, updates + 5)][3:]
 
 
 def several(pages, model, tool, rate, seconds):
@@ -106,7 +180,8 @@ def serve(found, ready, run):
 
 def define():
     """The flags of this program."""
-    flags.DEFINE_string("workdir", "zoo/stylegan2_avatars", "Run whose first tool takes a seed and gives a picture.")
+    flags.DEFINE_enum("change", "seed", list(CHANGES), "What visitors change.")
+    flags.DEFINE_string("workdir", None, "Run, where not one of the zoo.")
     flags.DEFINE_integer("updates", 100, "Updates by one visitor.", lower_bound=5)
     flags.DEFINE_integer("visitors", 8, "Visitors at once.", lower_bound=1)
     flags.DEFINE_float("rate", 5.0, "Changes a second by each.", lower_bound=0.1)
@@ -119,24 +194,32 @@ def main(argv):
 
     settings = flags.FLAGS
     loop.use_compilation_cache()
-    model = use.load(settings.workdir)
+    changes = CHANGES[settings.change]
+    workdir = settings.workdir or changes.workdir
+    model = use.load(workdir)
     tool = next(iter(model.tools.values()))
-    if "seed" not in tool.all_options or any(not hasattr(kind, "names") for kind in tool.inputs.values()):
-        raise InputError(f"--workdir: {tool.name}, the first tool of {settings.workdir}, must draw from a seed alone")
+    draws = all(hasattr(kind, "names") for kind in tool.inputs.values())
+    if not changes.needs <= {*tool.inputs, *tool.all_options} or (changes is Seed and not draws):
+        needs = " and ".join(sorted(changes.needs))
+        alone = " alone" if changes is Seed else ""
+        raise InputError(f"--workdir: {tool.name}, the first tool of {workdir}, must work from {needs}{alone}")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         raise InputError("Chromium is needed, the command chromium or google-chrome")
     found, ready = {}, threading.Event()
-    threading.Thread(target=serve, args=(found, ready, settings.workdir), daemon=True).start()
+    threading.Thread(target=serve, args=(found, ready, workdir), daemon=True).start()
     ready.wait()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        pages = [opened(browser, found["address"], settings.workdir)]
-        times = one(pages[0][0], settings.updates)
+        pages = [opened(browser, found["address"], workdir)]
+        times = one(changes(pages[0][0], model), settings.updates)
+        late = np.percentile(times, 95)
         print(
-            f"{len(times)} updates: median {np.median(times):.0f} ms, 95th percentile {np.percentile(times, 95):.0f} ms"
+            f"{len(times)} updates ({settings.change}): median {np.median(times):.0f} ms, 95th percentile {late:.0f} ms"
         )
-        pages += [opened(browser, found["address"], settings.workdir) for _ in range(settings.visitors - 1)]
+        if settings.change != "seed":
+            return 0
+        pages += [opened(browser, found["address"], workdir) for _ in range(settings.visitors - 1)]
         wrong = several(pages, model, tool, settings.rate, settings.seconds)
         browser.close()
     asked = f"{settings.rate:g} changes a second for {settings.seconds:g} s"
