@@ -28,9 +28,11 @@ import numpy as np
 
 from vision_gen.engine import commands, loop, use
 from vision_gen.errors import InputError
-from vision_gen.studio import library, outputs, server
+from vision_gen.studio import library, outputs, server, views
 from vision_gen.studio.canvas import png
 
+# Milliseconds between a picture and the next change by one visitor.
+PAUSE = 500
 # What the page's own JavaScript knows: the field of the seed, and all that is shown as HTML.
 PAGE = """
 window.models = () => [...Bokeh.documents[0]._all_models.values()];
@@ -41,7 +43,11 @@ window.picture = () => (shown().match(/data:image[^&"]*/g) || []).at(-1);
 window.follow = began => {
   const before = picture();
   window.followed = (async () => {
-    while (picture() == before) await sleep(0.002);
+    const start = performance.now();
+    while (picture() == before) {
+      if (performance.now() - start > 60000) throw Error("no new picture within a minute");
+      await sleep(0.002);
+    }
     return performance.now() - (began || released);
   })();
 };
@@ -83,7 +89,7 @@ def upload(page, place, number, side):
 class Seed:
     """The seed of a tool that draws from one is changed."""
 
-    workdir, needs = "zoo/stylegan2_avatars", {"seed"}
+    workdir, needs = "zoo/acgan_digits", {"seed"}
 
     def __init__(self, page, model):
         del model
@@ -141,6 +147,8 @@ def one(changes, updates):
     """Milliseconds of each of so many updates by one visitor."""
 
     def update(number):
+        # A visitor looks first; two clicks in less than this are a double click, too.
+        changes.page.wait_for_timeout(PAUSE)
         changes.change(number)
         return changes.page.evaluate("async () => await followed")
 
@@ -198,16 +206,17 @@ def main(argv):
     workdir = settings.workdir or changes.workdir
     model = use.load(workdir)
     tool = next(iter(model.tools.values()))
-    draws = all(hasattr(kind, "names") for kind in tool.inputs.values())
+    draws = all(hasattr(kind, "names") for kind in tool.inputs.values()) and not views.of(model)
     if not changes.needs <= {*tool.inputs, *tool.all_options} or (changes is Seed and not draws):
         needs = " and ".join(sorted(changes.needs))
-        alone = " alone" if changes is Seed else ""
+        alone = " alone, and be what is shown first" if changes is Seed else ""
         raise InputError(f"--workdir: {tool.name}, the first tool of {workdir}, must work from {needs}{alone}")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         raise InputError("Chromium is needed, the command chromium or google-chrome")
     found, ready = {}, threading.Event()
-    threading.Thread(target=serve, args=(found, ready, workdir), daemon=True).start()
+    serving = threading.Thread(target=serve, args=(found, ready, workdir), daemon=True)
+    serving.start()
     ready.wait()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -217,11 +226,14 @@ def main(argv):
         print(
             f"{len(times)} updates ({settings.change}): median {np.median(times):.0f} ms, 95th percentile {late:.0f} ms"
         )
-        if settings.change != "seed":
-            return 0
-        pages += [opened(browser, found["address"], workdir) for _ in range(settings.visitors - 1)]
-        wrong = several(pages, model, tool, settings.rate, settings.seconds)
+        if settings.change == "seed":
+            pages += [opened(browser, found["address"], workdir) for _ in range(settings.visitors - 1)]
+            wrong = several(pages, model, tool, settings.rate, settings.seconds)
         browser.close()
+    found["server"].io_loop.add_callback(found["server"].io_loop.stop)
+    serving.join()
+    if settings.change != "seed":
+        return 0
     asked = f"{settings.rate:g} changes a second for {settings.seconds:g} s"
     print(f"{settings.visitors} visitors, {asked} each: {len(wrong)} things went wrong", *wrong, sep="\n")
     return 1 if wrong else 0
