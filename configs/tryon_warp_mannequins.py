@@ -23,10 +23,10 @@ def get_config():
     return defaults.experiment(
         "tryon.warp.Warp",
         data=PEOPLE,
-        model=dict(width=32, levels=3, small=SIZE, mask_weight=1.0, constraint_weight=0.004),
-        players=dict(warp=defaults.player(4e-4, ema_half_life=2000, schedule="linear")),
+        model=dict(width=16, levels=3, small=SIZE, mask_weight=1.0, constraint_weight=0.004),
+        players=dict(warp=defaults.player(1e-3, ema_half_life=2000, schedule="linear")),
         evaluations=UNPAIRED,
         batch_size=16,
-        steps=2500,
+        steps=5000,
         best_metric="iou",
     )
