@@ -81,7 +81,7 @@ def drawing(number, side):
 
 
 def upload(page, place, number, side):
-    """Gives a drawing to the so-manieth input of files."""
+    """Gives a drawing to an input of files, by its place on the page."""
     file = {"name": f"{number}.png", "mimeType": "image/png", "buffer": drawing(number, side)}
     page.locator("input[type=file]").nth(place).set_input_files([file])
 
