@@ -149,6 +149,15 @@ def test_what_is_given_is_read(name, visit):
     assert told or name == "Choice"
 
 
+def test_a_field_that_was_emptied_takes_numbers_again(visit):
+    entry, told = inputs.entry(values.Number(0, 1, default=0.5), "reach", visit), []
+    entry.changed.append(lambda: told.append(entry.given()))
+    entry.view.get_root()  # What a slider refuses, it refuses on a page.
+    entry._widget.value = None
+    entry._widget.value = 0.25
+    assert told == [None, 0.25] and entry._slider.value == 0.25
+
+
 def test_a_latent_to_begin_with_is_drawn_or_the_mean_or_of_a_file(visit):
     kind = values.Start((2, 3))
     entry, told = inputs.entry(kind, "latent", visit), []

@@ -351,11 +351,14 @@ class Amount(Entry):
         return [*parts, text(f'<p class="soft small">{html.escape(says)}</p>', width=WIDTH)]
 
     def _moved(self, event):
-        """Slider and field follow each other; what is no number equals nothing, not even itself."""
+        """Slider and field follow each other; what is no number equals nothing, not even itself.
+
+        A field that is emptied has None, which no slider takes.
+        """
         if not self._moving:
             self._moving = True
             for widget in (self._slider, self._widget):
-                if widget is not None and widget is not event.obj:
+                if None not in (widget, event.new) and widget is not event.obj:
                     widget.value = event.new
             self._moving = False
             self.tell()
