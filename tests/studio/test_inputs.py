@@ -226,6 +226,10 @@ def test_what_cannot_be_read_is_told(visit):
     assert entry.given() is None
     entry.give(png("huge.png", 1, (10_000, 10_000), "1"))
     assert "huge.png has 10,000 x 10,000 pixels, 100 megapixels; the studio takes 24 at most" in entry.said.message
+    entry._chosen.param.update(value=png("good.png", "red").data, filename="good.png")
+    assert not entry.said.message and entry.given()
+    entry._chosen.param.update(value=None, filename="empty.png")
+    assert "empty.png: not a readable image" in entry.said.message
     entry.give(File("notes.txt", b"x"))
     assert "a file must end in .png" in entry.said.message
     entry.give(png("good.png", "red"))

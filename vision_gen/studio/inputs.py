@@ -118,9 +118,9 @@ class Files(Entry):
 
     def _uploaded(self, _):
         found, names = self._chosen.value, self._chosen.filename
-        if found:
+        if found or names:  # Of an empty file Panel has None.
             found, names = (found, names) if isinstance(found, list) else ([found], [names])
-            self.give(*(File(name or "file", data) for name, data in zip(found and names or [], found)))
+            self.give(*(File(name or "file", data or b"") for name, data in zip(found and names or [], found)))
 
     def give(self, *files):
         """Takes files as if they had been uploaded; refuses those that cannot be read."""
