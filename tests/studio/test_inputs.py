@@ -97,7 +97,7 @@ GIVES = {
     "Clip": (lambda e: e.give(gif()), lambda v: v.shape == (2, 6, 8, 3) and v[1, 0, 0].tolist() == [0, 0, 255]),
     "Folder": (
         lambda e: e.give(png("a.png", "red"), png("b.png", "blue")),
-        lambda v: sorted(p.name for p in v) == ["a.png", "b.png"],
+        lambda v: [(name, path.name) for name, path in v.items()] == [("a.png", "a.png"), ("b.png", "b.png")],
     ),
     "Garment": (
         lambda e: e.parts["cloth"].give(framed("red")),

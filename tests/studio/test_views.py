@@ -16,7 +16,19 @@ from vision_gen.engine.recordings import File
 from vision_gen.engine.tools import Tool
 from vision_gen.ops import gamut
 from vision_gen.studio import canvas, views
-from vision_gen.studio.views import classifier, debias, edges, hints, mapper, nerf, scft, styleclip, stylegan2, tryon
+from vision_gen.studio.views import (
+    classifier,
+    clip,
+    debias,
+    edges,
+    hints,
+    mapper,
+    nerf,
+    scft,
+    styleclip,
+    stylegan2,
+    tryon,
+)
 from vision_gen.studio.visit import Threads, Visit
 
 
@@ -272,6 +284,17 @@ def test_a_text_is_tried_at_several_strengths(opened, module):
     view.live.value = False
     view.run.clicks += 1
     assert len(asked) == 3 and not view.live.value
+
+
+def test_pictures_that_are_found_are_seen_the_best_first(opened):
+    tool = Tool("search", "x", {"folder": values.Folder(), "query": values.Query()}, {"found": values.Ranking()})
+    found = model("clip.CLIP", tool, None)
+    found.run = lambda tool, inputs, options, progress=None: {"found": {"b.png": 0.9, "a.png": 0.1}}
+    view = opened(clip, found)
+    view.entries["folder"].give(png("a.png", "red"), png("b.png", "blue"))
+    view.entries["query"]._words.value = "blue"
+    shown = view._pictures.object
+    assert shown.count("<img") == 2 and shown.index("b.png") < shown.index("a.png")
 
 
 def test_every_step_of_a_try_on_is_seen(opened, monkeypatch):

@@ -5,6 +5,7 @@ checksum of each output. Files that were given (pictures, clips) are in it once 
 """
 
 import base64
+import collections
 import dataclasses
 import hashlib
 import json
@@ -39,10 +40,14 @@ class File:
         """The first 16 hexadecimal digits of its SHA-256."""
         return hashlib.sha256(self.data).hexdigest()[:16]
 
-    def write(self, folder):
-        """Its path below a folder, under a name of plain characters, where it is written unless it is there."""
-        plain = re.sub(r"[^A-Za-z0-9._-]", "_", pathlib.PurePosixPath(self.name).name).lstrip(".")[-80:] or "file"
-        path = pathlib.Path(folder) / self.digest / plain
+    @property
+    def plain(self):
+        """The name in plain characters."""
+        return re.sub(r"[^A-Za-z0-9._-]", "_", pathlib.PurePosixPath(self.name).name).lstrip(".")[-80:] or "file"
+
+    def write(self, folder, apart=True):
+        """Its path below a folder, with `apart` in one of its own, where it is written unless it is there."""
+        path = pathlib.Path(folder) / (self.digest if apart else "") / self.plain
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self.data)
@@ -93,9 +98,10 @@ class Call:
 def _as_given(kind, files, folder):
     """Files as a kind reads them: a path, several, a folder, or of what has parts each, named after its part."""
     if isinstance(kind, values.Folder):
-        digest = hashlib.sha256("".join(file.digest for file in files).encode()).hexdigest()[:16]
+        digest = hashlib.sha256("".join(file.plain + file.digest for file in files).encode()).hexdigest()[:16]
+        names = collections.Counter(file.plain for file in files)
         for file in files:
-            file.write(pathlib.Path(folder) / digest)
+            file.write(pathlib.Path(folder) / digest, apart=names[file.plain] > 1)
         return pathlib.Path(folder) / digest
     paths = [file.write(folder) for file in files]
     if isinstance(kind, values.Images):

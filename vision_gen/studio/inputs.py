@@ -72,9 +72,11 @@ class Entry:
         return text(f"<h2>{html.escape(titled(self.name))}</h2>", margin=(0, 0, 2, 0), width=WIDTH)
 
     def says(self, more=""):
-        """What may be given, in small print; names of suffixes are of no use to who chooses a file."""
-        found = html.escape(self.kind.describe().partition(" (")[0].partition(", several with")[0] + more)
-        return text(f'<p class="soft small">{found}</p>', width=WIDTH)
+        """What may be given, in small print, without what only a command can be given."""
+        found = self.kind.describe()
+        for end in (" (", ", several with", ", or a .txt", ": an image with transparency"):
+            found = found.partition(end)[0]
+        return text(f'<p class="soft small">{html.escape(found + more)}</p>', width=WIDTH)
 
     def tell(self, *_):
         """Says that it has changed."""
@@ -457,8 +459,10 @@ class TextOrPicture(Picture):
     """A text, or a picture."""
 
     def build(self):
-        self._words = self.watched(pn.widgets.TextInput(placeholder="a text", width=WIDTH - 20, margin=(0, 0, 6, 0)))
-        return [self.title(), self._words, *super().build()]
+        common = dict(label=titled(self.name), placeholder="a text", width=WIDTH - 20, margin=(0, 0, 6, 0))
+        self._words, parts = self.watched(pn.widgets.TextInput(**common)), super().build()
+        self._chosen.label = "Or a picture"
+        return [self._words, *parts]
 
     def given(self):
         return self.files or self._words.value.strip() or None

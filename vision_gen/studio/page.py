@@ -101,7 +101,7 @@ def run_page(library, name):
 
 
 def run_view(visit):
-    """Tabs: the view of its own that the system has, then a page for each tool."""
+    """The view of its own that the system has, and a page for each tool, of which buttons choose one."""
     model = visit.model
     system = model.config.system
     title = html.escape(system.rpartition(".")[2])
@@ -113,20 +113,24 @@ def run_view(visit):
     tabs = [(title, functools.partial(page, tool=tool)) for title, page, tool in found]
     if not tabs:
         return pn.Column(head, text('<p class="soft">This system has no tools.</p>'), margin=0)
-    shown = styled(pn.Tabs(sizing_mode="stretch_width", margin=0))
-    for label, _ in tabs:
-        shown.append((label, pn.Column(sizing_mode="stretch_width", margin=(18, 0, 0, 0))))
+    # Bokeh's own tabs cannot be reached by the keyboard.
+    names = {label: number for number, (label, _) in enumerate(tabs)}
+    chosen = styled(pn.widgets.RadioButtonGroup(options=names, value=0, margin=0), style.TABS)
+    shown = [pn.Column(sizing_mode="stretch_width", margin=(18, 0, 0, 0), visible=False) for _ in tabs]
 
     def fill(_=None):
-        """Makes what is in a tab when it is first looked at."""
-        if not shown[shown.active].objects:
-            shown[shown.active].objects = [tabs[shown.active][1](visit).view]
+        """Shows a tab, and makes what is in it when it is first looked at."""
+        for number, part in enumerate(shown):
+            part.visible = number == chosen.value
+        if not shown[chosen.value].objects:
+            shown[chosen.value].objects = [tabs[chosen.value][1](visit).view]
 
-    shown.param.watch(fill, "active")
+    chosen.param.watch(fill, "value")
     fill()
     return pn.Column(
         pn.Row(head, recorder(visit), margin=0, sizing_mode="stretch_width"),
-        shown,
+        *([chosen] if len(tabs) > 1 else []),
+        *shown,
         margin=0,
         sizing_mode="stretch_width",
     )

@@ -47,9 +47,17 @@ label { font-size: 13px; font-weight: 600; color: var(--ink); }
   background: var(--paper); box-shadow: none;
   width: 16px; height: 16px; top: -6px; }
 .noUi-target .noUi-handle:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-.bk-tab { color: var(--soft); font-weight: 550; padding: 8px 14px; border: none; background: none; }
-.bk-tab.bk-active { color: var(--accent); border: none; border-bottom: 2px solid var(--accent); background: none; }
-.bk-headers { border-bottom: 1px solid var(--line) !important; }
+"""
+
+# Buttons that look like tabs.
+TABS = """
+:host { border-bottom: 1px solid var(--line); width: 100%; }
+.bk-btn-group { gap: 0; flex-wrap: wrap; }
+:host(.solid) .bk-btn.bk-btn.bk-btn { flex: none; border: none; border-radius: 0; border-bottom: 2px solid transparent;
+  background: none; color: var(--soft); padding: 8px 14px; }
+:host(.solid) .bk-btn.bk-btn.bk-btn:hover { color: var(--ink); background: none; border-color: var(--line); }
+:host(.solid) .bk-btn.bk-btn.bk-active.bk-active { color: var(--accent); background: none;
+  border-color: var(--accent); }
 """
 
 PAGE = """

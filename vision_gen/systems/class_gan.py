@@ -81,7 +81,7 @@ class ClassGAN(System):
             Tool("generate", "Draws an image of a class.", {"label": label}, {"image": values.Image()}, seed),
             Tool(
                 "generate_many",
-                "Draws many images of a class, each from a seed of its own, from `seed` on.",
+                "Draws many images of a class, each from a seed of its own: the seed, the next one, and so on.",
                 {"label": label},
                 {"images": values.Clip(rate=2.0)},
                 {"number": values.Number(1, default=16, doc="of images", **length), **seed},
@@ -92,7 +92,7 @@ class ClassGAN(System):
                 "Turns an image of one class into one of another.",
                 {"start": label, "end": label},
                 {"film": values.Clip()},
-                {"frames": values.Number(2, default=30, **length), "end_seed": values.Seed(), **seed},
+                {"frames": values.Number(2, default=30, **length), "end_seed": values.Seed(1), **seed},
                 turns="frames",
             ),
             Tool("sheet", f"Draws {DRAWS} images of every class, a row a class.", {}, {"image": values.Image()}, seed),

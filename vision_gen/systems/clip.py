@@ -338,15 +338,16 @@ class _Pictures:
 class _FittedSearch(Fitted):
     """The index of a folder."""
 
-    def __init__(self, paths, pictures, text, picture, most):
+    def __init__(self, folder, pictures, text, picture, most):
         super().__init__([])
-        self._paths, self._pictures, self._text, self._picture, self._most = paths, pictures, text, picture, most
+        self._names, self._paths = tuple(folder), list(folder.values())
+        self._pictures, self._text, self._picture, self._most = pictures, text, picture, most
 
     def option(self, kind, value, name):
         return None  # It is for the result.
 
     def output(self, kind, array):
-        return dataclasses.replace(kind, names=tuple(map(str, self._paths)), most=self._most).value(array)
+        return dataclasses.replace(kind, names=self._names, most=self._most).value(array)
 
     def each(self, call):
         def features(found):

@@ -110,12 +110,13 @@ class Images(Image):
 
 @dataclasses.dataclass(frozen=True)
 class Folder(Kind):
-    """All pictures below a folder: a tuple of paths, sorted. What is made of them is the affair of the tool's fitting."""
+    """All pictures below a folder: {name within it: path}, sorted. What is made of them is the affair of the tool's fitting."""
 
     def read(self, value, name):
         if not is_path(value):
             raise InputError(f"{name} must be {self.describe()}, got {value!r}")
-        return tuple(images.checked(pathlib.Path(value).expanduser(), name))
+        folder = pathlib.Path(value).expanduser()
+        return {path.relative_to(folder).as_posix(): path for path in images.checked(folder, name)}
 
     def describe(self):
         return "a folder of pictures"

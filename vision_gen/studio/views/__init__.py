@@ -15,4 +15,4 @@ def of(model):
     return list(filter(fits, found))
 
 
-VIEWS = ("scft", "hints", "edges", "nerf", "classifier", "stylegan2", "mapper", "styleclip", "tryon", "debias")
+VIEWS = ("scft", "hints", "edges", "nerf", "classifier", "stylegan2", "mapper", "styleclip", "tryon", "clip", "debias")
