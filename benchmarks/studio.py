@@ -39,7 +39,8 @@ window.models = () => [...Bokeh.documents[0]._all_models.values()];
 window.shown = () => models().filter(m => typeof m.text == "string").map(m => m.text).join(" ");
 window.give = seed => { models().find(m => m.title == "Seed" && "value" in m).value = seed; };
 window.sleep = seconds => new Promise(done => setTimeout(done, 1000 * seconds));
-window.picture = () => (shown().match(/data:image[^&"]*/g) || []).at(-1);
+// A result has a caption; what is given has none.
+window.picture = () => (shown().match(/data:image[^&"]*(?=[^>]*(>|&gt;)(<|&lt;)figcaption)/g) || []).at(-1);
 window.follow = began => {
   const before = picture();
   window.followed = (async () => {
@@ -51,7 +52,8 @@ window.follow = began => {
     return performance.now() - (began || released);
   })();
 };
-window.addEventListener("pointerup", () => { window.released = performance.now(); }, true);
+for (const done of ["pointerup", "input"])  // A click is over, a file has been chosen.
+  window.addEventListener(done, () => { window.released = performance.now(); }, true);
 window.several = async (first, rate, count) => {
   const began = performance.now();
   for (let i = 0; i < count; i++) {
@@ -73,9 +75,9 @@ def opened(browser, address, run):
 
 
 def drawing(number, side):
-    """Bytes of a PNG of a drawing [side, side]: a disc in the colour of a number, outlined, on white."""
+    """Bytes of a PNG of a drawing [side, side]: a disc in the colour of a number, outlined, on white; of 0 its lines."""
     y, x = np.mgrid[:side, :side] / side - 0.5
-    colour = np.random.default_rng(number).integers(40, 220, 3)
+    colour = np.random.default_rng(number).integers(40, 220, 3) if number else np.full(3, 255)
     away = np.hypot(y, x)[..., None]
     return png(np.uint8(np.where(away < 0.3, colour, np.where(away < 0.33, 0, 255))))
 
@@ -106,8 +108,8 @@ class Hint:
 
     def __init__(self, page, model):
         self.page = page
-        upload(page, 0, 0, model.experiment.data.size)
-        page.locator("figure img").last.wait_for(timeout=300_000)
+        upload(page, 0, 1, model.experiment.data.size)
+        page.wait_for_function("picture()", timeout=300_000)
         self.box = page.locator(".bk-Canvas:visible").first.bounding_box()
 
     def change(self, number):
@@ -125,10 +127,10 @@ class Reference:
         self.page, self.side = page, model.experiment.data.size
         upload(page, 0, 0, self.side)
         upload(page, 1, 1, self.side)
-        page.locator("figure img").last.wait_for(timeout=300_000)
+        page.wait_for_function("picture()", timeout=300_000)
 
     def change(self, number):
-        self.page.evaluate("follow(performance.now())")
+        self.page.evaluate("follow()")
         upload(self.page, 1, number, self.side)
 
 
@@ -149,6 +151,7 @@ def one(changes, updates):
     def update(number):
         # A visitor looks first; two clicks in less than this are a double click, too.
         changes.page.wait_for_timeout(PAUSE)
+        changes.page.wait_for_function("models().every(m => m.label != 'Running')")
         changes.change(number)
         return changes.page.evaluate("async () => await followed")
 

@@ -28,7 +28,7 @@ def get_config():
         "tryon.synthesis.Synthesis",
         data=PEOPLE,
         model=dict(
-            widths=(128, 128, 64, 32, 16), masked=3, hidden=32, small=SIZE, segmentation_width=16, warp_width=16,
+            widths=(64, 64, 48, 32, 16), masked=3, hidden=24, small=SIZE, segmentation_width=12, warp_width=16,
             discriminator_width=16,
             perceptual="vgg19" if weights.is_here("vgg19") else "efficientnet-lite0",
         ),

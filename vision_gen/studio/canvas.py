@@ -27,7 +27,7 @@ class Canvas:
     Attributes:
       view: what the page shows.
       strokes: list of {"colour", "points", "width"} as `values.Scribble` reads them.
-      size: (height, width) of the picture.
+      shown: the picture that lies under the strokes, and size, its (height, width).
       figure: the Bokeh figure, for events; plain: the figure alone, as a part of the page.
       clicked: function of a place that is called in the place of drawing a dot, or None.
     """
@@ -80,6 +80,7 @@ class Canvas:
 
     def picture(self, picture):
         """Lays a picture [height, width, 3] uint8 under the strokes; those of a picture of another size go."""
+        self.shown = picture
         height, width = picture.shape[:2]
         if (height, width) != self._shape:
             self.strokes, self._done, self._undone = [], [[]], []

@@ -12,6 +12,8 @@ from vision_gen.studio import page, style
 log = logging.getLogger("vision_gen")
 # Bytes of what a visitor sends at once: files are sent as text.
 LARGEST_MESSAGE = 96 * 2**20
+# Milliseconds that a change waits for others; Panel's own 50 are most of an answer, and `visit.Newest` drops the old.
+pn.reactive.Syncable._debounce = 1
 
 
 def make(library, address="127.0.0.1", port=0):

@@ -85,18 +85,25 @@ class View(ToolPage):
         ties = self.entries["ties"]
         if ties.ties or ties.begun is not None:
             ties.set([])  # They lay on other pictures.
-        if sketch.given():
+        if sketch.given() and self.sketch.shown is not sketch.value:
             self.sketch.picture(sketch.value)
-        self.references = []
-        for number, picture in enumerate(references.value if references.given() else (), 1):
+        pictures = references.value if references.given() else ()
+        for number in range(len(self.references) + 1, len(pictures) + 1):
             canvas = Canvas(strokes=False, side=SIDE)
-            canvas.picture(picture)
             canvas.clicked = lambda place, number=number: self.click_reference(place, number)
             self.references.append(canvas)
-        self._there.objects = [canvas.plain for canvas in self.references]
-        # Figures that were made while they were hidden stay empty.
+        del self.references[len(pictures) :]
+        for canvas, picture in zip(self.references, pictures):
+            canvas.veil(None)
+            canvas.picture(picture)
+        # Figures that were made while they were hidden stay empty. What is as it was is not made anew, which is slow.
         shown = [self._pictures] if sketch.given() and references.given() else []
-        self._right.objects = [*shown, self._right[-1]]
+        for place, parts in (
+            (self._there, [c.plain for c in self.references]),
+            (self._right, [*shown, self._right[-1]]),
+        ):
+            if list(place) != parts:
+                place.objects = parts
 
     def show(self, found):
         super().show(found)
