@@ -9,7 +9,7 @@ import pytest
 from tests.data import people
 from tests.studio.conftest import png
 from tests.studio.test_inputs import RIG
-from vision_gen import values
+from vision_gen import data, values
 from vision_gen.engine.fitting import CentralSquare, WholePicture
 from vision_gen.engine import recordings
 from vision_gen.engine.recordings import File
@@ -243,9 +243,15 @@ def dressing(monkeypatch, seen=lambda *_: None):
     results |= dict.fromkeys(("missed", "mask"), values.Mask())
     tool = Tool("dress", "Dresses.", kinds, results, {"seed": values.Seed()})
     found = model("tryon.synthesis.Synthesis", tool, None)
-    found.experiment = types.SimpleNamespace(data=types.SimpleNamespace(name="people"))
+    drawn = data.Settings(name="agnostic", parts={"people": {"name": "mannequins", "examples": 4000}})
+    found.experiment = types.SimpleNamespace(data=drawn)
     source = [people.person(number, (64, 48)) for number in range(2)]
-    monkeypatch.setattr(tryon.data, "open", lambda settings, split: source)
+
+    def opened(settings, split):
+        assert split == "test" and settings.parts["people"]["examples"] == tryon.FEW, "others are not drawn first"
+        return source
+
+    monkeypatch.setattr(tryon.data, "open", opened)
     return drawing(found, seen), source
 
 

@@ -1,5 +1,6 @@
 """Try-on: the person in the garment, and every picture on the way there."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -16,6 +17,8 @@ from vision_gen.studio.parts import button, card, text
 SYSTEMS, TOOL, TITLE = ("tryon.dress.TryOn", "tryon.synthesis.Synthesis"), "dress", "Step by step"
 # Pixels of the page that the longer side of the result takes.
 LARGE = 560
+# People that are drawn where the run's are: of 100 to train on, so fifteen in "test".
+FEW = 100
 
 
 class View(ToolPage):
@@ -77,7 +80,7 @@ class View(ToolPage):
         """Gives a held-out person of the run's data, and the garment of another one."""
 
         def found():
-            source = data.open(self.visit.model.experiment.data, "test")
+            source = data.open(few(self.visit.model.experiment.data), "test")
             number = int(np.random.default_rng().integers(len(source)))
             return source[number], source[(number + 1) % len(source)]
 
@@ -97,3 +100,10 @@ class View(ToolPage):
 
         self.said.note("A person of the run's data is being read")
         self.visit.threads.do(found, then, self.said.wrong)
+
+
+def few(settings):
+    """Settings of data, but of no more than `FEW` people where these are drawn, which takes long."""
+    fewer = lambda fields: {"examples": min(FEW, fields.get("examples", FEW))} if fields["name"] == "mannequins" else {}
+    parts = {name: fields | fewer(fields) for name, fields in settings.parts.items()}
+    return dataclasses.replace(settings, parts=parts)
