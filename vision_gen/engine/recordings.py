@@ -182,6 +182,8 @@ class Recording:
         """
         try:
             record = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+            if "round" in record:
+                raise ValueError("a round of debiasing: python -m vision_gen.studio.debias --replay")
             if record["recording"] != FORMAT:
                 raise ValueError(f"its format is {record['recording']!r}, not {FORMAT}")
             data = {key: base64.b64decode(found, validate=True) for key, found in record["files"].items()}
@@ -195,7 +197,7 @@ class Recording:
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{path}: is no recording that can be read ({error!r})") from error
         if not found.calls:
-            raise InputError(f"{path}: has no calls")
+            raise InputError(f"{path}: has no calls of tools; rounds of debiasing are saved by \"Save the round\"")
         return found
 
 

@@ -46,7 +46,7 @@ def make(library, address="127.0.0.1", port=0):
             websocket_max_message_size=LARGEST_MESSAGE,
         )
     except OSError as error:
-        raise InputError(f"--address={address} --port={port}: cannot be listened on ({error.strerror})") from error
+        raise InputError(f"--address={address} --port={port}: cannot be listened on ({error.strerror}); --port=0 takes one that is free") from error
     return server, f"http://{address}:{port}/"
 
 

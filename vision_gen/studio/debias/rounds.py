@@ -272,6 +272,8 @@ def replay(path, workdir, progress=lambda label: None):
     """
     try:
         record = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        if "recording" in record:
+            raise ValueError("calls of tools: python eval.py --replay")
         if record["round"] != FORMAT:
             raise ValueError(f"its format is {record['round']!r}, not {FORMAT}")
         config = lambda fields: checkpoints.config_of(fields) if fields else None

@@ -375,7 +375,7 @@ class View:
             self.translator.disabled = self.translator_steps.disabled = True  # A round has one.
             self._are_made(name, made)
 
-        self._train("The translator is trained", "translate", given, then)
+        self._train("The translator is being trained; then it paints", "translate", given, then)
 
     def jitter(self):
         """Draws what is chosen in random colours."""
@@ -415,7 +415,7 @@ class View:
         name = self._new_name(self.made.value.partition("_")[0] or "plain", self.round.models)
         given = dict(name=name, made=self.made.value, steps=self.train_steps.value)
         given |= {"share": self.share.value / 100} if self.made.value else {}
-        self._train("The classifier is trained", "retrain", given, lambda look: self._are_trained(name))
+        self._train("The classifier is being trained", "retrain", given, lambda look: self._are_trained(name))
 
     def _are_trained(self, name):
         self.first.options = self.second.options = list(self.round.looks)

@@ -10,6 +10,8 @@ from vision_gen.studio.parts import button, card, text
 
 # Pixels of the picture's longer side on the page.
 SIDE = 440
+# How far from a stroke colours change, where one goes on from the result and has not said it.
+REACH = 0.2
 
 
 class Strokes(inputs.Scribbles):
@@ -53,8 +55,11 @@ class Painting(ToolPage):
         return []
 
     def onward(self):
-        """Takes the result in the place of the picture; strokes begin anew."""
+        """Takes the result in the place of the picture; strokes begin anew, and change what is near them alone."""
         if self.results:
             result = next(iter(self.results.values()))
+            reach = self.entries.get("reach")
+            if reach is not None and not reach.given():
+                reach._widget.value = REACH
             self.canvas.set([])
             self.entries["image"].give(File("result.png", png(result)))
