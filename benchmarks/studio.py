@@ -75,7 +75,7 @@ def opened(browser, address, run):
 
 
 def drawing(number, side):
-    """Bytes of a PNG of a drawing [side, side]: a disc in the colour of a number, outlined, on white; of 0 its lines."""
+    """Bytes of a PNG of a drawing [side, side]: a disc in the colour of a number, outlined, on white; 0: lines."""
     y, x = np.mgrid[:side, :side] / side - 0.5
     colour = np.random.default_rng(number).integers(40, 220, 3) if number else np.full(3, 255)
     away = np.hypot(y, x)[..., None]

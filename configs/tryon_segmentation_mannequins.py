@@ -1,7 +1,7 @@
 """VITON-HD's first stage (Choi et al. 2021): regions of drawn people in new garments, 96 x 128 px, on two cores.
 
-The paper says rates, batch and weights; what its training did beyond is not known, for that code was not released. So
-narrow a network learns in a fifth of the steps at the rate below, which is 7.5 times the paper's and falls.
+The paper says rates, batch and weights; what its training did beyond is not known, for that code was not released. At
+the rate below, 7.5 times the paper's and falling, so narrow a network learns several times faster (docs/results.md).
 """
 
 from vision_gen.engine import defaults

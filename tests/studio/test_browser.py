@@ -44,7 +44,7 @@ def test_a_visitor_draws_uploads_and_is_told(address, browser):
     changed(page, first)
     assert other.locator("figure img").first.get_attribute("src") == first, "the other visitor's picture"
 
-    page.get_by_text("Paint", exact=True).click()
+    page.get_by_role("button", name="Paint", exact=True).press("Enter")  # By the keyboard.
     upload = page.locator("input[type=file]:visible")
     upload.set_input_files([{"name": "words.png", "mimeType": "image/png", "buffer": b"these are words"}])
     page.get_by_text("words.png: not a readable image").first.wait_for()

@@ -18,6 +18,7 @@ from vision_gen.engine import checkpoints, recordings, use
 from vision_gen.engine.recordings import Call, File
 from vision_gen.errors import InputError
 from vision_gen.studio import page, server
+from vision_gen.studio.debias import rounds
 from vision_gen.studio.library import Library
 from vision_gen.studio.page import ToolPage
 from vision_gen.studio.visit import Newest, Threads, Visit
@@ -148,6 +149,15 @@ def test_what_is_no_recording_is_refused(text, tmp_path):
         recordings.replay(tmp_path / "r.json")
 
 
+def test_each_kind_of_recording_names_the_command_of_the_other(tmp_path):
+    (tmp_path / "round.json").write_text('{"round": 1}')
+    with pytest.raises(InputError, match="vision_gen.studio.debias --replay"):
+        recordings.replay(tmp_path / "round.json")
+    (tmp_path / "calls.json").write_text('{"recording": 1}')
+    with pytest.raises(InputError, match="eval.py --replay"):
+        rounds.replay(tmp_path / "calls.json", tmp_path / "again")
+
+
 def test_the_newest_comes_after_what_runs():
     asked, waiting = [], []
     newest = Newest(lambda what, done: (asked.append(what), waiting.append(done)))
@@ -205,5 +215,5 @@ def test_pages_come_from_the_server_alone(address):
     shown = [model.text for model in session.document.select({"type": bokeh.models.Model}) if hasattr(model, "text")]
     session.close()
     assert any("zoo/acgan_digits is being loaded" in text for text in shown)
-    with pytest.raises(InputError, match="--address=127.0.0.1 --port=.* cannot be listened on"):
+    with pytest.raises(InputError, match="--address=127.0.0.1 --port=.* cannot be listened on .*--port=0 takes one"):
         server.make(Library(), port=int(address.rpartition(":")[2].strip("/")))

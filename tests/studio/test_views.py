@@ -139,11 +139,15 @@ def test_hints_are_suggested_and_recoloured(opened):
     assert view.last.colours == [best, other]
     view.recolour(best)
     assert view.call.given["hints"] == [{"colour": best, "points": [[50, 10]], "width": 3}]
-    assert view.canvas.tint.value == best
+    assert view.canvas.tint.value == best and view.call.given["reach"] == 0
     view.canvas.undo.clicks += 1
     assert view.call.given["hints"][0]["colour"] == "#00ff00"
     view.onward()
     assert view.canvas.strokes == [] and view.entries["image"].files[0].name == "result.png"
+    assert view.call.given["reach"] == hints.painting.REACH, "what was painted stays"
+    view.entries["reach"].set(0.5)
+    view.onward()
+    assert view.call.given["reach"] == 0.5, "it was said"
 
 
 def test_edges_are_drawn_on_the_picture(opened):

@@ -4,6 +4,7 @@ All that is given is what `recordings.Call` takes: values of JSON, and files in 
 is ever the path of a file.
 """
 
+import contextlib
 import html
 import pathlib
 
@@ -77,6 +78,15 @@ class Entry:
         for end in (" (", ", several with", ", or a .txt", ": an image with transparency"):
             found = found.partition(end)[0]
         return text(f'<p class="soft small">{html.escape(found + more)}</p>', width=WIDTH)
+
+    @contextlib.contextmanager
+    def silent(self):
+        """Within it no change is told."""
+        told, self.changed = self.changed, []
+        try:
+            yield
+        finally:
+            self.changed = told
 
     def tell(self, *_):
         """Says that it has changed."""
@@ -224,10 +234,9 @@ class Parts(Entry):
 
     def give(self, **files):
         """Takes a file for each of some parts, as if they had been uploaded."""
-        told, self.changed = self.changed, []  # Once, when all are there.
-        for part, file in files.items():
-            self.parts[part].give(file)
-        self.changed = told
+        with self.silent():
+            for part, file in files.items():
+                self.parts[part].give(file)
         self.tell()
 
     def given(self):
@@ -364,6 +373,10 @@ class Amount(Entry):
                     widget.value = event.new
             self._moving = False
             self.tell()
+
+    def set(self, value):
+        """Takes a number as if it had been typed."""
+        self._widget.value = value
 
     def given(self):
         return self._widget.value

@@ -1,5 +1,6 @@
 """The studio's server: one process, a document for each visitor, all that a page needs from the server itself."""
 
+import errno
 import logging
 import signal
 import socket
@@ -13,7 +14,7 @@ log = logging.getLogger("vision_gen")
 # Bytes of what a visitor sends at once: files are sent as text.
 LARGEST_MESSAGE = 96 * 2**20
 # Milliseconds that a change waits for others; Panel's own 50 are most of an answer, and `visit.Newest` drops the old.
-pn.reactive.Syncable._debounce = 1
+WAIT = 1
 
 
 def make(library, address="127.0.0.1", port=0):
@@ -32,6 +33,7 @@ def make(library, address="127.0.0.1", port=0):
     port = port or _free(address)
     pn.extension(raw_css=[style.PAGE], inline=True)
     pn.config.notifications = False
+    pn.reactive.Syncable._debounce = WAIT
     hosts = {address, "localhost", "127.0.0.1", socket.gethostname()}
     try:
         server = pn.serve(
@@ -46,7 +48,9 @@ def make(library, address="127.0.0.1", port=0):
             websocket_max_message_size=LARGEST_MESSAGE,
         )
     except OSError as error:
-        raise InputError(f"--address={address} --port={port}: cannot be listened on ({error.strerror}); --port=0 takes one that is free") from error
+        other = "; --port=0 takes one that is free" if error.errno == errno.EADDRINUSE else ""
+        why = f"cannot be listened on ({error.strerror}){other}"
+        raise InputError(f"--address={address} --port={port}: {why}") from error
     return server, f"http://{address}:{port}/"
 
 

@@ -110,7 +110,7 @@ class Images(Image):
 
 @dataclasses.dataclass(frozen=True)
 class Folder(Kind):
-    """All pictures below a folder: {name within it: path}, sorted. What is made of them is the affair of the tool's fitting."""
+    """All pictures below a folder: {name within it: path}, sorted. What is made of them is the affair of the fitting."""
 
     def read(self, value, name):
         if not is_path(value):

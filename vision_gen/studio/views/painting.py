@@ -60,6 +60,6 @@ class Painting(ToolPage):
             result = next(iter(self.results.values()))
             reach = self.entries.get("reach")
             if reach is not None and not reach.given():
-                reach._widget.value = REACH
+                reach.set(REACH)
             self.canvas.set([])
             self.entries["image"].give(File("result.png", png(result)))

@@ -87,11 +87,11 @@ class View(ToolPage):
         def then(both):
             person, other = both
             points = json.dumps({"people": [{"pose_keypoints_2d": person["keypoints"].ravel().tolist()}]})
-            cloth = self.entries["cloth"]
-            told, cloth.changed = cloth.changed, []  # The person, who comes last, tells of both.
             file = lambda name, picture: File(name, png(picture[..., 0] if picture.shape[-1] == 1 else picture))
-            cloth.give(cloth=file("cloth.png", other["cloth"]), mask=file("mask.png", other["cloth_mask"]))
-            cloth.changed = told
+            with self.entries["cloth"].silent():  # The person, who comes last, tells of both.
+                self.entries["cloth"].give(
+                    cloth=file("cloth.png", other["cloth"]), mask=file("mask.png", other["cloth_mask"])
+                )
             self.entries["person"].give(
                 image=file("image.png", person["image"]),
                 parse=file("parse.png", person["parse"]),
