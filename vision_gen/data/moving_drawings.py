@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 import resvg_py
 
-from vision_gen.data import emoji, source
+from vision_gen.data import emoji, photographs, source
 from vision_gen.errors import InputError
 
 FIELDS = ("size", "frames", "held_out_frames")
@@ -178,7 +178,7 @@ def _ground(rng, split, size):
     """A picture half as large again as the frames, RGBA: noise of many scales in two or three colours, or a photograph."""
     height, width = (round(1.7 * n) for n in size)
     if rng.random() < 0.5:
-        photograph = _photograph(_PHOTOGRAPHS[split])
+        photograph = photographs.read(_PHOTOGRAPHS[split])
         scale = rng.uniform(1.0, 1.4) * max(height / photograph.height, width / photograph.width)
         part = min(photograph.width, round(width / scale)), min(photograph.height, round(height / scale))
         left, top = (rng.integers(0, whole - cut + 1) for whole, cut in zip(photograph.size, part))
@@ -194,10 +194,3 @@ def _ground(rng, split, size):
     colours = rng.uniform(30, 225, (3, 3))
     picture = [np.interp(field, (0.2, 0.5, 0.8), colours[:, channel]) for channel in range(3)]
     return Image.fromarray(np.uint8(np.stack(picture, -1))).convert("RGBA")
-
-
-@functools.cache
-def _photograph(name):
-    from sklearn.datasets import load_sample_image  # Takes most of a second to import.
-
-    return Image.fromarray(load_sample_image(name))
