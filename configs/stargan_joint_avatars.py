@@ -13,8 +13,5 @@ def get_config():
         attributes = (*stargan_celeba.HAIR, "Eyeglasses", "No_Beard")
         config.data.parts.attributes = dict(name="avatars", labels=True, attributes=attributes)
         config.data.parts.classes = dict(name="avatars", labels=True, label="mouth")
-    config.model.update(classes=7, width=32, discriminator_width=32, stages=5)
-    config.init.judge = "zoo/vit_avatars:network"
-    config.train.update(steps=8000, eval_every=1000, eval_images=128, checkpoint_every=1000)
-    config.train.update(best_metric="right", best_mode="max")
-    return config
+    config.model.classes = 7
+    return stargan_avatars.of_avatars(config)

@@ -183,6 +183,7 @@ def stargan(size, batch):
     config = stargan_avatars.get_config()
     config.data.size, config.train.batch_size, config.init.judge = size, batch, ""
     config.model.update(width=Settings.width, discriminator_width=Settings.discriminator_width, flip=False)
+    config.players.generator.every = 5
     labels = len(config.data.attributes)
     images, label = torch.rand(batch, 3, size, size) * 2 - 1, torch.randint(2, (batch, labels)).float()
 
