@@ -133,7 +133,8 @@ def test_a_round_of_debiasing_on_the_page(served, browser, play):
     page.get_by_text("20 chosen").wait_for()
     pictures = page.locator(".some img:visible")
     before = pictures.first.get_attribute("src")
-    page.locator("input[type=checkbox]:visible").check()
+    page.get_by_text("Where it looks (Grad-CAM)").click()
+    assert page.locator("input[type=checkbox]:visible").is_checked()
     for _ in range(100):
         if pictures.first.get_attribute("src") != before:
             break
@@ -143,6 +144,21 @@ def test_a_round_of_debiasing_on_the_page(served, browser, play):
     page.get_by_text("→ made").first.wait_for()
     press("Train")
     page.get_by_text("8 became right and 0 wrong").wait_for()
+
+
+def test_a_box_is_ticked_by_its_label(address, browser):
+    page, _ = opened(browser, address, "zoo/acgan_digits")
+    box = page.locator("input[type=checkbox]:visible")
+    box.wait_for(timeout=60_000)
+    assert box.is_checked()
+    page.get_by_text("Run at every change").and_(page.locator(":visible")).click()
+    assert not box.is_checked()
+    image = page.locator("figure img").first
+    before = image.get_attribute("src")
+    page.get_by_label("Seed").fill("7")
+    page.get_by_label("Seed").press("Enter")
+    page.wait_for_timeout(1500)
+    assert image.get_attribute("src") == before, "it runs at no change any more"
 
 
 def changed(page, before):

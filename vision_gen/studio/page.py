@@ -11,7 +11,8 @@ import panel as pn
 from vision_gen.data import images
 from vision_gen.engine.recordings import Call
 from vision_gen.studio import inputs, outputs, style, views
-from vision_gen.studio.parts import Said, button, card, styled, text
+from vision_gen.studio import library as library_lib
+from vision_gen.studio.parts import Checkbox, Said, button, card, styled, text
 from vision_gen.studio.visit import Newest, Threads, Visit, document, message
 
 
@@ -186,7 +187,7 @@ class ToolPage:
         self._newest_look = Newest(lambda work, done: work(done))
         self._newest, self._stop = Newest(self._start), False
         live = not (tool.turns or tool.fitting.prepares)
-        self.live = styled(pn.widgets.Checkbox(label="Run at every change", value=live, margin=(10, 8)))
+        self.live = styled(Checkbox(label="Run at every change", value=live, margin=(10, 8)))
         self.run = button("Run", lambda _: self.ask(), primary=True, width=110)
         self.stop = button("Stop", lambda _: self._interrupt(), visible=False, width=80)
         self.progress = pn.indicators.Progress(value=0, max=100, visible=False, width=220, margin=(12, 8))

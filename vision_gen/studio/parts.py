@@ -2,6 +2,7 @@
 
 import html
 
+import bokeh.models
 import panel as pn
 
 from vision_gen.studio import style
@@ -30,6 +31,24 @@ def text(content, *more, **settings):
 def card(*parts, **settings):
     """Parts on a white card."""
     return pn.Column(*parts, stylesheets=[style.CARD], **settings)
+
+
+class Checkbox(pn.widgets.Checkbox):
+    """A box to be ticked, also by its label: Bokeh's own, without this, has text beside it that takes no click."""
+
+    _widget_type, _rename = bokeh.models.CheckboxGroup, {"label": "labels"}
+
+    def _process_param_change(self, msg):
+        found = super()._process_param_change(msg)
+        if "labels" in found:
+            found["labels"] = [found["labels"]]
+        if "active" in found:
+            found["active"] = [0] * bool(found["active"])
+        return found
+
+    def _process_property_change(self, msg):
+        found = super()._process_property_change(msg)
+        return found | {"value": bool(found["value"])} if "value" in found else found
 
 
 class Said:

@@ -11,7 +11,7 @@ import panel as pn
 from vision_gen.errors import InputError
 from vision_gen.studio.debias import drawing, jobs, rounds, steps
 from vision_gen.studio.debias.drawing import MOST
-from vision_gen.studio.parts import Said, button, card, styled, text
+from vision_gen.studio.parts import Checkbox, Said, button, card, styled, text
 from vision_gen.studio.visit import SLOW
 
 SYSTEMS = "classifier.Classifier", "resnet_classifier.ResNetClassifier"
@@ -121,7 +121,7 @@ class View:
     def _chosen_part(self):
         self._says = text("", margin=(0, 0, 8, 0), sizing_mode="stretch_width")
         self._pictures = text("", drawing.PICTURES, margin=0, sizing_mode="stretch_width")
-        self.heat = styled(pn.widgets.Checkbox(label="Where it looks (Grad-CAM)", value=False, margin=(8, 0)))
+        self.heat = styled(Checkbox(label="Where it looks (Grad-CAM)", value=False, margin=(8, 0)))
         self.heat.param.watch(lambda _: self._show_chosen(), "value")
         self.conditions = {name: select(label, [NONE], width=104) for name, label in {
             "label": "Class", "predicted": "Taken for", "cluster": "Cluster", "bias": "Bias", "wrong": "Misclassified",
