@@ -141,7 +141,7 @@ def test_a_round_of_debiasing_on_the_page(served, browser, play):
         page.wait_for_timeout(100)
     assert pictures.first.get_attribute("src") != before
     press("Make pictures")
-    page.get_by_text("→ made").first.wait_for()
+    page.get_by_text("made of it").first.wait_for()
     press("Train")
     page.get_by_text("8 became right and 0 wrong").wait_for()
 

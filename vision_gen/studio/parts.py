@@ -51,6 +51,42 @@ class Checkbox(pn.widgets.Checkbox):
         return found | {"value": bool(found["value"])} if "value" in found else found
 
 
+class Busy:
+    """How far something is that a button has begun, what is said of it, and a button that stops it.
+
+    Args:
+      stopped: function of nothing that is called when it shall stop.
+
+    Attributes:
+      view: to be shown beside the button.
+      said: a `Said`.
+      bar: the progress; it is seen while something runs.
+      stop: the button; whoever begins what can be stopped shows it.
+    """
+
+    def __init__(self, stopped):
+        self.said = Said()
+        self.bar = pn.indicators.Progress(value=0, max=100, visible=False, width=260, margin=(10, 8))
+        self.stop = button("Stop", lambda _: stopped(), visible=False, width=80)
+        row = pn.Row(self.bar, self.stop, margin=0)
+        self.view = pn.Column(row, self.said.view, margin=0, sizing_mode="stretch_width")
+
+    def begin(self, says, stops=False):
+        """Shows that something runs, and whether it can be stopped."""
+        self.said.note(says)
+        self.bar.value, self.bar.visible = -1, True
+        self.stop.visible, self.stop.disabled = stops, False
+
+    def end(self):
+        """Shows that nothing runs."""
+        self.said.note("")
+        self.bar.visible = self.stop.visible = False
+
+    def show(self, done, total):
+        """Shows how far it is; a full bar is not, as something follows what is done."""
+        self.bar.value = round(100 * done / total) if 0 < done < total else -1
+
+
 class Said:
     """A line that tells what is wrong, or what is still to be given; `view` is to be shown."""
 

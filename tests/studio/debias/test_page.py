@@ -38,7 +38,7 @@ def test_translators_are_of_the_same_data():
 
 
 def test_nothing_is_chosen_while_something_is_made(view):
-    view.progress.visible = True
+    view.here.bar.visible = True
     view.points._source.selected.indices = [3]
     assert view.chosen.tolist() == view.points._source.selected.indices == [38, 39]
 
@@ -47,9 +47,9 @@ def test_a_round_by_hand(view):
     assert view.chosen.tolist() == [38, 39], "those misclassified"
     assert "2 chosen</b>, 2 of them misclassified" in view._says.object
     assert view._pictures.object.count("<img") == view._pictures.object.count('class="wrong"') == 2
-    assert "zero → one" in view._pictures.object and "one → zero" in view._pictures.object
+    assert "zero, taken for one" in view._pictures.object and "one, taken for zero" in view._pictures.object
     view.translate()
-    assert "→ made" in view._made.object and view._made.object.count("<img") == 4
+    assert "made of it" in view._made.object and view._made.object.count("<img") == 4
     assert view.made.value == "translated_1" and list(view.made.options)[-1] == "translated_1 (2)"
     view.retrain()
     board = view.round.board()
@@ -62,6 +62,7 @@ def test_a_round_by_hand(view):
     }  # fmt: skip
     assert "8 became right and 0 wrong" in view._trace_says.object
     assert view._flipped.object.count("<img") == 8 and 'class="wrong"' not in view._flipped.object
+    assert view._flipped.object.count("was one, now zero") == 4, "no caption means both a mistake and a change"
     view.mosaic._tapped(types.SimpleNamespace(x=1.5, y=1.5))
     assert "4 became right and 0 wrong</b> of zero, blue" in view._trace_says.object
     view.first.value, view.second.value = "translated_1", "before"
@@ -110,10 +111,63 @@ def test_the_page_says_that_examples_are_left_out(view):
 
 
 def test_what_follows_the_last_example_is_no_full_bar(view):
-    view._progress(20, 40)
-    assert view.progress.value == 50
-    view._progress(40, 40)
-    assert view.progress.value == -1
+    view.here.show(20, 40)
+    assert view.here.bar.value == 50
+    view.here.show(40, 40)
+    assert view.here.bar.value == -1
+
+
+CARDS = {"look": "_looking", "choose": "_chosen_card", "make": "_make_card", "train": "_train_card"}
+
+
+def test_how_far_it_is_is_seen_on_the_card_whose_button_was_pressed(view, monkeypatch):
+    acts = {"look": view.look, "make": view.jitter, "train": view.retrain}
+    for name, act in acts.items():
+        seen = []
+        do = lambda work, then, failed, pool=None: seen.append(shown(view)) or failed("broken")
+        with monkeypatch.context() as patch:
+            patch.setattr(view.visit.threads, "do", do)
+            act()
+        ((where, says, bar),) = seen
+        assert (where, bar) == ([name], True) and says, name
+        assert shown(view) == ([name], "broken", False)
+    view.conditions["label"].value, view.conditions["predicted"].value = "one", "one"
+    view.conditions["wrong"].value = "yes"
+    view.choose_by()
+    assert shown(view)[0] == ["choose"] and "nothing is selected" in view.said.message
+
+
+def shown(view):
+    """(the cards on which something is said, what, whether progress is seen there)."""
+    said = {name: view.busy[name] for name in view.busy if view.busy[name].said.message or view.busy[name].bar.visible}
+    for name, part in said.items():
+        assert part.view in list(getattr(view, CARDS[name]))
+    return list(said), *[(part.said.message, part.bar.visible) for part in said.values()][0]
+
+
+def test_what_trains_is_stopped_on_the_card_that_began_it(view, monkeypatch):
+    asked = []
+    job = types.SimpleNamespace(stop=lambda: asked.append(True))
+    begun = lambda threads, work, arguments, workdir, progress, then, failed: begun.__dict__.update(
+        progress=progress, failed=failed
+    ) or job
+    monkeypatch.setattr(jobs, "Job", begun)
+    monkeypatch.setattr(view.round, "training", lambda step, **given: (None, (), "nowhere"))
+    view.retrain()
+    here = view.busy["train"]
+    assert here.stop.visible and not view.busy["look"].stop.visible and not asked
+    begun.progress(10, 40)
+    assert here.bar.value == 25
+    here.stop.clicks += 1
+    assert asked and here.stop.disabled
+    begun.failed("stopped at step 10")
+    assert here.said.message == "stopped at step 10" and not here.stop.visible
+
+
+def test_the_page_says_which_step_each_classifier_is_of(view):
+    found = lambda card: " ".join(part.object for part in card if hasattr(part, "object"))
+    assert "after the last step" in found(view._train_card)
+    assert "checkpoint of step 0" in found(view._compare_card) and "after their last step" in found(view._compare_card)
 
 
 def test_the_recording_has_all_choices(view):

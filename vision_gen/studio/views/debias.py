@@ -11,7 +11,7 @@ import panel as pn
 from vision_gen.errors import InputError
 from vision_gen.studio.debias import drawing, jobs, rounds, steps
 from vision_gen.studio.debias.drawing import MOST
-from vision_gen.studio.parts import Checkbox, Said, button, card, styled, text
+from vision_gen.studio.parts import Busy, Checkbox, button, card, styled, text
 from vision_gen.studio.visit import SLOW
 
 SYSTEMS = "classifier.Classifier", "resnet_classifier.ResNetClassifier"
@@ -53,16 +53,17 @@ class View:
 
     Attributes:
       view: what the page shows.
-      said: a `parts.Said`.
+      busy: {card: its `parts.Busy`}, of those whose buttons begin something; here: that of the last one.
+      said: a `parts.Said`, of the last one.
       round: the `rounds.Round`, from the first look on.
       chosen: indices of training examples, as selected last.
     """
 
     def __init__(self, visit, tool):
-        self.visit, self.said, self.round, self.chosen = visit, Said(), None, np.array([], int)
+        self.visit, self.round, self.chosen = visit, None, np.array([], int)
         self._job, self._folder, self._told, self._buttons = None, None, 0.0, []
-        self.progress = pn.indicators.Progress(value=0, max=100, visible=False, width=260, margin=(10, 8))
-        self.stop = button("Stop", lambda _: self._stop(), visible=False, width=80)
+        self.busy = {name: Busy(self._stop) for name in ("look", "choose", "make", "train", "compare")}
+        self.here = self.busy["look"]
         known = rounds.translators(visit.model.experiment)
         wide = dict(margin=(0, 0, 20, 0), sizing_mode="stretch_width")
         self._looking = self._look_card(wide)
@@ -70,10 +71,16 @@ class View:
         self._make_card, self._train_card = self._make_part(known), self._train_part()
         self._compare_card = self._compare_part(wide)
         self._rest = pn.Column(margin=0, sizing_mode="stretch_width")
-        busy = pn.Row(self.progress, self.stop, margin=0)
-        stays = {"position": "sticky", "top": "0", "z-index": "10", "background": drawing.GROUND}
-        self._busy_part = pn.Column(busy, self.said.view, styles=stays, margin=0, sizing_mode="stretch_width")
-        self.view = pn.Column(self._looking, self._busy_part, self._rest, margin=0, sizing_mode="stretch_width")
+        self.view = pn.Column(self._looking, self._rest, margin=0, sizing_mode="stretch_width")
+
+    @property
+    def said(self):
+        return self.here.said
+
+    def _at(self, name):
+        """What is said from now on is said on this card, and no longer on that of before."""
+        self.here.said.note("")
+        self.here = self.busy[name]
 
     def _button(self, name, clicked, **settings):
         """A button that cannot be pressed while something runs."""
@@ -105,7 +112,7 @@ class View:
             )
         )
         row = pn.FlexBox(self.projection, self.clusters, look, self.save, margin=0, align_items="flex-end")
-        return card(title("Look for bias", says), row, **wide)
+        return card(title("Look for bias", says), row, self.busy["look"].view, **wide)
 
     def _points_part(self):
         self.points = drawing.Points(self.choose)
@@ -129,8 +136,8 @@ class View:
         pick = self._button("Choose", lambda _: self.choose_by(), align="end", margin=(0, 0, 6, 0))
         by = pn.FlexBox(*self.conditions.values(), pick, margin=(0, 0, 4, 0), align_items="flex-end")
         return card(
-            title("Chosen", "By hand in the plane, or all that are:"), by, self._says, self.heat, self._pictures,
-            margin=(0, 0, 20, 0), min_width=420, sizing_mode="stretch_width",
+            title("Chosen", "By hand in the plane, or all that are:"), by, self.busy["choose"].view, self._says,
+            self.heat, self._pictures, margin=(0, 0, 20, 0), min_width=420, sizing_mode="stretch_width",
         )  # fmt: skip
 
     def _make_part(self, known):
@@ -154,7 +161,7 @@ class View:
             says = "No translator's config is of this data: colours can be drawn at random, as a baseline."
         rows = pn.FlexBox(self.translator, self.translator_steps, self.targets, self.each, margin=0)
         return card(
-            title("Make pictures", says), rows, pn.FlexBox(make, jitter, margin=0), self._made,
+            title("Make pictures", says), rows, pn.FlexBox(make, jitter, margin=0), self.busy["make"].view, self._made,
             margin=(0, 20, 20, 0), min_width=420, sizing_mode="stretch_width",
         )  # fmt: skip
 
@@ -165,10 +172,11 @@ class View:
         train = self._button("Train", lambda _: self.retrain(), primary=True, margin=(4, 8, 4, 0))
         says = (
             'The first classifier, "before", is trained further with pictures that were made; share: how many of those '
-            "it sees are made. With no pictures it is plain training, to compare with."
+            "it sees are made. With no pictures it is plain training, to compare with. What comes of it is the classifier "
+            "after the last step; none before it is chosen by validation."
         )
         rows = pn.FlexBox(self.made, self.share, self.train_steps, margin=0)
-        return card(title("Train anew", says), rows, train, margin=(0, 0, 20, 0), width=460)
+        return card(title("Train anew", says), rows, train, self.busy["train"].view, margin=(0, 0, 20, 0), width=460)
 
     def _compare_part(self, wide):
         self._board = text("", drawing.PICTURES, margin=(0, 0, 14, 0), sizing_mode="stretch_width")
@@ -182,15 +190,17 @@ class View:
         self._changes = pn.Column(margin=0, sizing_mode="stretch_width")
         says = (
             "Held-out examples that are found right: all (top1); those whose bias goes with their class as in training "
-            "(aligned); the others (conflicting); every pair of class and bias alike (unbiased); the worst pair."
+            "(aligned); the others (conflicting); every pair of class and bias alike (unbiased); the worst pair. "
+            f'"before" is what this page has opened, its checkpoint of step {self.visit.model.step:,}: the best by '
+            "validation, where there was one. The others are each after their last step."
         )
-        return card(title("Classifiers", says), self._board, self._changes, **wide)
+        return card(title("Classifiers", says), self._board, self._changes, self.busy["compare"].view, **wide)
 
     # What is done.
 
     def _do(self, says, work, then):
         """Does `work()` in a thread, and `then(what it gave)` on the page; meanwhile no button can be pressed."""
-        self._busy(says)
+        self._begin(says)
         self.visit.threads.do(work, lambda found: (self._idle(), then(found)), self._failed, SLOW)
 
     def _train(self, says, step, given, then):
@@ -204,25 +214,22 @@ class View:
         if training is None or step == "translate" and self.translator.disabled:  # That is trained already.
             make()
             return
-        self._busy(says)
-        self.stop.visible, self.stop.disabled = True, False
+        self._begin(says, stops=True)
         work, arguments, workdir = training
         trained = lambda: (self._idle(), make())
-        self._job = jobs.Job(self.visit.threads, work, arguments, workdir, self._progress, trained, self._failed)
+        self._job = jobs.Job(self.visit.threads, work, arguments, workdir, self.here.show, trained, self._failed)
 
     def _stop(self):
-        self.stop.disabled = True
+        self.here.stop.disabled = True
         self._job.stop()
 
-    def _busy(self, says):
-        self.said.note(says)
-        self.progress.value, self.progress.visible = -1, True
+    def _begin(self, says, stops=False):
+        self.here.begin(says, stops)
         for one in self._buttons:
             one.disabled = True
 
     def _idle(self):
-        self.said.note("")
-        self.progress.visible = self.stop.visible = False
+        self.here.end()
         for one in self._buttons:
             one.disabled = False
         self.save.visible = self.round is not None
@@ -231,21 +238,19 @@ class View:
         self._idle()
         self.said.wrong(why)
 
-    def _progress(self, done, total):
-        self.progress.value = round(100 * done / total) if 0 < done < total else -1  # Something follows what is done.
-
     def _report(self, label):
         """What a `Round` tells how far it is; called in a thread."""
 
         def told(done, total):
             if done == total or time.monotonic() - self._told > 0.3:
                 self._told = time.monotonic()
-                self.visit.threads.soon(self._progress, done, total)
+                self.visit.threads.soon(self.here.show, done, total)
 
         return told
 
     def look(self):
         """Looks at the training examples."""
+        self._at("look")
         given = dict(clusters=self.clusters.value, projection=self.projection.value)
 
         def work():
@@ -314,7 +319,7 @@ class View:
 
     def choose(self, indices):
         """Chooses examples by their numbers; not while something is made of those that are chosen."""
-        if self.progress.visible:
+        if self.here.bar.visible:
             self.points.select(self.chosen)
         elif indices:
             self._choose(indices=sorted(map(int, indices)))
@@ -328,12 +333,12 @@ class View:
         self._choose(**given)
 
     def _choose(self, **given):
+        self._at("choose")
         try:
             self.chosen = self.round.do("select", **given)
         except InputError as error:
             self.said.wrong(str(error))
             return
-        self.said.note("")
         self.points.select(self.chosen)
         self._show_chosen()
 
@@ -355,17 +360,18 @@ class View:
                 found, self._captions(seen, some), seen.wrong[some], len(chosen) - len(some)
             )
 
-        self.visit.threads.do(work, then, self.said.wrong)
+        self.visit.threads.do(work, then, self.busy["choose"].said.wrong)
 
     def _captions(self, seen, some):
         name = lambda number: seen.classes[number]
         return [
-            name(label) if label == taken else f"{name(label)} → {name(taken)}"
+            name(label) if label == taken else f"{name(label)}, taken for {name(taken)}"
             for label, taken in zip(seen.label[some], seen.predicted[some])
         ]
 
     def translate(self):
         """Paints what is chosen as pictures of other clusters."""
+        self._at("make")
         name = self._new_name("translated", self.round.made)
         targets = self.targets.value
         given = dict(name=name, targets=targets, **({"each": self.each.value} if targets == "others" else {}))
@@ -379,6 +385,7 @@ class View:
 
     def jitter(self):
         """Draws what is chosen in random colours."""
+        self._at("make")
         name = self._new_name("jittered", self.round.made)
         given = dict(name=name, each=self.each.value)
         self._do("Colours are drawn", lambda: self.round.do("jitter", **given), lambda made: self._are_made(name, made))
@@ -405,13 +412,14 @@ class View:
 
         def then(sources):
             both = [picture for pair in zip(sources, made.pictures[some]) for picture in pair]
-            captions = [text for index in some for text in (made.classes[made.label[index]], "→ made")]
+            captions = [text for index in some for text in (made.classes[made.label[index]], "made of it")]
             self._made.object = drawing.pictures(both, captions, more=len(made.label) - len(some))
 
-        self.visit.threads.do(work, then, self.said.wrong)
+        self.visit.threads.do(work, then, self.busy["make"].said.wrong)
 
     def retrain(self):
         """Trains the classifier further, with made pictures or without."""
+        self._at("train")
         name = self._new_name(self.made.value.partition("_")[0] or "plain", self.round.models)
         given = dict(name=name, made=self.made.value, steps=self.train_steps.value)
         given |= {"share": self.share.value / 100} if self.made.value else {}
@@ -453,7 +461,7 @@ class View:
         )
         some = [*right[: MOST // 3], *wrong[: MOST // 3]]
         name = lambda number: before.classes[number]
-        captions = [f"{name(before.predicted[i])} → {name(after.predicted[i])}" for i in some]
+        captions = [f"was {name(before.predicted[i])}, now {name(after.predicted[i])}" for i in some]
 
         def work():
             return [self.round.held_out[int(index)]["colour"] for index in some]
@@ -461,4 +469,4 @@ class View:
         def then(found):
             self._flipped.object = drawing.pictures(found, captions, np.isin(some, wrong))
 
-        self.visit.threads.do(work, then, self.said.wrong)
+        self.visit.threads.do(work, then, self.busy["compare"].said.wrong)
