@@ -10,10 +10,10 @@ import pytest
 import vision_gen
 from tests.data import people
 from tests.values.test_people import layout
-from vision_gen import data
+from vision_gen import data, values
 from vision_gen.configs import tryon as config_of_released
 from vision_gen.configs import tryon_segmentation_mannequins, tryon_synthesis_mannequins, tryon_warp_mannequins
-from vision_gen.data import agnostic
+from vision_gen.data import agnostic, tryon_folder
 from vision_gen.engine import loop, use
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
@@ -77,6 +77,14 @@ def test_classes_and_regions_are_those_of_the_released_code():
     merged = [(0, 10), (4, 8, 9, 12, 13, 16, 17, 18, 19), (5, 6, 7), (1, 2), (14,), (15,), (3, 11)]
     for number, group in enumerate(merged):
         assert set(parse[0, ..., 0][regions == number]) == set(group), number
+
+
+def test_regions_are_drawn_in_colours_of_labels_that_files_of_them_have(tmp_path):
+    classes = np.arange(len(stages.LABEL_OF))[None]
+    assert np.asarray(stages.classes(jnp.asarray([stages.LABEL_OF])[..., None])).tolist() == classes.tolist()
+    drawn = values.Image().value(np.asarray(stages.drawn(jnp.asarray(classes)))[None])
+    values.Image().write(drawn, tmp_path / "regions.png")
+    assert tryon_folder.read_labels(tmp_path / "regions.png")[0].tolist() == list(stages.LABEL_OF)
 
 
 def test_where_the_garment_does_not_reach_is_apart():

@@ -7,7 +7,7 @@ import numpy as np
 import panel as pn
 
 from vision_gen import data
-from vision_gen.data import labels
+from vision_gen.data import tryon_folder
 from vision_gen.engine.recordings import File
 from vision_gen.studio import outputs, style
 from vision_gen.studio.canvas import png
@@ -70,7 +70,7 @@ class View(ToolPage):
         for name, titles in self.given_pictures.items():
             for part, title in titles.items():
                 picture = given[name][part]
-                picture = labels.PALETTE[picture[..., 0]] if part == "parse" else picture
+                picture = tryon_folder.PALETTE[picture[..., 0]] if part == "parse" else picture
                 figures.append(f"<div><h2>{title}</h2>{outputs.picture(picture, self.side, caption=False)}</div>")
         self._inputs.object = f'<div style="display:flex;flex-wrap:wrap;gap:18px 20px">{"".join(figures)}</div>'
         self._before.object = f"<h2>Person</h2>{outputs.picture(given['person']['image'], LARGE)}"

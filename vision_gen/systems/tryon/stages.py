@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vision_gen.data import tryon_folder
 from vision_gen.errors import InputError
 from vision_gen.metrics.segmentation import intersection_over_union
 from vision_gen.nets.tryon import CLASSES, REGIONS
@@ -19,6 +20,8 @@ NEEDS = {
 # The class of each of LIP's labels: 0 background and neck, 1 hair, 2 face, 3 upper clothes, 4 trousers and skirts, 5
 # and 6 left and right arm, 7 and 8 legs, 9 and 10 shoes, 11 socks, 12 the rest;
 CLASS_OF = (0, 1, 1, 12, 2, 3, 3, 3, 11, 4, 0, 12, 4, 2, 5, 6, 7, 8, 9, 10)
+# the label that stands for each class where it is drawn;
+LABEL_OF = (0, 2, 13, 5, 9, 14, 15, 16, 17, 18, 19, 8, 11)
 # and the region of each class: 0 background, 1 what is kept, 2 upper clothes, 3 hair, 4 and 5 arms, 6 the rest.
 REGION_OF = (0, 3, 1, 2, 1, 4, 5, 1, 1, 1, 1, 1, 6)
 UPPER_CLASS, UPPER, OVER = 3, 2, (3, 4, 5)  # Hair and arms may lie over a garment.
@@ -133,9 +136,8 @@ def iou(found, truth):
 
 
 def drawn(labels):
-    """Classes [batch, height, width] as pictures [..., 3] in [-1, 1]."""
-    hues = np.linspace(0, 1, CLASSES, endpoint=False)[:, None] + np.float32([0, 1 / 3, 2 / 3])
-    palette = np.where(np.arange(CLASSES)[:, None] > 0, np.cos(2 * np.pi * hues), -1).astype(np.float32)
+    """Classes [batch, height, width] as pictures [..., 3] in [-1, 1], in the colours of VITON-HD's files of regions."""
+    palette = np.float32(tryon_folder.PALETTE[list(LABEL_OF)]) / np.float32(127.5) - 1
     return jnp.asarray(palette)[labels]
 
 
