@@ -92,7 +92,12 @@ class Call:
             named = {name: _as_given(kinds.get(name), files, folder) for name, files in self.files.items()}
             return tool, *tool.read((), {**self.given, **named})
         except InputError as error:  # Files are called as their owner does.
-            raise InputError(re.sub(rf"{re.escape(str(folder))}/[0-9a-f]{{16}}/", "", str(error))) from error
+            raise InputError(as_called(str(error), folder)) from error
+
+
+def as_called(text, folder):
+    """A text in which files that `Call.read` has written below a folder are called as their owner does."""
+    return re.sub(rf"{re.escape(str(folder))}/(?:[0-9a-f]{{16}}/)?", "", text)
 
 
 def _as_given(kind, files, folder):

@@ -301,8 +301,9 @@ class ToolPage:
         self.stop.visible = self.progress.visible = bool(self.tool.turns)
         self.progress.value = -1 if self.tool.turns else 0
 
-        def then(call, found):
+        def then(call, found, warnings):
             self.call = call
+            self.said.note("\n".join(dict.fromkeys(warnings)))
             self.show(found)
             end()
 

@@ -112,7 +112,7 @@ tr.other i { background: #b9c4e2; }
 """
 
 SAID = """
-.said { border-radius: 9px; padding: 10px 14px; font-size: 13.5px; overflow-wrap: anywhere; }
+.said { border-radius: 9px; padding: 10px 14px; font-size: 13.5px; overflow-wrap: anywhere; white-space: pre-line; }
 .said.wrong { background: #fdecea; color: #7d1a12; border: 1px solid #efb8b2; }
 .said.note { background: var(--wash); color: #24397a; border: 1px solid #c5d1f2; }
 """

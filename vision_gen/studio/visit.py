@@ -14,6 +14,7 @@ import pathlib
 import re
 import shutil
 import tempfile
+import threading
 import time
 
 import panel as pn
@@ -120,7 +121,7 @@ class Visit:
 
         Args:
           call: a `recordings.Call`.
-          then: function of (call, {output: value}), on the page.
+          then: function of (call, {output: value}, what was warned of, a text each), on the page.
           failed: function of a message, on the page.
           progress: function of (turns done, turns in all, {output: preview} or None), on the page.
           stopped: function that says whether a tool that takes turns shall end with what there is. Such a call is not
@@ -138,15 +139,16 @@ class Visit:
             return ended
 
         def work():
-            tool, inputs, options = call.read(self.model.tools, self.folder)
-            found = self.model.run(tool, inputs, options, report)
+            with warned() as warnings:
+                tool, inputs, options = call.read(self.model.tools, self.folder)
+                found = self.model.run(tool, inputs, options, report)
             if not ended:
                 self.recording.add(call, found)
-            return found
+            return found, [recordings.as_called(text, self.folder) for text in warnings]
 
         tool = self.model.tools.get(call.tool)
         slow = tool and (tool.turns or tool.fitting.prepares)
-        self.threads.do(work, lambda found: then(call, found), failed, SLOW if slow else QUICK)
+        self.threads.do(work, lambda both: then(call, *both), failed, SLOW if slow else QUICK)
 
     def file(self, kind, value, name, call):
         """(file name, bytes) of an output; a .png has the settings that made it in its metadata, as "vision_gen"."""
@@ -160,6 +162,19 @@ class Visit:
         if suffix == ".png":
             data = with_text(data, "vision_gen", json.dumps(self.recording.says(call)))
         return path.name, data
+
+
+@contextlib.contextmanager
+def warned():
+    """A list of what the package warns of meanwhile in this thread, so of nothing that other visitors have given."""
+    found, mine = [], threading.get_ident()
+    listener = logging.Handler(logging.WARNING)
+    listener.emit = lambda record: found.append(record.getMessage()) if record.thread == mine else None
+    log.addHandler(listener)
+    try:
+        yield found
+    finally:
+        log.removeHandler(listener)
 
 
 def with_text(png, key, text):

@@ -46,7 +46,7 @@ class Prepared(Kind):
             file = given.get(part, next(filter(pathlib.Path.is_file, paths), None))
             if file is None:
                 there = f"no {part} of {picture}: {paths[0]} is not there" if paths else f"{part} is missing"
-                cure = f"give it as {picture},{part}=FILE" if paths else f"give it as {part!r} too"
+                cure = f"give it as {picture},{part}=FILE" if is_path(value) else f"give it as {part!r} too"
                 found[part] = self.lacking(part, found, f"{name}: {there}", cure)
             else:
                 found[part] = self.part(part, file, f"{name}: {part}")
