@@ -17,6 +17,8 @@ SYSTEMS, TOOL, TITLE = ("hints.Hints",), "colorize", "Paint with hints"
 SWATCHES = 7
 # Colours of one distribution that are nearer than this in ab are one suggestion.
 APART = 25
+# Colours of a picture that are nearer than this in Lab are one, of as many as a picture is first made of.
+ALIKE, MANY = 10, 48
 
 
 class Strokes(painting.Strokes):
@@ -141,10 +143,14 @@ def palette(picture, most=SWATCHES):
     """The colours of a picture [height, width, 3] uint8 that are there most, as text."""
     few = PIL.Image.fromarray(picture)
     few.thumbnail((256, 256))
-    few = few.quantize(most)
-    colours = np.reshape(few.getpalette(), (-1, 3))
-    counts = sorted(few.getcolors(), reverse=True)
-    return [_text(colours[number] / 255) for _, number in counts]
+    few = few.quantize(MANY)
+    colours = np.reshape(few.getpalette(), (-1, 3)) / 255
+    lab, found = color.rgb2lab(colours), {}
+    for count, number in sorted(few.getcolors(), reverse=True):
+        like = (other for other in found if np.linalg.norm(lab[other] - lab[number]) < ALIKE)
+        place = next(like, number)
+        found[place] = found.get(place, 0) + count
+    return [_text(colours[number]) for number in sorted(found, key=found.get, reverse=True)[:most]]
 
 
 def _text(rgb):
