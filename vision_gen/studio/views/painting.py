@@ -8,8 +8,8 @@ from vision_gen.studio.canvas import png
 from vision_gen.studio.page import ToolPage
 from vision_gen.studio.parts import button, card, text
 
-# Pixels of the picture's longer side on the page.
-SIDE = 440
+# Pixels of the longer side of the picture, and of the result, on the page: both and what is given are 1,440 wide.
+SIDE = 400
 # How far from a stroke colours change, where one goes on from the result and has not said it.
 REACH = 0.2
 
@@ -26,6 +26,7 @@ class Painting(ToolPage):
 
     # The input that is painted; what is said of it.
     drawn, says = "", ""
+    side = SIDE
 
     def entry(self, name, kind, base):
         return Strokes(kind, name, self.visit, base) if name == self.drawn else super().entry(name, kind, base)
@@ -45,9 +46,8 @@ class Painting(ToolPage):
             onward,
             margin=(0, 20, 20, 0),
         )
-        right = pn.FlexBox(
-            paint, self.results_part(margin=(0, 0, 20, 0), min_width=SIDE), margin=0, sizing_mode="stretch_width"
-        )
+        results = self.results_part(margin=(0, 0, 20, 0), width=SIDE + 68)  # Without a width it would take a whole row.
+        right = pn.FlexBox(paint, results, margin=0, sizing_mode="stretch_width")
         return pn.Row(self.given_part(*others), right, sizing_mode="stretch_width", margin=0)
 
     def above(self):
