@@ -236,6 +236,22 @@ def test_what_cannot_be_read_is_told(visit):
     assert not entry.said.message and entry.given()
 
 
+def test_a_box_names_what_did_not_come_from_it(visit):
+    entry = inputs.entry(values.Image(), "image", visit)
+    chosen = entry._chosen
+    entry.give(png("example.png", "red"))
+    assert chosen.label == "Image: example.png" and chosen.css_classes == ["elsewhere"]
+    chosen.param.update(value=png("mine.png", "red").data, filename="mine.png")
+    assert chosen.label == "Image" and not chosen.css_classes, "the box says it"
+    entry.give(png("result.png", "blue"))
+    assert chosen.label == "Image: result.png"
+    entry.give(File("words.png", b"these are words"))
+    assert chosen.label == "Image", "it was not taken"
+    entry = inputs.entry(values.Query(), "query", visit)
+    entry.give(png("example.png", "red"))
+    assert entry._chosen.label == "Or a picture: example.png"
+
+
 def drawn(canvas, xs, ys):
     """What a browser does when a stroke was drawn; y from below."""
     data = {name: list(column) for name, column in canvas._lines.data.items()}

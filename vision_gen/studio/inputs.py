@@ -110,6 +110,11 @@ class Files(Entry):
     several = False
 
     @property
+    def label(self):
+        """What the box is called."""
+        return titled(self.name)
+
+    @property
     def suffixes(self):
         """Of the files that can be given."""
         return self.kind.reads or images.SUFFIXES
@@ -122,7 +127,7 @@ class Files(Entry):
                 multiple=self.several,
                 width=WIDTH - 20,
                 margin=(0, 0, 2, 0),
-                label=titled(self.name),
+                label=self.label,
             )
         )
         self._chosen.param.watch(self._uploaded, "value")
@@ -144,8 +149,16 @@ class Files(Entry):
             self.said.wrong(message(error))
         else:
             self.files = files
+        self._name()
         self.show()
         self.tell()
+
+    def _name(self):
+        """Names files that did not come from the box, which says of these that there are none, or others."""
+        names, chosen = [file.name for file in self.files], self._chosen.filename
+        there = names if names != (chosen if isinstance(chosen, list) else [chosen]) else []
+        self._chosen.label = ": ".join([self.label, *filter(None, [", ".join(there)])])
+        self._chosen.css_classes = ["elsewhere"] if there else []
 
     def check(self, files):
         """Raises InputError for what cannot be read."""
@@ -471,10 +484,11 @@ class Several(Written):
 class TextOrPicture(Picture):
     """A text, or a picture."""
 
+    label = "Or a picture"
+
     def build(self):
         common = dict(label=titled(self.name), placeholder="a text", width=WIDTH - 20, margin=(0, 0, 6, 0))
         self._words, parts = self.watched(pn.widgets.TextInput(**common)), super().build()
-        self._chosen.label = "Or a picture"
         return [self._words, *parts]
 
     def given(self):
@@ -520,6 +534,7 @@ class Point(Uploaded):
 
     def _draw(self):
         self.files = ()
+        self._name()
         self._drawn = np.random.default_rng().normal(size=self.kind.shape).astype(np.float32).round(4).tolist()
         self._shown.object = '<p class="soft small">drawn from the normal distribution</p>'
         self.tell()

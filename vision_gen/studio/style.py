@@ -25,6 +25,8 @@ label { font-size: 13px; font-weight: 600; color: var(--ink); }
   font-size: 13.5px; }
 .bk-input:focus { border-color: var(--accent); box-shadow: none; outline: 2px solid var(--accent);
   outline-offset: 1px; }
+:host(.elsewhere) input[type=file] { color: transparent; }
+:host(.elsewhere) input[type=file]::file-selector-button { color: var(--ink); }
 :host(.solid) .bk-btn.bk-btn.bk-btn { border: 1px solid var(--line); border-radius: 7px; background: var(--paper);
   color: var(--ink);
   font-size: 13.5px; font-weight: 550; padding: 5px 12px; box-shadow: none; transition: none; text-decoration: none; }

@@ -90,13 +90,13 @@ class View(ToolPage):
             file = lambda name, picture: File(name, png(picture[..., 0] if picture.shape[-1] == 1 else picture))
             with self.entries["cloth"].silent():  # The person, who comes last, tells of both.
                 self.entries["cloth"].give(
-                    cloth=file("cloth.png", other["cloth"]), mask=file("mask.png", other["cloth_mask"])
+                    cloth=file("example.png", other["cloth"]), mask=file("example.png", other["cloth_mask"])
                 )
             self.entries["person"].give(
-                image=file("image.png", person["image"]),
-                parse=file("parse.png", person["parse"]),
-                pose=file("pose.png", person["pose"]),
-                keypoints=File("keypoints.json", points.encode()),
+                image=file("example.png", person["image"]),
+                parse=file("example.png", person["parse"]),
+                pose=file("example.png", person["pose"]),
+                keypoints=File("example.json", points.encode()),
             )
 
         self.said.note("A person of the run's data is being read")
