@@ -4,7 +4,9 @@ import errno
 import logging
 import signal
 import socket
+import warnings
 
+from bokeh.util.warnings import BokehUserWarning
 import panel as pn
 
 from vision_gen.errors import InputError
@@ -34,6 +36,9 @@ def make(library, address="127.0.0.1", port=0):
     pn.extension(raw_css=[style.PAGE], inline=True)
     pn.config.notifications = False
     pn.reactive.Syncable._debounce = WAIT
+    # The browser sends whole what the server has made since it last wrote, as a button that is pressed at once. Bokeh
+    # then keeps its own, which is right, and warns each time.
+    warnings.filterwarnings("ignore", "reference already known", BokehUserWarning)
     hosts = {address, "localhost", "127.0.0.1", socket.gethostname()}
     try:
         server = pn.serve(
