@@ -1,22 +1,30 @@
 """The pages of tools, recordings, the library, and the server with two visitors."""
 
+import importlib
 import io
 import json
+import logging
 import os
+import pkgutil
 import re
+import threading
 import urllib.request
+import warnings
 
 from bokeh.client import pull_session
 import bokeh.models
+import bokeh.util.warnings
 import numpy as np
 from PIL import Image
 import pytest
 
 from tests.engine import toy
 from tests.studio.conftest import pixels, png
+from vision_gen import configs
 from vision_gen.engine import checkpoints, recordings, use
 from vision_gen.engine.recordings import Call, File
 from vision_gen.errors import InputError
+from vision_gen.studio import library as library_lib
 from vision_gen.studio import page, server
 from vision_gen.studio.debias import rounds
 from vision_gen.studio.library import Library
@@ -71,6 +79,25 @@ def test_a_tool_that_takes_turns_is_stopped(visit):
     assert found.results["error"] < 1 and len(visit.recording.calls) == 1 and not found.stop.visible
     visit.call(found.given()[0], lambda *_: None, pytest.fail, stopped=lambda: True)
     assert len(visit.recording.calls) == 1, "what was stopped could not be made again"
+
+
+def test_what_is_warned_of_is_said_to_the_visitor_who_gave_it(blend, visit, monkeypatch):
+    run, log = visit.model.run, logging.getLogger("vision_gen")
+
+    def warns(*arguments):
+        log.warning("the first is %s", "red")
+        log.info("it is read")
+        other = threading.Thread(target=log.warning, args=("another visitor's is blue",))
+        other.start()
+        other.join()
+        return run(*arguments)
+
+    monkeypatch.setattr(visit.model, "run", warns)
+    blend.ask()
+    assert blend.said.message == "the first is red" and blend.results
+    monkeypatch.setattr(visit.model, "run", run)
+    blend.ask()
+    assert not blend.said.message
 
 
 def test_a_saved_picture_says_what_made_it(blend, visit):
@@ -198,6 +225,34 @@ def test_the_library_lists_runs_and_the_zoo_and_opens_nothing_else(runs):
     assert Library(runs, runs.parent / "secret").entries()[0].name == str(runs.parent / "secret")
     with pytest.raises(InputError, match="is no run"):
         Library(runs, runs / "notes")
+
+
+def test_systems_and_data_are_called_by_words(runs):
+    named = {entry.name: entry for entry in Library(runs).entries()}
+    tryon = named["zoo/tryon_mannequins"]
+    assert (tryon.title, tryon.data) == ("Virtual try-on (VITON-HD)", "mannequins")
+    assert named["zoo/clip_avatars"].data == "avatars" and named["configs/gatys"].title.startswith("Style transfer")
+    assert named[str(runs / "group" / "broken")].title == "Toy", "what has no title"
+    shown = page.home(Library(runs))[1].object
+    assert "<b>Virtual try-on (VITON-HD)</b>" in shown and "agnostic" not in shown
+    for module in pkgutil.iter_modules(configs.__path__):
+        system = importlib.import_module(f"{configs.__name__}.{module.name}").get_config().system
+        assert library_lib.title(system) != system.rpartition(".")[2], system
+
+
+def test_a_listing_runs_no_code_of_others(tmp_path, monkeypatch):
+    (tmp_path / "harm.py").write_text("raise SystemExit")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert library_lib.title("harm.Harm") == "Harm" and library_lib.title("Bare") == "Bare"
+
+
+def test_the_log_is_not_filled_by_what_a_browser_sends_whole(address):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        server.make(Library())[0].stop()
+        for text in ("reference already known 'p1'", "something else"):
+            bokeh.util.warnings.warn(text, bokeh.util.warnings.BokehUserWarning)
+    assert [str(one.message) for one in told if "Bokeh" in one.category.__name__] == ["something else"]
 
 
 def test_a_broken_checkpoint_is_told(runs):

@@ -75,6 +75,8 @@ class System(nnx.Module):
     uint8). `keys` [batch] holds one random key for each example.
     """
 
+    # What it is called on a page: what it is for, and whose it is. Without, the name of its class is.
+    title: str = ""
     # `config.model`: a frozen dataclass, every field with a default.
     Settings: type = NoSettings
     # In the order in which they move; a name stands for `Player(name)`. Without any, there is nothing to train.

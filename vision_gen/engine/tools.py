@@ -45,6 +45,7 @@ class Tool:
         many parts, or a number.
       unit: what one of its turns is called, or of what `fitting` prepares.
       previews: it has `<name>_preview`.
+      titles: what outputs are called on a page whose names do not say it, {output: words}.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Tool:
     turns: str | int = 0
     unit: str = "turn"
     previews: bool = False
+    titles: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         for name, kind in self.all_options.items():

@@ -1,6 +1,7 @@
 """The runs and models that can be opened: each is loaded once, when it is first asked for, and shared."""
 
 import dataclasses
+import importlib
 import json
 import pathlib
 import threading
@@ -19,14 +20,14 @@ class Entry:
 
     Attributes:
       name: as `use.load` takes it, "runs/x", "zoo/NAME" or "configs/NAME".
-      system: its class, as the config names it.
-      data: name of its data set.
+      title: what its system is called.
+      data: what its data are called.
       says: what is known of it, in a line.
       sheet: path of a picture of what it does, or None.
     """
 
     name: str
-    system: str
+    title: str
     data: str
     says: str
     sheet: pathlib.Path | None
@@ -60,9 +61,9 @@ class Library:
             mean = record["figures"][record["main"]]["mean"]
             figure = f"{record['main']} {mean:.4g} on {record['examples']} held-out examples"
             sheet = ckpt.ZOO / name / "sheet.png"
-            entry = Entry(f"zoo/{name}", record["system"], record["data"], figure, sheet if sheet.exists() else None)
-            found.append(entry)
-        found += [Entry(name, use.ready(name).system, "", "needs no run", None) for name in use.READY]
+            entry = _run(ckpt.ZOO / name, f"zoo/{name}")
+            found.append(dataclasses.replace(entry, says=figure, sheet=sheet if sheet.exists() else None))
+        found += [Entry(name, title(use.ready(name).system), "", "needs no run", None) for name in use.READY]
         return list({entry.name: entry for entry in found if entry}.values())
 
     def load(self, name):
@@ -81,6 +82,23 @@ class Library:
             return self._models[name]
 
 
+def title(system):
+    """What a system is called, by its class as configs name it. A module that is not of the package is not run for it."""
+    module, _, name = system.rpartition(".")
+    try:
+        found = importlib.import_module(f"vision_gen.systems.{module}")
+    except ImportError:
+        return name
+    return getattr(getattr(found, name, None), "title", "") or name
+
+
+def data_title(data):
+    """What the `config.data` of a run is called, as JSON has it or as settings: by the sets that it is made of."""
+    get = data.get if isinstance(data, dict) else lambda name, default=None: getattr(data, name, default)
+    parts = [data_title(part) for part in (get("parts") or {}).values()]
+    return " and ".join(dict.fromkeys(parts)) or str(get("name")).replace("_", " ")
+
+
 def _configs(folder, depth=DEPTH):
     """Paths of config.json of runs below a folder; what lies within a run is not looked through."""
     found = []
@@ -95,8 +113,8 @@ def _run(folder, name):
     """The `Entry` of a run's folder; None if it is none."""
     try:
         config = json.loads((folder / "config.json").read_text())
-        system, data = config["system"], config["data"]["name"]
-    except (OSError, ValueError, KeyError, TypeError):
+        system, data = title(config["system"]), data_title(config["data"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     steps = ckpt.finished(folder / "checkpoints")
     says = (

@@ -58,9 +58,9 @@ def _card(entry):
     if entry.sheet is not None:
         picture = _thumbnail(entry.sheet, entry.sheet.stat().st_mtime)
         look = f'<div class="look" style="background-image:url({picture})"></div>'
-    system, says = entry.system.rpartition(".")[2], ": ".join(filter(None, (entry.data, entry.says)))
+    says = ": ".join(filter(None, (entry.data, entry.says)))
     return (
-        f'<a class="card" href="{html.escape(link)}">{look}<div class="text"><b>{html.escape(system)}</b>'
+        f'<a class="card" href="{html.escape(link)}">{look}<div class="text"><b>{html.escape(entry.title)}</b>'
         f'<div class="of">{html.escape(entry.name)}<br>{html.escape(says)}</div></div></a>'
     )
 
@@ -104,9 +104,9 @@ def run_page(library, name):
 def run_view(visit):
     """The view of its own that the system has, and a page for each tool, of which buttons choose one."""
     model = visit.model
-    system = model.config.system
-    title = html.escape(system.rpartition(".")[2])
-    trained = f", trained on {model.experiment.data.name} for {model.step:,} steps" if model.step else ""
+    title = html.escape(library_lib.title(model.config.system))
+    data = library_lib.data_title(model.experiment.data)
+    trained = f", trained on {data} for {model.step:,} steps" if model.step else ""
     says = html.escape(f"{visit.name}{trained}")
     head = text(f'<h1>{title}</h1><p class="soft">{says}</p>', sizing_mode="stretch_width")
     found = [(view.TITLE, view.View, model.tools[view.TOOL]) for view in views.of(model)]
@@ -169,7 +169,7 @@ class ToolPage:
       said: a `parts.Said`.
       results: {output: value}, the latest; call: the `recordings.Call` that made them.
       side: pixels of the page that the longer side of a picture takes; sides: {output: such pixels}, where others.
-      titles: {output: what it is called there}.
+      titles: {output: what it is called there}, where otherwise than the tool calls it.
     """
 
     side, sides, titles = None, {}, {}
@@ -325,11 +325,14 @@ class ToolPage:
         for name, value in (preview or {}).items():
             self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self.sides.get(name, self.side))
 
+    def title(self, name):
+        """What an output is called."""
+        return self.titles.get(name) or self.tool.titles.get(name) or inputs.titled(name)
+
     def show(self, found):
         """Shows results, {output: value}."""
         self.results, self._bare.visible = found, False
         for name, value in found.items():
-            title = self.titles.get(name, inputs.titled(name))
-            self._titles[name].object = f"<h2>{html.escape(title)}</h2>"
+            self._titles[name].object = f"<h2>{html.escape(self.title(name))}</h2>"
             self._shown[name].object = outputs.shown(self.tool.outputs[name], value, self.sides.get(name, self.side))
             self._saves[name].visible = True

@@ -59,6 +59,7 @@ class Settings:
 class ACGAN(AuxiliaryGAN):
     """The nets of the paper's appendix A."""
 
+    title = "Images of a class (ACGAN)"
     Settings = Settings
 
     def __init__(self, experiment, *, rngs):
@@ -86,6 +87,7 @@ class ResizeSettings:
 class ResizeACGAN(AuxiliaryGAN):
     """Nearest neighbours and convolutions, as PyTorch-GAN's `acgan.py`, whose checkpoints it reads and writes."""
 
+    title = "Images of a class (ACGAN)"
     Settings = ResizeSettings
     readers = {
         **ClassGAN.readers,

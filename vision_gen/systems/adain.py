@@ -53,6 +53,7 @@ class Settings:
 class AdaIN(System):
     """A frozen encoder and a decoder that learns (equations 8 to 13)."""
 
+    title = "Style transfer at once (AdaIN)"
     Settings = Settings
     players = ("decoder",)
     readers = {"encoder": feature_weights.read, "decoder": pretrained.read}

@@ -46,6 +46,7 @@ class Settings:
 class CGAN(ConditionalGAN):
     """Transposed convolutions against a projection discriminator."""
 
+    title = "Images of a class (conditional GAN)"
     Settings = Settings
 
     def __init__(self, experiment, *, rngs):
@@ -78,6 +79,7 @@ class MaxoutSettings:
 class MaxoutCGAN(ConditionalGAN):
     """Perceptrons, maxout in the discriminator (section 4.1)."""
 
+    title = "Images of a class (conditional GAN)"
     Settings = MaxoutSettings
     prior = "uniform"
 
@@ -103,6 +105,7 @@ class PerceptronSettings:
 class PerceptronCGAN(ConditionalGAN):
     """Perceptrons with embedded classes, as PyTorch-GAN's `cgan.py`."""
 
+    title = "Images of a class (conditional GAN)"
     Settings = PerceptronSettings
     readers = {
         **ClassGAN.readers,

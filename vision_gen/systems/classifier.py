@@ -62,6 +62,7 @@ class Settings(Training):
 class Classifier(System):
     """One player, the network."""
 
+    title = "Image classification (ViT)"
     Settings = Settings
     players = ("network",)
     readers = {"network": pretrained.read}

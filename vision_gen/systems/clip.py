@@ -76,6 +76,7 @@ def symmetric(image, text, scale, *, chunk=4096):
 class CLIP(System):
     """One player, both towers."""
 
+    title = "Pictures and texts (CLIP)"
     Settings = Settings
     players = ("network",)
     readers = {"network": pretrained.read}

@@ -65,6 +65,7 @@ class Settings:
 class CoCosNet(System):
     """Generator, which is correspondence and translator, then discriminator, each step."""
 
+    title = "Painting like an exemplar (CoCosNet)"
     Settings = Settings
     players = ("generator", "discriminator")
     readers = {"perceptual": features.read}

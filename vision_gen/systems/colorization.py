@@ -54,6 +54,7 @@ class Prior(nnx.Module):
 class Colorization(System):
     """One network, which learns by rebalanced cross-entropy (equations 2 to 4)."""
 
+    title = "Automatic colorization"
     Settings = Settings
     players = ("network",)
     readers = {"network": pretrained.read}

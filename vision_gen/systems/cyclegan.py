@@ -42,6 +42,7 @@ class Settings:
 class CycleGAN(TwoDomains):
     """Both generators, then both discriminators, each step, as the reference implementation."""
 
+    title = "Translation without pairs (CycleGAN)"
     Settings = Settings
     players = (
         Player("generators", modules=("generator_b", "generator_a")),

@@ -235,6 +235,7 @@ class Consistent(nerf.RadianceField):
 class DietNeRF(Consistent, nerf.NeRF):
     """Of MLPs, as published."""
 
+    title = "Scene from few photographs (DietNeRF)"
     Settings = Settings
     readers = nerf.NeRF.readers | Consistent.readers
 
@@ -242,4 +243,5 @@ class DietNeRF(Consistent, nerf.NeRF):
 class DietHashNeRF(Consistent, nerf.HashNeRF):
     """Of a hash grid."""
 
+    title = "Scene from few photographs (DietNeRF, hash grid)"
     Settings = HashSettings

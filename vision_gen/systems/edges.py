@@ -58,6 +58,7 @@ class Settings:
 class Edges(System):
     """One player, the network that is added to a frozen colorizer."""
 
+    title = "Enhancement of edges"
     Settings = Settings
     players = ("enhancer",)
     readers = {"colorizer": pretrained.read}

@@ -70,6 +70,7 @@ class Settings:
 class Gatys(System):
     """A network that looks; `restyle` moves a picture."""
 
+    title = "Style transfer by optimisation (Gatys et al.)"
     Settings = Settings
     readers = {"network": pretrained.read}
 

@@ -56,6 +56,7 @@ class Settings:
 class Hints(System):
     """One network with two heads: classes of colours, and colours."""
 
+    title = "Colorization by hints"
     Settings = Settings
     players = ("network",)
     readers = {"network": pretrained.read}

@@ -51,6 +51,7 @@ class Settings:
 class Lines(System):
     """One network that is told how wide lines shall be."""
 
+    title = "Line drawings of pictures"
     Settings = Settings
     players = ("network",)
     needs = {
@@ -192,6 +193,7 @@ class Published:
 class Informative(System):
     """Published weights of Chan et al., "Learning to generate line drawings that convey ..." (CVPR 2022)."""
 
+    title = "Line drawings of pictures (Chan et al.)"
     Settings = Published
     readers = {"network": pretrained.read}
     writers = {"network": pretrained.WRITERS}

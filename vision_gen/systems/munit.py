@@ -59,6 +59,7 @@ class Settings:
 class MUNIT(TwoDomains):
     """Both discriminators, then both generators, each step."""
 
+    title = "Translation in many styles (MUNIT)"
     Settings = Settings
     players = (
         Player("discriminators", modules=("discriminator_a", "discriminator_b")),

@@ -266,6 +266,7 @@ class RadianceField(System):
 class NeRF(RadianceField):
     """A coarse and a fine MLP of encoded positions, or the coarse one alone, whose loss then is called "fine"."""
 
+    title = "Scene from photographs (NeRF)"
     Settings = Settings
     readers = {"field": pretrained.read}
     writers = {"field": pretrained.WRITERS}
@@ -315,6 +316,7 @@ class NeRF(RadianceField):
 class HashNeRF(RadianceField):
     """Small MLPs of features from a multi-resolution hash grid."""
 
+    title = "Scene from photographs (NeRF, hash grid)"
     Settings = HashSettings
 
     def __init__(self, experiment, *, rngs):

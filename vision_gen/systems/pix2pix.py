@@ -46,6 +46,7 @@ class Settings:
 class Pix2Pix(System):
     """Discriminator, then generator, each step (equations 1 to 4)."""
 
+    title = "Image translation (pix2pix)"
     Settings = Settings
     players = ("discriminator", "generator")
     readers = {"generator": pretrained.read_generator, "discriminator": pretrained.read_discriminator}

@@ -22,6 +22,7 @@ class Settings(classifier.Training):
 class ResNetClassifier(classifier.Classifier):
     """One player, the network."""
 
+    title = "Image classification (ResNet)"
     Settings = Settings
     readers = {"network": pretrained.read}
     writers = {"network": pretrained.WRITERS}

@@ -79,6 +79,7 @@ class Settings:
 class SCFT(System):
     """Discriminator, then generator, each step (section 3.4)."""
 
+    title = "Sketch colorization (SCFT)"
     Settings = Settings
     players = ("discriminator", "generator")
     readers = {"perceptual": features.read}

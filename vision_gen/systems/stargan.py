@@ -47,6 +47,7 @@ class Settings:
 class StarGAN(many_domains.ManyDomains):
     """Classes are domains of which there is one always."""
 
+    title = "Change of attributes or classes (StarGAN)"
     Settings = Settings
     readers = {
         "generator": pretrained.read_generator,

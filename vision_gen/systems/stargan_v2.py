@@ -54,6 +54,7 @@ class Settings:
 class StarGANv2(System):
     """Discriminator, then generator: each by a latent and by a reference, of which the last moves the generator alone."""
 
+    title = "Translation between classes (StarGAN v2)"
     Settings = Settings
     players = (
         "discriminator",

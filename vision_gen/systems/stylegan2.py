@@ -97,6 +97,7 @@ class Augmentation(nnx.Module):
 class StyleGAN2(System):
     """Discriminator, its gradient penalty, generator, its path lengths."""
 
+    title = "Image generation (StyleGAN2)"
     Settings = Settings
     players = (
         "discriminator",

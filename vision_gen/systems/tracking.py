@@ -89,6 +89,7 @@ class Clusters(nnx.Module):
 class Tracking(System):
     """One player, the network that embeds the places of frames."""
 
+    title = "Tracking by colorization"
     Settings = Settings
     players = ("network",)
     needs = {"frames": (None, None, None, 3)}

@@ -52,6 +52,7 @@ class Settings:
 class XploreGAN(many_domains.ManyDomains):
     """A domain is a cluster; an image is of the one whose centre is nearest to its features."""
 
+    title = "Translation between clusters (XploreGAN)"
     Settings = Settings
     readers = {"classifier": None}
     needs = {"colour": (None, None, 3)}

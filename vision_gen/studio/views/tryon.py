@@ -25,13 +25,7 @@ class View(ToolPage):
     """What is given, what each network makes of it, and the result."""
 
     side, sides = 236, {"image": LARGE}
-    titles = {
-        "agnostic": "1. What is kept of the person",
-        "regions": "2. The regions that are found",
-        "warped": "3. The garment, bent",
-        "missed": "4. Where it does not reach",
-        "image": "5. The person in the garment",
-    }
+    order = ("agnostic", "regions", "warped", "missed", "image")
     # Pictures that are given, of each input.
     given_pictures = {
         "person": {"image": "Person", "parse": "Its regions", "pose": "Its pose"},
@@ -42,12 +36,12 @@ class View(ToolPage):
         example = button("A person and a garment of the run's data", lambda _: self.example(), margin=(0, 0, 14, 0))
         self._inputs = text("", style.OUTPUT, margin=0)
         wide = dict(margin=(0, 0, 20, 0), sizing_mode="stretch_width")
-        steps = [name for name in self.titles if name != "image"]
+        self.titles = {name: f"{number}. {self.title(name)}" for number, name in enumerate(self.order, 1)}
         self._steps = pn.Column(
             card(text("<h3>What is given</h3>", margin=(0, 0, 10, 0)), self._inputs, **wide),
             card(
                 text("<h3>On the way</h3>", margin=(0, 0, 10, 0)),
-                pn.FlexBox(*map(self.result_part, steps), margin=0),
+                pn.FlexBox(*map(self.result_part, self.order[:-1]), margin=0),
                 **wide,
             ),
             margin=0,

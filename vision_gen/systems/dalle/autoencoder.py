@@ -63,6 +63,7 @@ def usage(codes, vocabulary):
 class DVAE(System):
     """One player, both networks."""
 
+    title = "Codes of pictures (DALL-E's first stage)"
     Settings = Settings
     players = (Player("autoencoder", modules=("encoder", "decoder")),)
     readers = {"encoder": pretrained.read, "decoder": pretrained.read}

@@ -48,6 +48,7 @@ class Settings:
 class DALLE(System):
     """One player, the transformer; the autoencoder, the judge and CLIP are frozen."""
 
+    title = "Pictures of texts (DALL-E)"
     Settings = Settings
     players = ("transformer",)
     readers = {

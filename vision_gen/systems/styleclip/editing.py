@@ -55,6 +55,7 @@ class Settings:
 class StyleCLIP(System):
     """A generator, a CLIP, and a network that tells faces apart if there is one; none learns."""
 
+    title = "Changes by a text (StyleCLIP)"
     Settings = Settings
     readers = {
         "generator": pretrained_stylegan2.read_generator,

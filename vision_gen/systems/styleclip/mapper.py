@@ -49,6 +49,7 @@ class Settings(editing.Settings):
 class Mapper(editing.StyleCLIP):
     """One player; the tools of `StyleCLIP` are there too."""
 
+    title = "One change by a text (StyleCLIP's mapper)"
     Settings = Settings
     players = ("mapper",)
     readers = {"mapper": pretrained.read, **editing.StyleCLIP.readers}

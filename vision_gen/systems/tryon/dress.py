@@ -35,6 +35,7 @@ class Settings:
 class TryOn(System):
     """Three networks that others have trained: published files, or runs of the three stages."""
 
+    title = "Virtual try-on (VITON-HD)"
     Settings = Settings
     readers = pretrained.READERS
     writers = pretrained.WRITERS
@@ -97,6 +98,14 @@ class TryOn(System):
                 },
                 options={"seed": values.Seed()},
                 fitting=AtSize(experiment.data.resolution),
+                titles={
+                    "image": "The person in the garment",
+                    "agnostic": "What is kept of the person",
+                    "regions": "The regions that are found",
+                    "warped": "The garment, bent",
+                    "missed": "Where it does not reach",
+                    "mask": "The garment's mask",
+                },
             )
         ]
 

@@ -35,6 +35,7 @@ class Settings:
 class Segmentation(System):
     """Discriminator, then the network, each step."""
 
+    title = "Virtual try-on: the regions (VITON-HD)"
     Settings = Settings
     players = ("discriminator", "segmentation")
     readers = {"segmentation": pretrained.READERS["segmentation"]}

@@ -35,6 +35,7 @@ class Settings:
 class Warp(System):
     """One network."""
 
+    title = "Virtual try-on: the garment, bent (VITON-HD)"
     Settings = Settings
     players = ("warp",)
     readers = {"warp": pretrained.READERS["warp"]}
