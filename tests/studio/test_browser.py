@@ -2,11 +2,16 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.studio.conftest import png
 from tests.studio.debias import played
-from tests.studio.test_views import dressing, edited, mixing, styleclip
+from tests.studio.test_views import dressing, edited, mixing, model, styleclip
+from vision_gen import values
+from vision_gen.engine.fitting import WholePicture
+from vision_gen.engine.tools import Tool
+from vision_gen.ops import gamut
 
 pytestmark = pytest.mark.slow
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -107,6 +112,7 @@ def test_every_step_of_a_try_on_is_shown(served, browser, monkeypatch):
     page, _ = opened(browser, served(dressing(monkeypatch)[0]), "zoo/stand_in")
     page.get_by_role("button", name="A person and a garment").click(timeout=60_000)
     page.get_by_text("3. The garment, bent").wait_for()
+    assert page.get_by_text("Cloth: example.png").count() == 1, "the box itself says that no file was chosen"
     pictures = page.locator("figure img:visible")
     pictures.nth(10).wait_for()  # Five are given, four on the way, the person and the result.
     assert pictures.count() == 11
@@ -159,6 +165,25 @@ def test_a_box_is_ticked_by_its_label(address, browser):
     page.get_by_label("Seed").press("Enter")
     page.wait_for_timeout(1500)
     assert image.get_attribute("src") == before, "it runs at no change any more"
+
+
+@pytest.mark.parametrize("width, beside", [(1440, True), (1000, False)])
+def test_what_is_painted_and_the_result_are_seen_together(served, browser, width, beside):
+    kinds = {"image": values.Image(), "hints": values.Scribble(least=0)}
+    tool = Tool("colorize", "Colours.", kinds, {"image": values.Image()}, {}, WholePicture(stride=8, size=64))
+    shares = np.zeros((1, 16, 16, len(gamut.grid())), np.float32)
+    found = served(model("hints.Hints", tool, lambda method, arrays: shares))
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(f"{found}?run=zoo/stand_in")
+    file = png("grey.png", "#808080", (256, 256))
+    upload = page.locator("input[type=file]:visible")
+    upload.wait_for(timeout=60_000)
+    upload.set_input_files([{"name": file.name, "mimeType": "image/png", "buffer": file.data}])
+    page.get_by_text("Save image.png").and_(page.locator(":visible")).wait_for()
+    result, canvas = (page.locator(where).last.bounding_box() for where in ("figure img:visible", ".bk-Canvas:visible"))
+    assert (result["x"] >= canvas["x"] + canvas["width"]) == beside
+    assert not beside or result["x"] + result["width"] <= width and result["y"] + result["height"] <= 900
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def changed(page, before):

@@ -1,5 +1,6 @@
 """Views of certain systems, whose networks are played: what is looked at is known."""
 
+import json
 import pathlib
 import types
 
@@ -8,14 +9,14 @@ import pytest
 
 from tests.data import people
 from tests.studio.conftest import png
-from tests.studio.test_inputs import RIG
+from tests.studio.test_inputs import RIG, framed
 from vision_gen import data, values
 from vision_gen.engine.fitting import CentralSquare, WholePicture
 from vision_gen.engine import recordings
 from vision_gen.engine.recordings import File
 from vision_gen.engine.tools import Tool
 from vision_gen.ops import gamut
-from vision_gen.studio import canvas, views
+from vision_gen.studio import canvas, outputs, views
 from vision_gen.studio.views import (
     classifier,
     clip,
@@ -30,6 +31,7 @@ from vision_gen.studio.views import (
     tryon,
 )
 from vision_gen.studio.visit import Threads, Visit
+from vision_gen.systems.tryon import stages
 
 
 def model(system, tool, seen):
@@ -150,6 +152,15 @@ def test_hints_are_suggested_and_recoloured(opened):
     assert view.call.given["reach"] == 0.5, "it was said"
 
 
+def test_colours_of_a_picture_that_are_nearly_alike_are_one():
+    picture = np.full((64, 64, 3), 255, np.uint8)
+    picture[:24, ::2], picture[:24, 1::2] = (250, 252, 251), (253, 250, 247)
+    picture[40:], picture[60:] = (200, 30, 30), (30, 30, 200)
+    assert hints.palette(picture) == ["#ffffff", "#c81e1e", "#1e1ec8"]
+    shades = np.uint8([(n * 8, n * 8, n * 8) for n in range(32)])
+    assert len(set(hints.palette(np.repeat(shades[None], 32, 0)))) == hints.SWATCHES
+
+
 def test_edges_are_drawn_on_the_picture(opened):
     kinds = {"image": values.Image(), "scribbles": values.Scribble()}
     tool = Tool("enhance", "Ends colours.", kinds, {"image": values.Image()}, fitting=WholePicture(stride=8, size=64))
@@ -245,7 +256,8 @@ def dressing(monkeypatch, seen=lambda *_: None):
     kinds = {"person": values.Person(), "cloth": values.Garment()}
     results = dict.fromkeys(("image", "agnostic", "regions", "warped"), values.Image())
     results |= dict.fromkeys(("missed", "mask"), values.Mask())
-    tool = Tool("dress", "Dresses.", kinds, results, {"seed": values.Seed()})
+    titles = {"warped": "The garment, bent"}
+    tool = Tool("dress", "Dresses.", kinds, results, {"seed": values.Seed()}, titles=titles)
     found = model("tryon.synthesis.Synthesis", tool, None)
     drawn = data.Settings(name="agnostic", parts={"people": {"name": "mannequins", "examples": 4000}})
     found.experiment = types.SimpleNamespace(data=drawn)
@@ -327,3 +339,37 @@ def test_every_step_of_a_try_on_is_seen(opened, monkeypatch):
     np.testing.assert_array_equal(cloth["mask"], source[1 - number]["cloth_mask"])
     assert view._inputs.object.count("<img") == 5 and view._inputs.object.count("<h2>") == 5
     assert all("<img" in view._shown[name].object for name in view.titles)
+    assert "3. The garment, bent" in view._titles["warped"].object
+    named = {part: entry._chosen.label for part, entry in view.entries["person"].parts.items()}
+    assert named["image"] == "Image: example.png" and named["keypoints"] == "Keypoints: example.json"
+
+
+def test_regions_that_are_given_and_found_have_the_same_colours(opened, monkeypatch):
+    view = opened(tryon, dressing(monkeypatch)[0])
+    shown = []
+    monkeypatch.setattr(outputs, "picture", lambda picture, *_, **__: shown.append(picture) or "")
+    parse = np.uint8([[[0], [2], [5], [13], [14], [15]]])
+    parts = {"image": parse, "cloth": parse, "mask": parse, "pose": parse, "parse": parse}
+    view._show_given({"person": parts, "cloth": parts})
+    given = shown[list(view.given_pictures["person"]).index("parse")][0].tolist()
+    classes = np.asarray(stages.classes(parse[None]))[0]
+    found = values.Image().value(np.asarray(stages.drawn(classes))).tolist()
+    assert given == found and len(set(map(tuple, found))) == 6
+
+
+def test_what_try_on_warns_of_is_said_beside_the_result(opened, monkeypatch):
+    view = opened(tryon, dressing(monkeypatch)[0])
+    view.example()
+    keypoints = view.entries["person"].parts["keypoints"]
+    points = np.reshape(json.loads(keypoints.files[0].data)["people"][0]["pose_keypoints_2d"], (25, 3))
+    points[4] = 0  # The right wrist.
+    lacks = {"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}
+    keypoints.give(File("mine.json", json.dumps(lacks).encode()))
+    assert view.said.message == "person: right wrist not found; what lies around them stays as it is"
+    assert 'class="said note"' in view.said.view.object
+    view.entries["cloth"].parts["mask"].files = ()
+    view.entries["cloth"].parts["cloth"].give(framed("red"))
+    assert "cut out of its ground" in view.said.message and "give it as 'mask' too" in view.said.message
+    assert view.visit.folder not in view.said.message
+    view.example()
+    assert not view.said.message
