@@ -83,7 +83,8 @@ class Library:
 
 
 def title(system):
-    """What a system is called, by its class as configs name it. A module that is not of the package is not run for it."""
+    """What a system is called, by its class as configs name it; a module that is not of the package is not run for it.
+    """
     module, _, name = system.rpartition(".")
     try:
         found = importlib.import_module(f"vision_gen.systems.{module}")

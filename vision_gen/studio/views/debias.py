@@ -172,8 +172,8 @@ class View:
         train = self._button("Train", lambda _: self.retrain(), primary=True, margin=(4, 8, 4, 0))
         says = (
             'The first classifier, "before", is trained further with pictures that were made; share: how many of those '
-            "it sees are made. With no pictures it is plain training, to compare with. What comes of it is the classifier "
-            "after the last step; none before it is chosen by validation."
+            "it sees are made. With no pictures it is plain training, to compare with. What comes of it is the "
+            "classifier after the last step; none before it is chosen by validation."
         )
         rows = pn.FlexBox(self.made, self.share, self.train_steps, margin=0)
         return card(title("Train anew", says), rows, train, self.busy["train"].view, margin=(0, 0, 20, 0), width=460)
