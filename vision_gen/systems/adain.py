@@ -27,7 +27,7 @@ from vision_gen.systems import restyling
 TILE = 1024  # Pixels of the largest side that is computed at once, unless chosen.
 LOOKS = {
     "efficientnet-lite0": restyling.Looks(
-        features.EfficientNetLite0, ("stem", "expand1", "expand2", "expand4"), "expand4", stride=nets.STRIDE
+        features.EfficientNetLite0, ("stem", "expand1", "expand2", "expand4"), "expand4", stride=nets.STRIDE, step=2
     ),
     "vgg19-normalised": restyling.Looks(
         features.NormalisedVGG,
@@ -146,7 +146,8 @@ class AdaIN(System):
 
     def decoder_loss(self, out, batch, now):
         """Equations 12 and 13."""
-        return {name: term.mean() for name, term in self._terms(out).items()}
+        seen = self.looks.moved(out["image"], random.fold(now.keys, len(self.needs)))
+        return {name: term.mean() for name, term in self._terms(out | {"image": seen}).items()}
 
     def _terms(self, out):
         """Both losses with their weights, [batch] each."""

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from vision_gen import values
 from vision_gen.engine.tools import Tool
-from vision_gen.ops import colour, resample
+from vision_gen.ops import augment, colour, resample
 
 KEEP_COLOUR = values.Choice(
     ("no", "yes"), "no", "whether the content keeps its colours: the style is given their mean and covariance"
@@ -32,14 +32,16 @@ class Looks:
       style: names of its intermediates that style is taken of, in order.
       content: of the one that content is taken of.
       stride: pixels along a place of the content's map.
-      enlarge: pictures are made so many times larger before. The first convolution of a classifier steps over every
-        other pixel: without this what is painted gets a pattern of dots that it cannot see.
+      step: pixels that its first convolution steps over. What is painted and only ever seen from the same places gets
+        a pattern of dots, so a painter that learns is looked at moved by up to `step - 1` pixels,
+      enlarge: or pictures are made so many times larger before.
     """
 
     network: Callable
     style: tuple[str, ...]
     content: str
     stride: int
+    step: int = 1
     enlarge: int = 1
 
     def maps(self, network, image):
@@ -47,6 +49,13 @@ class Looks:
         size = [n * self.enlarge for n in image.shape[1:3]]
         found = network(resample.resize(image, size), intermediates=True)[1]
         return {name: found[name] for name in (*self.style, self.content)}
+
+    def moved(self, image, keys):
+        """Images moved down and to the right at random, as `step` says; what is new there is what was at the edge."""
+        if self.step == 1:
+            return image
+        before = self.step - 1, 0
+        return augment.window(keys, jnp.pad(image, ((0, 0), before, before, (0, 0)), "edge"), size=image.shape[1:3])[0]
 
 
 def distances_tool(fitting):
