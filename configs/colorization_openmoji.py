@@ -10,5 +10,5 @@ def get_config():
         model=dict(width=16),
         players=dict(network=defaults.player(2e-3, b1=0.9, b2=0.99, schedule="cosine", warmup=100, ema_half_life=2000)),
         batch_size=16,
-        steps=2500,
+        steps=1800,
     )
