@@ -12,7 +12,7 @@ def get_config():
         "adain.AdaIN",
         data=dict(name="unpaired", size=128, parts=dict(content=pictures, style=pictures)),
         # The weight is ours: the release's is for another encoder.
-        model=dict(width=32, style_weight=4.0),
+        model=dict(width=32, style_weight=1.5),
         # Without a slow start pictures leave the range that the encoder can see, and never come back.
         players=dict(
             decoder=defaults.player(1e-3, b1=0.9, schedule="cosine", warmup=100, clip=1.0, ema_half_life=2000)
