@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tests.conftest import tiny
 from vision_gen import data, values
@@ -12,6 +13,7 @@ from vision_gen.engine import loop, use
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
+from vision_gen.nets import tracking as nets
 from vision_gen.systems import tracking
 
 
@@ -103,6 +105,13 @@ def test_what_is_marked_is_followed_as_evaluation_does(model, tmp_path):
     # Sides that are no multiple of the stride are extended, and the extension is cut off.
     odd = model.track(frames[:, :61, :50], mask[:61, :50])
     assert odd["masks"].shape == (5, 61, 50)
+    # Within reach of everything is as without; nothing is found farther from where it was than it reaches.
+    np.testing.assert_array_equal(model.track(frames, mask, reach=8)["masks"], found["masks"])
+    near = model.track(frames, mask, reach=1)["masks"]
+    assert (near != found["masks"]).any()
+    for label in range(1, 4):
+        around = ndimage.binary_dilation(mask == label, np.ones((3, 3)), 3 * nets.STRIDE)
+        assert not ((near[1] == label) & ~around).any()
     with pytest.raises(InputError, match="mask has 32 x 64 pixels, but the clip 64 x 64; they must be of one size"):
         model.track(frames, mask[:, :32])
     values.LabelClip().write(found["masks"], tmp_path / "masks")

@@ -137,8 +137,8 @@ def point(query, key, value, *, temperature=1.0, top=0, reach=None, chunk=512):
       value: [batch, keys, channel].
       temperature: above 0; a smaller one points more sharply.
       top: of each query only so many keys with the highest scores count; 0: all.
-      reach: (places of the queries [queries, 2], of the keys [keys, 2], distance): keys further away than the
-        distance along either axis do not count. One key at least must be near each query.
+      reach: (places of the queries [queries, 2], of the keys [keys, 2], distance, of each example where [batch, 1, 1]):
+        keys further away than the distance along either axis do not count. One key at least must be near each query.
 
     Returns:
       [batch, queries, channel] float32.

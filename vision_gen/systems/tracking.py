@@ -24,6 +24,7 @@ from vision_gen.ops import attention, colour, random, resample
 from vision_gen.settings import Count, CountOrNone, Range, Share
 
 NEAR = 0.1  # Of the picture's longer side: a point that is found so near counts as found.
+REACH = f"how far things move from frame to frame at most, in places of {tracking.STRIDE} pixels; 0: any distance"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +141,7 @@ class Tracking(System):
                 "Follows what is marked in the first frame of a clip.",
                 inputs={"video": values.Clip(), "mask": values.Labels()},
                 outputs={"masks": values.LabelClip(), "overlay": values.Clip(rate=10)},
+                options={"reach": values.Number(0, 10_000, experiment.model.reach, whole=True, doc=REACH)},
                 fitting=OneSize(),
                 turns="video",
                 unit="frame",
@@ -147,8 +149,15 @@ class Tracking(System):
             )
         ]
 
-    def track_begin(self, *, video, mask):
-        """Nothing is tracked; `video` [batch, frames, height, width, 3] in [-1, 1], `mask` [batch, height, width, labels]."""
+    def track_begin(self, *, video, mask, reach=None):
+        """Nothing is tracked yet.
+
+        Args:
+          video: [batch, frames, height, width, 3] in [-1, 1].
+          mask: [batch, height, width, labels], of the first frame.
+          reach: [1], of this call; `config.model.reach` without.
+        """
+        reach = jnp.full(1, self.model.reach) if reach is None else reach
         batch, count, height, width = video.shape[:4]
         padded = [(0, -n % tracking.STRIDE) for n in (height, width)]
         wider = lambda x, before: jnp.pad(x, [(0, 0)] * before + padded + [(0, 0)], mode="edge")
@@ -158,6 +167,7 @@ class Tracking(System):
         return {
             "frames": colour.to_uint8(frames),
             "memory": self.begin(frames[:, 0], start),
+            "reach": jnp.broadcast_to(jnp.where(reach > 0, reach, jnp.inf), batch),
             "labels": jnp.zeros((batch, count, height, width), jnp.uint8).at[:, 0].set(first),
             "count": jnp.zeros(batch, jnp.int32),
         }
@@ -168,7 +178,7 @@ class Tracking(System):
         frame = colour.from_uint8(jax.lax.dynamic_index_in_dim(state["frames"], now.step, 1, keepdims=False))
 
         def follow(state):
-            memory, copied = self.advance(state["memory"], frame)
+            memory, copied = self.advance(state["memory"], frame, reach=state["reach"][:, None, None])
             found = self._labels(copied[:, None], frame.shape[1:3])[:, :, :height, :width].astype(jnp.uint8)
             labels = jax.lax.dynamic_update_slice_in_dim(state["labels"], found, now.step, 1)
             return {**state, "memory": memory, "labels": labels}
@@ -224,11 +234,11 @@ class Tracking(System):
         small = resample.average_pool(frames.reshape(-1, *frames.shape[2:]), size)
         return colour.rgb_to_lab((small + 1) / 2)[..., 1:].reshape(batch, count, *size, 2)
 
-    def _point(self, features, values, temperature, *, top=0, reach=0):
+    def _point(self, features, values, temperature, *, top=0, reach=None):
         """Values [batch, frames, height, width, channel] of the frames before, copied to the last."""
         batch, count, height, width, channel = features.shape
         near = None
-        if reach:
+        if reach is not None:
             rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
             places = jnp.stack([rows, columns], -1).reshape(-1, 2).astype(jnp.float32)
             near = places, jnp.tile(places, (count - 1, 1)), reach
@@ -252,14 +262,22 @@ class Tracking(System):
         repeat = lambda x: jnp.repeat(x[:, None], self.model.memory, 1)
         return repeat(frame), repeat(values)
 
-    def advance(self, memory, frame, embed=None, temperature=None):
-        """(the memory afterwards, values [batch, height / 8, width / 8, channel] copied to a frame)."""
+    def advance(self, memory, frame, embed=None, temperature=None, reach=None):
+        """(the memory afterwards, values [batch, height / 8, width / 8, channel] copied to a frame).
+
+        Args:
+          memory: as `begin` gives it.
+          frame: [batch, height, width, 3] in [-1, 1].
+          embed, temperature: in the place of the network and of `config.model.tracking_temperature`.
+          reach: [batch, 1, 1] in the place of `config.model.reach`.
+        """
         frames, values = memory
         clip = jnp.concatenate([frames, frame[:, None]], 1)
         features = (embed or (lambda clip: self.network(self._seen(clip))))(clip)
         model = self.model
+        reach = (model.reach or None) if reach is None else reach
         copied = self._point(
-            features, values, temperature or model.tracking_temperature, top=model.top, reach=model.reach
+            features, values, temperature or model.tracking_temperature, top=model.top, reach=reach
         )
         kept = int(model.keep_first and model.memory > 1)
         shift = lambda old, new: jnp.concatenate([old[:, :kept], old[:, kept + 1 :], new[:, None]], 1)
