@@ -3,7 +3,10 @@
 from vision_gen.configs import stargan_avatars, stargan_celeba, stargan_joint
 
 # What differs at the paper's full size, as benchmarks.compile_only --scale=paper compiles it for accelerators.
-PAPER = {name: value for name, value in stargan_avatars.PAPER.items() if name != "data.attributes"} | {"data.size": 256}
+PAPER = {name: value for name, value in stargan_avatars.PAPER.items() if name != "data.attributes"} | {
+    "data.size": 256,
+    "players.generator_classes.every": 5,
+}
 
 
 def get_config():

@@ -9,6 +9,8 @@ PAPER = {
     "model.width": 64,
     "model.discriminator_width": 64,
     "model.stages": 6,
+    "players.generator.every": 5,
+    "train.batch_size": 16,
     "dtype": "bfloat16",
 }
 

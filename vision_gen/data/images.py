@@ -131,7 +131,10 @@ def fit(image, size):
 
 
 def rasterise(svg, size, background="#ffffff", mode="RGB"):
-    """PNG bytes of an SVG text, `size` x `size` with what is not square in the middle, over a background, in one of PIL's modes."""
+    """PNG bytes of an SVG text, `size` x `size`, over a background colour, in one of PIL's modes.
+
+    A drawing that is not square lies in the middle.
+    """
     import resvg_py
 
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, background=background, skip_system_fonts=True)
