@@ -11,7 +11,7 @@ import safetensors.numpy
 from tests.engine import toy
 from vision_gen import data
 from vision_gen.engine import checkpoints as ckpt
-from vision_gen.engine import defaults, facts, loop, use, weights
+from vision_gen.engine import defaults, facts, loop, packed, use, weights
 from vision_gen.engine.experiment import Experiment
 from vision_gen.engine.system import Player
 from vision_gen.errors import InputError
@@ -130,6 +130,18 @@ def test_what_a_package_carries_is_read_from_there_again(folder, teacher, norm_f
     np.testing.assert_array_equal(state["params"]["norm"]["scale"], [3, 2, 3])
     tensors = weights._of_run(str(tmp_path / "run"), "norm").tensors
     np.testing.assert_array_equal(tensors["bias"], [1, 2, 3])
+    # So it is where the run ships.
+    monkeypatch.setattr(packed, "mentioned", lambda *_: {"painter", "norm", "teacher"})
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    packed.write(entry, use.load(tmp_path / "run", 3))
+    assert not [name for name in safetensors.numpy.load_file(entry / ckpt.PACKED) if "norm" in name]
+    for name in ("config.json", "facts.json"):
+        shutil.copy(tmp_path / "run" / name, entry)
+    shipped = use.load(entry).state
+    np.testing.assert_array_equal(shipped["rest"]["norm"]["mean"], [2, 2, 3])
+    np.testing.assert_array_equal(shipped["params"]["norm"]["scale"], [3, 2, 3])
+    np.testing.assert_allclose(shipped["params"]["teacher"]["kernel"], state["params"]["teacher"]["kernel"], rtol=1e-2)
     # Former versions wrote them into the run, which is taken then.
     older = saved | {"norm/params/scale": np.float32([7, 7, 7])}
     safetensors.numpy.save_file(older, tmp_path / "run" / ckpt.FROZEN)

@@ -179,7 +179,7 @@ class Checkpoints:
         with self._explained():
             if frozen and not self._frozen_there:
                 names = {name: states.flat({name: tree}) for name, tree in frozen.items()}
-                apart = [tensors for name, tensors in names.items() if not tensors.keys() <= self._carried(name).keys()]
+                apart = [tensors for name, tensors in names.items() if not tensors.keys() <= carried(self._experiment, name).keys()]
                 write_tensors(self._frozen_path, {name: x for tensors in apart for name, x in tensors.items()})
                 if jax.process_index() == 0:
                     _write_sums(self._frozen_sums, [self._frozen_path])
@@ -232,20 +232,16 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardRestore(_here(self._metadata(step))))
         found = states.flat(jax.device_get(self._restored(step, args)))
         if self._frozen_path.exists():
-            for name, value in self._saved_frozen().items():
-                attribute, _, rest = name.partition("/")
-                part, _, rest = rest.partition("/")
-                found[f"{part}/{attribute}/{rest}"] = value
+            found |= {in_state(name): value for name, value in self._saved_frozen().items()}
         return found
 
     def _read_frozen(self, frozen):
         """{name in the state: array} of the frozen networks, where `frozen` says that they lie."""
         saved, found = self._saved_frozen(), {}
         for name, like in states.flat(frozen).items():
-            attribute, part, rest = name.split("/", 2)
             if name not in saved or saved[name].shape != _raw(like).shape:
                 raise InputError(f"{self._frozen_path}: {name} is {'of another shape' if name in saved else 'not there'}; it is of another run")
-            found[f"{part}/{attribute}/{rest}"] = jax.device_put(saved[name], like.sharding)
+            found[in_state(name)] = jax.device_put(saved[name], like.sharding)
         return found
 
     def _saved_frozen(self):
@@ -259,21 +255,8 @@ class Checkpoints:
             raise InputError(f"{what}; put back a copy") from error
         there = {name.partition("/")[0] for name in found}
         for attribute in self._experiment.init.keys() - there:
-            found |= self._carried(attribute)
+            found |= carried(self._experiment, attribute)
         return found
-
-    def _carried(self, attribute):
-        """{name as in `frozen.safetensors`: array} of a frozen network that a package carries; {} of others."""
-        experiment = self._experiment
-        source = experiment.init.get(attribute, "")
-        moved = any(attribute in player.modules for player, _ in experiment.players.values())
-        if moved or source not in published.FILES or published.FILES[source].url:
-            return {}
-        network = getattr(nnx.eval_shape(lambda: systems.made(experiment, 0)), attribute)
-        read = experiment.system.readers[attribute](published.find(source), network)
-        params = states.flat(nnx.to_pure_dict(nnx.state(network, nnx.Param)))
-        tensors, _ = named_tensors.fit(read, network, allow=experiment.allow)
-        return {f"{attribute}/{'params' if name in params else 'rest'}/{name}": x for name, x in tensors.items()}
 
     def close(self):
         with self._explained():
@@ -502,13 +485,32 @@ def typed(x, like):
     return jax.random.wrap_key_data(x, impl=jax.random.key_impl(like))
 
 
-def write_tensors(path, tensors):
+def carried(experiment, attribute):
+    """{name as in `frozen.safetensors`: array} of a frozen network that a package carries; {} of others."""
+    source = experiment.init.get(attribute, "")
+    moved = any(attribute in player.modules for player, _ in experiment.players.values())
+    if moved or source not in published.FILES or published.FILES[source].url:
+        return {}
+    network = getattr(nnx.eval_shape(lambda: systems.made(experiment, 0)), attribute)
+    read = experiment.system.readers[attribute](published.find(source), network)
+    params = states.flat(nnx.to_pure_dict(nnx.state(network, nnx.Param)))
+    tensors, _ = named_tensors.fit(read, network, allow=experiment.allow)
+    return {f"{attribute}/{'params' if name in params else 'rest'}/{name}": x for name, x in tensors.items()}
+
+
+def in_state(name):
+    """The name in a state of what `frozen.safetensors` calls "attribute/params/..."."""
+    attribute, part, rest = name.split("/", 2)
+    return f"{part}/{attribute}/{rest}"
+
+
+def write_tensors(path, tensors, metadata=None):
     """A safetensors file, by process 0, renamed when it is whole."""
     whole = lambda x: x if x.is_fully_addressable else multihost_utils.process_allgather(x, tiled=True)
     host = {name: np.asarray(whole(_raw(x))) for name, x in tensors.items()}
     if jax.process_index() == 0:
         part = path.with_suffix(".part")
-        part.write_bytes(safetensors.numpy.save(host))  # `save_file` would let nobody else read it.
+        part.write_bytes(safetensors.numpy.save(host, metadata))  # `save_file` would let nobody else read it.
         part.replace(path)
 
 

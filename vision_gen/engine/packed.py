@@ -1,6 +1,7 @@
 """A trained system as it ships: a bfloat16 file of what it reads when it is used, without what only training needs.
 
-An entry of the zoo is a folder with it, config.json and facts.json, and is opened wherever a run is.
+An entry of the zoo is a folder with it, config.json and facts.json, and is opened wherever a run is. Frozen networks that
+an installed package carries are read from there.
 """
 
 import inspect
@@ -8,6 +9,7 @@ import inspect
 import jax
 import jax.numpy as jnp
 import numpy as np
+import safetensors
 import safetensors.numpy
 
 from vision_gen.engine import checkpoints as ckpt
@@ -15,21 +17,25 @@ from vision_gen.engine import state as states
 from vision_gen.engine import system as systems
 from vision_gen.errors import InputError
 
+CARRIED = "carried"  # What of the file's metadata names networks that packages carry.
+
 
 def write(folder, model):
     """Writes the weights of a `use.Model` as it uses them: averaged parameters, running statistics, the step.
 
     Floats are written as bfloat16, everything else in its own type. Attributes of the system that neither evaluation
-    nor tools mention (see `mentioned`) are left out.
+    nor tools mention (see `mentioned`) are left out, and of networks that a package carries there is the name alone.
     """
     methods = ["evaluate", "sample", "captions", "summarise", "figures", "tools"]
     methods += [f"{name}{part}" for name in model.tools for part in ("", "_begin", "_advance", "_preview", "_finish")]
     read = mentioned(model.experiment.system, methods)
-    kept = lambda tree: {name: value for name, value in tree.items() if name in read}
+    carried = [name for name in sorted(model.experiment.init) if name in read and ckpt.carried(model.experiment, name)]
+    kept = lambda tree: {name: value for name, value in tree.items() if name in read and name not in carried}
     params, rest = states.averaged(model.state)
     tree = {"step": model.state["step"], "params": kept(params), "rest": kept(rest)}
     packed = lambda x: x.astype(jnp.bfloat16) if jnp.issubdtype(x.dtype, jnp.floating) else x
-    ckpt.write_tensors(folder / ckpt.PACKED, {name: packed(x) for name, x in states.flat(ckpt.named(tree)).items()})
+    tensors = {name: packed(x) for name, x in states.flat(ckpt.named(tree)).items()}
+    ckpt.write_tensors(folder / ckpt.PACKED, tensors, {CARRIED: " ".join(carried)})
 
 
 def mentioned(cls, methods):
@@ -83,6 +89,9 @@ def load(folder, experiment, parallel):
       InputError: the weights are of another system or config; names the first tensor that differs.
     """
     found, graphdef = read(folder), None
+    with safetensors.safe_open(folder / ckpt.PACKED, "numpy") as file:
+        for attribute in (file.metadata() or {}).get(CARRIED, "").split():
+            found |= {ckpt.in_state(name): x for name, x in ckpt.carried(experiment, attribute).items()}
     attributes = {name.split("/")[1] for name in found if "/" in name}
 
     def init():
