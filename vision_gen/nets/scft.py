@@ -24,7 +24,7 @@ NORMS = {"layer": layers.LayerNorm, "instance": layers.InstanceNorm, "none": Non
 class Block(nnx.Module):
     """3x3 convolution, a normalisation of `NORMS`, LeakyReLU 0.2.
 
-    The mean that a layer norm takes away is taken from the convolution's kernel and bias instead of from its map.
+    The mean that a layer norm takes away is taken from the convolution's kernel and bias, where these are smaller than its map.
     """
 
     def __init__(self, channel, features, *, stride=1, norm, rngs):
@@ -32,7 +32,8 @@ class Block(nnx.Module):
         self.norm = NORMS[norm](features, rngs=rngs) if NORMS[norm] else None
 
     def __call__(self, *maps):
-        if isinstance(self.norm, layers.LayerNorm):
+        kernel, places = self.conv.kernel[...], maps[0][..., 0].size // self.conv.stride**2
+        if isinstance(self.norm, layers.LayerNorm) and kernel.size <= places * kernel.shape[-1]:
             return layers.leaky_relu(self.norm(self.conv(*maps, centred=True), centred=True))
         x = self.conv(*maps)
         return layers.leaky_relu(x if self.norm is None else self.norm(x))
