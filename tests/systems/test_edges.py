@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import tiny
 from tests.golden import metrics_by_seed as golden
 from vision_gen import data
-from vision_gen.engine import evaluation, loop, use
+from vision_gen.engine import evaluation, loop, recordings, use
 from vision_gen.metrics import bleeding
 from vision_gen.metrics.phrases import PHRASES
 from vision_gen.ops import colour
@@ -109,6 +109,29 @@ def test_a_grey_picture_is_coloured_and_a_coloured_one_changes_where_it_is_scrib
     np.testing.assert_array_equal(found[~inside], own[~inside])
     assert (found[inside] != own[inside]).any(-1).mean() > 0.5
     np.testing.assert_array_equal(model.enhance(own, [{**STROKES[0], "colour": "red"}], size=0), found)
+
+
+def test_scribbles_by_hand_are_compared_with_those_of_simulated_users(run, folder, tmp_path):
+    model, path = use.load(run, "last"), next((folder / "test").glob("*.png"))
+    recording = recordings.Recording(str(run), model.step)
+    truth = np.asarray(Image.open(path)).astype(int)
+    # Of what is light, where it begins in its middle row; far from it, nothing bleeds.
+    light = truth.sum(-1) > 350
+    row = int(np.flatnonzero(light.any(1)).mean())
+    edge = int(np.flatnonzero(light[row])[0])
+    far = 28 if edge < 14 else 3
+    for x in (edge, far):
+        scribbles = [{"colour": "#ff0000", "points": [[x, row - 2], [x, row + 2]], "width": 3}]
+        call = recordings.Call("enhance", {"scribbles": scribbles}, {"image": (recordings.File("a.png", path.read_bytes()),)})
+        recording.add(call, model.run(*call.read(model.tools, tmp_path)))
+    (tmp_path / "both.json").write_text(recording.text())
+    found = recordings.beside_simulated(tmp_path / "both.json")
+    assert list(found) == ["1 enhance, 1 scribble", "2 enhance, 1 scribble"]
+    at, away = found.values()
+    assert at["by hand"]["bleeding"] > away["by hand"]["bleeding"] + 0.2
+    assert at["simulated"] == away["simulated"] and at["simulated"]["bleeding"] > 0.2
+    gain = lambda figures: figures["psnr_inside"] - figures["psnr_inside_before"]
+    assert gain(at["simulated"]) > 2 and gain(at["by hand"]) > 2
 
 
 def test_the_colorizer_is_used_as_its_run_uses_it(run, folder):

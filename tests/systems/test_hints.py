@@ -11,10 +11,11 @@ import pytest
 
 from tests.conftest import tiny
 from vision_gen import data
-from vision_gen.engine import evaluation, loop, use
+from vision_gen.engine import evaluation, loop, recordings, use
 from vision_gen.engine import system as systems
 from vision_gen.engine.experiment import Experiment
 from vision_gen.errors import InputError
+from vision_gen.metrics import image as metrics
 from vision_gen.metrics.phrases import PHRASES
 from vision_gen.ops import colour
 
@@ -95,6 +96,40 @@ def test_the_tool_gives_what_the_network_gives(run):
     colours, _ = look(system, lightness[None], jnp.float32(given)[None])
     expected = colour.to_uint8(colour.with_lightness_of(colour.from_uint8(jnp.asarray(grey)), colours[0] * 110))
     np.testing.assert_allclose(model.colorize(grey, hints).astype(int), expected, atol=1)
+
+
+def test_hints_by_hand_are_compared_with_those_of_simulated_users(run, folder, tmp_path):
+    model, path = use.load(run, "last"), next((folder / "test").glob("*.png"))
+    truth = np.asarray(Image.open(path))
+    right, wrong = ("#%02x%02x%02x" % tuple(colour) for colour in (truth[16, 16], 255 - truth[16, 16]))
+    recording, grey = recordings.Recording(str(run), model.step), tmp_path / "grey.png"
+    Image.fromarray(truth).convert("L").save(grey)
+    dots = lambda colour: [{"colour": colour, "points": [[x, 16]], "width": 3} for x in (8, 16, 24)]
+    for file, hints in ((path, dots(right)), (path, []), (path, dots(wrong)), (grey, dots(right))):
+        files = {"image": (recordings.File(file.name, file.read_bytes()),)}
+        call = recordings.Call("colorize", {"hints": hints}, files)
+        recording.add(call, model.run(*call.read(model.tools, tmp_path)))
+    (tmp_path / "all.json").write_text(recording.text())
+    with pytest.raises(InputError, match="all.json: call 4: image is grey, so nobody knows its colours; --truth=FILE"):
+        recordings.beside_simulated(tmp_path / "all.json")
+    with pytest.raises(InputError, match="--truth has 40 x 48 pixels, image 32 x 32"):
+        recordings.beside_simulated(tmp_path / "all.json", picture())
+    found = recordings.beside_simulated(tmp_path / "all.json", path)
+    assert list(found) == ["1 colorize, 3 scribbles", "3 colorize, 3 scribbles", "4 colorize, 3 scribbles"]
+    good, bad, also = found.values()
+    assert also == good  # What is seen of a picture is its lightness.
+    made = lambda hints: metrics.psnr(*(jnp.float32(x)[None] / 127.5 - 1 for x in (model.colorize(path, hints), truth)))
+    assert good["by hand"]["psnr"] == pytest.approx(float(made(dots(right))[0]), abs=0.1)  # But for rounding.
+    assert good["no hints"]["psnr"] == pytest.approx(float(made([])[0]), abs=0.1)
+    assert bad["by hand"]["psnr"] == pytest.approx(float(made(dots(wrong))[0]), abs=0.1)
+    assert good["simulated"] == bad["simulated"] and good["simulated, deviation"]["psnr"] > 0
+    # Pictures are of one colour, all but their noise in lightness; the negative is far from it.
+    assert max(good["by hand"]["off"], good["simulated"]["off"]) < 6 and bad["by hand"]["off"] > 4 * good["by hand"]["off"]
+    assert good["by hand"]["covered"] == pytest.approx(good["simulated"]["covered"], rel=0.5)
+    recording.calls = recording.calls[1:2]
+    (tmp_path / "none.json").write_text(recording.text())
+    with pytest.raises(InputError, match="none.json: has no scribbles for a tool whose users are simulated"):
+        recordings.beside_simulated(tmp_path / "none.json")
 
 
 def test_local_edits_leave_what_is_out_of_reach_as_it_was(run):

@@ -6,6 +6,7 @@ checksum of each output. Files that were given (pictures, clips) are in it once 
 
 import base64
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -14,13 +15,16 @@ import re
 import tempfile
 
 import numpy as np
+from skimage import measure
 
 import vision_gen
 from vision_gen import values
 from vision_gen.engine import use
 from vision_gen.errors import InputError
+from vision_gen.ops import users
 
 FORMAT = 1
+GREY = 3  # Channels of a grey picture differ by at most this, of 255.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,23 +224,105 @@ def replay(path, output=None, workdir=None, checkpoint=None):
     Raises:
       InputError: the recording, its run or a call is wrong; names it.
     """
+    recording, model = _opened(path, workdir, checkpoint, output)
+    lines = []
+    for number, call, (tool, inputs, options) in _calls(path, recording, model):
+        with _told(path, number):
+            found = model.run(tool, inputs, options)
+        before = recording.calls[number - 1][1]
+        different = [name for name, value in found.items() if digest(value) != before.get(name)]
+        lines.append(f"{number} {call.tool}: {'differs in ' + ', '.join(different) if different else 'the same'}")
+        for name, value in found.items() if output is not None else ():
+            kind = tool.outputs[name]
+            file = pathlib.Path(output) / f"{number:03d}_{call.tool}_{name}{kind.suffixes[0]}"
+            kind.write(value, file)
+            lines.append(f"wrote {file}")
+    return lines
+
+
+def beside_simulated(path, truth=None, workdir=None, checkpoint=None):
+    """What a person's scribbles in a recording are worth beside those of users as systems simulate them for training.
+
+    Of every call with scribbles of a tool whose system has `TOOL_user`, which takes what the tool does, its picture in
+    colour, and `number`, how many scribbles there are, [1]. It gives {who: {figure: a number, or one for each draw}}.
+
+    Args:
+      path: of the recording.
+      truth: picture in colour in the place of those that were coloured; None: these are in colour.
+      workdir, checkpoint: another run, or checkpoint, than those that it names.
+
+    Returns:
+      {"3 colorize, 2 scribbles": {who: {figure: mean}}}; "simulated, deviation" is the standard deviation of draws.
+
+    Raises:
+      InputError: no call has such a tool and scribbles, or a picture is grey.
+    """
+    recording, model = _opened(path, workdir, checkpoint)
+    found = {}
+    for number, call, (tool, inputs, options) in _calls(path, recording, model):
+        method = f"{tool.name}_user"
+        scribbles = next((name for name, kind in tool.inputs.items() if isinstance(kind, values.Scribble)), None)
+        given = _count(inputs[scribbles]) if scribbles else 0
+        if not given or not hasattr(model.experiment.system, method):
+            continue
+        with _told(path, number):
+            if given > users.BY_HAND:
+                raise InputError(f"{scribbles} has {given} scribbles; {users.BY_HAND} at most are simulated")
+            picture = next(name for name, kind in tool.inputs.items() if isinstance(kind, values.Image))
+            inputs = {**inputs, picture: _in_colour(tool.inputs[picture], inputs[picture], truth, picture)}
+            _, figures = model.look(tool, method, inputs, options, number=np.int32([given]))
+        title = f"{number} {call.tool}, {given} scribble{'s' if given > 1 else ''}"
+        found[title] = {who: {name: float(np.mean(x)) for name, x in some.items()} for who, some in figures.items()}
+        several = {who: {k: x for k, x in some.items() if np.size(x) > 1} for who, some in figures.items()}
+        found[title] |= {
+            f"{who}, deviation": {name: float(np.std(x, ddof=1)) for name, x in some.items()}
+            for who, some in several.items()
+            if some
+        }
+    if not found:
+        raise InputError(f"{path}: has no scribbles for a tool whose users are simulated (colorize of hints, enhance of edges)")
+    return found
+
+
+def _count(scribbles):
+    """How many there are: strokes, or connected parts of a picture."""
+    return len(scribbles) if isinstance(scribbles, tuple) else int(measure.label(scribbles[..., 3] >= 128).max())
+
+
+def _in_colour(kind, picture, truth, name):
+    """The truth, where one is given as large as the picture; otherwise the picture, which must not be grey."""
+    if truth is not None:
+        found = kind.read(truth, "--truth")
+        if found.shape != picture.shape:
+            (height, width), (rows, columns) = found.shape[:2], picture.shape[:2]
+            raise InputError(f"--truth has {width} x {height} pixels, {name} {columns} x {rows}")
+        return found
+    if np.ptp(picture.astype(int), -1).max() <= GREY:
+        raise InputError(f"{name} is grey, so nobody knows its colours; --truth=FILE is the same picture in colour")
+    return picture
+
+
+def _opened(path, workdir, checkpoint, output=None):
+    """(the recording, its model)."""
     recording = Recording.read(path)
     if output is not None:
         values.kind.check_folder(output, "--output")
-    model = use.load(workdir or recording.run, checkpoint or str(recording.step))
-    lines = []
+    return recording, use.load(workdir or recording.run, checkpoint or str(recording.step))
+
+
+def _calls(path, recording, model):
+    """(number, call, (tool, inputs, options)) of each call of a recording."""
     with tempfile.TemporaryDirectory() as folder:
-        for number, (call, before) in enumerate(recording.calls, 1):
-            try:
-                tool, inputs, options = call.read(model.tools, folder)
-                found = model.run(tool, inputs, options)
-            except InputError as error:
-                raise InputError(f"{path}: call {number}: {error}") from error
-            different = [name for name, value in found.items() if digest(value) != before.get(name)]
-            lines.append(f"{number} {call.tool}: {'differs in ' + ', '.join(different) if different else 'the same'}")
-            for name, value in found.items() if output is not None else ():
-                kind = tool.outputs[name]
-                file = pathlib.Path(output) / f"{number:03d}_{call.tool}_{name}{kind.suffixes[0]}"
-                kind.write(value, file)
-                lines.append(f"wrote {file}")
-    return lines
+        for number, (call, _) in enumerate(recording.calls, 1):
+            with _told(path, number):
+                read = call.read(model.tools, folder)
+            yield number, call, read
+
+
+@contextlib.contextmanager
+def _told(path, number):
+    """What is wrong with a call is told with its number."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: call {number}: {error}") from error

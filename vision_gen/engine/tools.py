@@ -201,12 +201,13 @@ class Runner:
         state = self._turns(tool, state, turns, options.get("seed", 0), progress, shown)
         return shown(self._call(f"{tool.name}_finish", {}, {"state": state}))
 
-    def look(self, tool, method, inputs, options):
+    def look(self, tool, method, inputs, options, **more):
         """What another method of the system gives that takes what a tool's does, to look inside.
 
         Args:
           tool, inputs, options: as of a call.
           method: its name.
+          more: arrays that it takes as well.
 
         Returns:
           (the `fitting.Fitted` of the inputs, what the method gives, as numpy).
@@ -217,7 +218,7 @@ class Runner:
         fitted, static, traced = self._fitted(tool, inputs, options)
         if len(fitted.parts) > 1:
             raise InputError(f"{method} is of pictures that are computed whole; choose a smaller size")
-        return fitted, jax.device_get(self._call(method, static, {**fitted.parts[0], **traced}))
+        return fitted, jax.device_get(self._call(method, static, {**fitted.parts[0], **traced, **more}))
 
     def _fitted(self, tool, inputs, options, called=None):
         """(a `fitting.Fitted` of the inputs, options that are constants of the program, other options)."""

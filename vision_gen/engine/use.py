@@ -64,9 +64,9 @@ class Model:
         """Outputs by name of a tool on checked values; see `tools.Runner`."""
         return self._runner(tool, inputs, options, progress, called)
 
-    def look(self, tool, method, inputs, options):
+    def look(self, tool, method, inputs, options, **more):
         """What another method gives that takes what a tool's does, to look inside; see `tools.Runner.look`."""
-        return self._runner.look(tool, method, inputs, options)
+        return self._runner.look(tool, method, inputs, options, **more)
 
     @functools.cached_property
     def _runner(self):

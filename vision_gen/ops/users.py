@@ -16,6 +16,7 @@ from vision_gen.ops import pool, random, sketch
 ALIKE = 0.06  # Colours of a region differ by less.
 WRONG = 0.15  # Deviation of a colour that is picked wrong.
 LONGEST = 0.3  # Of a stroke to either side, as a share of the picture's side.
+DRAWS, BY_HAND = 8, 100  # Simulated users who are compared with a person, and hints that they give at most.
 MISSED = 0.05  # An edge of colours, as a slope a pixel, that a result lacks at least so much of bleeds.
 
 
@@ -106,25 +107,30 @@ def edges(keys, colours, output, counts, *, most, reach, margins):
       [batch, height, width, 1], 1 where there are scribbles, else 0.
     """
     batch = len(colours)
-    lacking = _steepness(colours) - _steepness(output)
-    bleeds = (lacking > MISSED).astype(jnp.float32)
+    lacks = lacking(colours, output)
+    bleeds = (lacks > MISSED).astype(jnp.float32)
     margin = random.integers(random.fold(keys, 0), margins[0], margins[1] + 1, (most,))
     given = jnp.arange(most) < jnp.broadcast_to(counts, (batch,))[:, None]
     grown = lambda x: pool.max_pool(x, 3, stride=1, padding=1)
 
     def one(found, drawn):
         number, margin, given = drawn
-        chance = jax.vmap(lambda key: jax.random.gumbel(key, lacking.shape[1:]))(random.fold(keys, number))
+        chance = jax.vmap(lambda key: jax.random.gumbel(key, lacks.shape[1:]))(random.fold(keys, number))
         left = bleeds * (1 - found)
-        chance = jnp.where(left > 0, chance + jnp.log(jnp.maximum(lacking, MISSED)), -jnp.inf).reshape(batch, -1)
-        first = jax.nn.one_hot(jnp.argmax(chance, -1), chance.shape[1]).reshape(lacking.shape) * left
+        chance = jnp.where(left > 0, chance + jnp.log(jnp.maximum(lacks, MISSED)), -jnp.inf).reshape(batch, -1)
+        first = jax.nn.one_hot(jnp.argmax(chance, -1), chance.shape[1]).reshape(lacks.shape) * left
         line = lax.fori_loop(0, reach, lambda _, x: grown(x) * bleeds, first)
         wide = lambda i, x: jnp.where((i < margin)[:, None, None, None], grown(x), x)
         scribble = lax.fori_loop(0, margins[1], wide, line)
         return jnp.maximum(found, scribble * given[:, None, None, None]), None
 
     drawn = (jnp.arange(1, most + 1), margin.T, given.T)
-    return lax.scan(one, jnp.zeros_like(lacking), drawn)[0]
+    return lax.scan(one, jnp.zeros_like(lacks), drawn)[0]
+
+
+def lacking(colours, output):
+    """How much steeper edges of the true colours are than a result's, [batch, height, width, 1]; `MISSED` is much."""
+    return _steepness(colours) - _steepness(output)
 
 
 def _steepness(colours):

@@ -11,6 +11,7 @@ python eval.py --reference=FOLDER --generated=FOLDER --metrics=fd,kid,psnr
 python eval.py --reference=FOLDER --save-stats=FILE.npz
 python eval.py --compare runs/a runs/b
 python eval.py --replay=RECORDING.json --output=FOLDER
+python eval.py --simulated=RECORDING.json --truth=COLOURED.png
 python eval.py --zoo
 python eval.py --workdir=runs/x --to_zoo=NAME
 
@@ -43,6 +44,10 @@ _OUTPUT = commands.define_path(
 )
 _COMPARE = flags.DEFINE_bool("compare", False, "Compare the runs that follow.")
 _REPLAY = commands.define_path("replay", "Make the calls of this recording again, which the studio has saved.")
+_SIMULATED = commands.define_path(
+    "simulated", "Compare the scribbles of this recording with those of users as training simulates them."
+)
+_TRUTH = commands.define_path("truth", "With --simulated: the picture in colour, where the one that was coloured is grey.")
 _ZOO = flags.DEFINE_bool("zoo", False, "List the models that ship with the package.")
 _TO_ZOO = flags.DEFINE_string("to_zoo", None, "Make an entry of the zoo of the run.")
 _REPLACE = flags.DEFINE_bool("replace", False, "With --to_zoo: also where the entry of this name is as good.")
@@ -54,6 +59,7 @@ _SELECTS = {
     "zoo": ((), ()),
     "compare": ((), ("split", "output")),
     "replay": ((), ("workdir", "checkpoint", "output")),
+    "simulated": ((), ("workdir", "checkpoint", "truth")),
     "to_zoo": (("workdir",), ("checkpoint", "replace")),
     "save-stats": (("workdir", "reference"), ("checkpoint", "split", *_OF_FEATURES)),
     "generated": (("reference",), ("metrics", *_OF_FEATURES, "output")),
@@ -75,6 +81,7 @@ def main(argv):
     named = use.Named(_WORKDIR.value, _CHECKPOINT.value, _CONFIG.value)
     run, folder = (_WORKDIR.value, _CHECKPOINT.value, _SPLIT.value), _OUTPUT.value or "runs/compared"
     settings = dict(features=_FEATURES.value, weights=_WEIGHTS.value, resize=_RESIZE.value, progress=commands.progress)
+    other = _CHECKPOINT.value if _CHECKPOINT.present else None
     metrics = _METRICS.value
     if chosen == "generated" and not metrics:
         metrics = ["fid" if _FEATURES.value == "inception-2015" else "fd"]
@@ -86,8 +93,10 @@ def main(argv):
         found = zoo.lines()
     elif chosen == "compare":
         found = [commands.columns(comparison.compare_runs(words, folder, _SPLIT.value)), f"{folder}/report.html"]
+    elif chosen == "simulated":
+        calls = recordings.beside_simulated(_SIMULATED.value, _TRUTH.value, _WORKDIR.value, other)
+        found = [line for title, figures in calls.items() for line in (title, commands.columns(figures))]
     elif chosen == "replay":
-        other = _CHECKPOINT.value if _CHECKPOINT.present else None
         found = recordings.replay(_REPLAY.value, _OUTPUT.value, _WORKDIR.value, other)
     elif chosen == "to_zoo":
         trained = commands.training_command(checkpoints.load_config(_WORKDIR.value))

@@ -9,6 +9,7 @@ import dataclasses
 from typing import Literal
 
 from flax import nnx
+import jax
 from jax import lax
 import jax.numpy as jnp
 import numpy as np
@@ -195,6 +196,36 @@ class Edges(System):
         before, features = self.colours(lightness)
         ab = jnp.where(inside > 0, self.enhanced(lightness, features, inside)[0], before)
         return jnp.concatenate([ab, jnp.where(grey, 1.0, inside)], -1)
+
+    def enhance_user(self, *, image, scribbles, number):
+        """What scribbles by hand are worth beside as many simulated ones, each inside itself.
+
+        Args:
+          image: [1, height, width, 3], in its own colours, which are the truth.
+          scribbles: as of `enhance`.
+          number: [1], of scribbles.
+
+        Returns:
+          {who: {"psnr_inside", "psnr_inside_before" in dB, "covered", share of pixels under scribbles, "bleeding",
+          share of these where an edge of the truth is lacking before}}.
+        """
+        lightness, ab = colour.lightness_and_ab(image)
+        ab, (before, features) = ab / gamut.REACH, self.colours(lightness)
+        lacks = users.lacking(ab, before) > users.MISSED
+        over = lambda ab: colour.with_lightness_of(image, ab * gamut.REACH)
+
+        def worth(scribbles):
+            made = self.enhanced(lightness, features, scribbles)[0]
+            return {
+                "psnr_inside": masked.psnr(over(made), image, scribbles)[0],
+                "psnr_inside_before": masked.psnr(over(before), image, scribbles)[0],
+                "covered": scribbles.mean(),
+                "bleeding": jnp.sum(lacks * scribbles) / jnp.maximum(scribbles.sum(), 1),
+            }
+
+        keys = jax.random.split(jax.random.key(0), users.DRAWS)[:, None]
+        drawn = lambda keys: self._scribbles(keys, ab, before, number[0], users.BY_HAND)
+        return {"by hand": worth(scribbles[..., 3:]), "simulated": lax.map(lambda keys: worth(drawn(keys)), keys)}
 
     def _held_out(self, batch, keys):
         """(images, their lightness and ab / 110, ab by the colorizer, function of a number: scribbles, ab by them)."""

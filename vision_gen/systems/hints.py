@@ -169,12 +169,50 @@ class Hints(System):
         _, logits = self._colours_of(image, hints)
         return jax.nn.softmax(logits.astype(jnp.float32), -1)
 
+    def colorize_user(self, *, image, hints, reach, number):
+        """What hints by hand are worth beside none, as many at random places, and as many where the result errs most.
+
+        Args:
+          image: [1, height, width, 3], in its own colours, which are the truth.
+          hints, reach: as of `colorize`; all of the picture is coloured.
+          number: [1], of hints; simulated ones are squares as large as those by hand are on average.
+
+        Returns:
+          {who: {"psnr" in dB, "covered", share of pixels under hints, "off", how far hints are from the truth in ab}}.
+        """
+        del reach
+        lightness, ab = colour.lightness_and_ab(image)
+        ab, number = ab / gamut.REACH, number[0]
+        found = lambda hints: self.colours(lightness, hints, train=False)[0]
+
+        def worth(hints):
+            psnr = metrics.psnr(colour.with_lightness_of(image, found(hints) * gamut.REACH), image)[0]
+            mask = hints[..., 2]
+            off = jnp.linalg.norm(hints[..., :2] - ab, axis=-1) * gamut.REACH
+            return {"psnr": psnr, "covered": mask.mean(), "off": jnp.sum(off * mask) / jnp.maximum(mask.sum(), 1)}
+
+        mine = self._hints_of(hints)
+        side = jnp.maximum(1, jnp.round(jnp.sqrt(mine[..., 2].sum() / number))).astype(jnp.int32)
+        keys = jax.random.split(jax.random.key(0), users.DRAWS)[:, None]
+        drawn = lambda keys: users.hints(keys, ab, number, most=users.BY_HAND, sizes=(side, side))
+        directed = lax.fori_loop(0, number, lambda i, h: users.correction(h, ab, found(h)), users.none(ab))
+        return {
+            "no hints": {"psnr": worth(users.none(ab))["psnr"]},
+            "by hand": worth(mine),
+            "simulated": lax.map(lambda keys: worth(drawn(keys)), keys),
+            "where it errs most": worth(directed),
+        }
+
     def _colours_of(self, image, hints):
         """What the network gives for pictures and hints as of `colorize`."""
         lightness, _ = colour.lightness_and_ab(image)
+        return self.colours(lightness, self._hints_of(hints), train=False)
+
+    def _hints_of(self, hints):
+        """Hints as of `users` of RGBA as of `colorize`."""
         _, ab = colour.lightness_and_ab(hints[..., :3])
         mask = hints[..., 3:]
-        return self.colours(lightness, jnp.concatenate([ab / gamut.REACH * mask, mask], -1), train=False)
+        return jnp.concatenate([ab / gamut.REACH * mask, mask], -1)
 
     def _held_out(self, batch, keys):
         """(images, lightness, ab / 110, hints of a number of them, colours of hints)."""
