@@ -9,6 +9,7 @@ import threading
 from vision_gen.engine import checkpoints as ckpt
 from vision_gen.engine import use, zoo
 from vision_gen.errors import InputError
+from vision_gen.metrics.phrases import PHRASES
 
 # Folders below that of runs which are looked through.
 DEPTH = 3
@@ -58,8 +59,9 @@ class Library:
         found = [] if self.first in (None, *use.READY) else [_run(ckpt.folder(self.first), self.first)]
         found += [_run(path.parent, str(path.parent)) for path in _configs(self.runs)]
         for name, record in zoo.listing().items():
-            mean = record["figures"][record["main"]]["mean"]
-            figure = f"{record['main']} {mean:.4g} on {record['examples']} held-out examples"
+            main, known = record["main"], PHRASES | getattr(_class(record["system"]), "explained", {})
+            what, mean = known.get(main, main).partition(";")[0], record["figures"][main]["mean"]
+            figure = f"{what}: {mean:.4g}, of {record['examples']:,} held-out examples"
             sheet = ckpt.ZOO / name / "sheet.png"
             entry = _run(ckpt.ZOO / name, f"zoo/{name}")
             found.append(dataclasses.replace(entry, says=figure, sheet=sheet if sheet.exists() else None))
@@ -83,14 +85,17 @@ class Library:
 
 
 def title(system):
-    """What a system is called, by its class as configs name it; a module that is not of the package is not run for it.
-    """
+    """What a system is called, by its class as configs name it."""
+    return getattr(_class(system), "title", "") or system.rpartition(".")[2]
+
+
+def _class(system):
+    """The class of a system of the package; None of another, whose module is not run for it."""
     module, _, name = system.rpartition(".")
     try:
-        found = importlib.import_module(f"vision_gen.systems.{module}")
+        return getattr(importlib.import_module(f"vision_gen.systems.{module}"), name, None)
     except ImportError:
-        return name
-    return getattr(getattr(found, name, None), "title", "") or name
+        return None
 
 
 def data_title(data):
