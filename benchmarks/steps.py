@@ -99,7 +99,7 @@ def random_batch(config, seed=0):
     experiment = Experiment(config)
     rng = np.random.default_rng([seed, jax.process_index()])
     local = experiment.train.batch_size // jax.process_count()
-    classes = getattr(experiment.model, "classes", 1)
+    classes = getattr(experiment.model, "classes", 1) or 2  # Without classes there are attributes, 0 or 1.
     return data.stack([data.example(experiment.data, rng, classes) for _ in range(local)])
 
 
