@@ -122,10 +122,10 @@ def peers(results):
             name, _, how = r["name"].replace(" train step", "").partition(", ")
             ratios.append(f"{_value(r, 'ratio to the fastest'):.2f} for {name}" + f" ({how})" * bool(how))
         torch = r["environment"]["versions"]["torch"].partition("+")[0]
-        said.append(f"On {place}, the time that torch {torch} takes divided by this project's, so that above 1 this "
-                    f"project is faster: {', '.join(ratios)}. Torch is at its fastest of eager and compiled, NCHW and "
-                    "channels_last.")  # fmt: skip
-    return _text(said).replace(" for geometric mean of", " in the geometric mean of")
+        said.append(f"On {place}, torch {torch}: {', '.join(ratios)}.".replace("for geometric", "in the geometric"))
+    what = "The time that torch takes divided by this project's, so that above 1 this project is faster."
+    how = "Torch is at its fastest of eager and compiled, where it could be, NCHW and channels_last."
+    return _text([what, *said, how] if said else [])
 
 
 def styles(results):

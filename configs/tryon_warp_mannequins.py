@@ -27,6 +27,6 @@ def get_config():
         players=dict(warp=defaults.player(1e-3, ema_half_life=2000, schedule="linear")),
         evaluations=UNPAIRED,
         batch_size=16,
-        steps=5000,
+        steps=7000,
         best_metric="iou",
     )
