@@ -280,7 +280,8 @@ def beside_simulated(path, truth=None, workdir=None, checkpoint=None):
             if some
         }
     if not found:
-        raise InputError(f"{path}: has no scribbles for a tool whose users are simulated (colorize of hints, enhance of edges)")
+        known = "colorize of hints, enhance of edges"
+        raise InputError(f"{path}: has no scribbles for a tool whose users are simulated ({known})")
     return found
 
 
