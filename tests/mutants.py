@@ -165,7 +165,7 @@ FAULTS = [
         ("CDR: a region is not looked at", "where & region", "where", "test_of_a_region_the_edges_inside_count"),
     ),
     *of("ops/users.py", "ops/test_users.py",
-        ("scribbles: they begin at edges that are there", "lacking > MISSED", "lacking > -1.0",
+        ("scribbles: they begin at edges that are there", "lacks > MISSED", "lacks > -1.0",
          "test_scribbles_follow_the_edges_that_a_result_bleeds_over"),
         ("scribbles: a second lies on the first", "left = bleeds * (1 - found)", "left = bleeds",
          "test_scribbles_follow_the_edges_that_a_result_bleeds_over"),
