@@ -272,13 +272,11 @@ def beside_simulated(path, truth=None, workdir=None, checkpoint=None):
             inputs = {**inputs, picture: _in_colour(tool.inputs[picture], inputs[picture], truth, picture)}
             _, figures = model.look(tool, method, inputs, options, number=np.int32([given]))
         title = f"{number} {call.tool}, {given} scribble{'s' if given > 1 else ''}"
-        found[title] = {who: {name: float(np.mean(x)) for name, x in some.items()} for who, some in figures.items()}
-        several = {who: {k: x for k, x in some.items() if np.size(x) > 1} for who, some in figures.items()}
-        found[title] |= {
-            f"{who}, deviation": {name: float(np.std(x, ddof=1)) for name, x in some.items()}
-            for who, some in several.items()
-            if some
-        }
+        found[title] = {}
+        for who, some in figures.items():  # NaN, so left out, of scribbles that are nowhere.
+            found[title][who] = {name: float(np.nanmean(x)) for name, x in some.items()}
+            spread = {name: float(np.nanstd(x, ddof=1)) for name, x in some.items() if np.size(x) > 1}
+            found[title] |= {f"{who}, deviation": spread} if spread else {}
     if not found:
         known = "colorize of hints, enhance of edges"
         raise InputError(f"{path}: has no scribbles for a tool whose users are simulated ({known})")
