@@ -124,7 +124,7 @@ def peers(results):
         torch = r["environment"]["versions"]["torch"].partition("+")[0]
         said.append(f"On {place}, torch {torch}: {', '.join(ratios)}.".replace("for geometric", "in the geometric"))
     what = "The time that torch takes divided by this project's, so that above 1 this project is faster."
-    how = "Torch is at its fastest of eager and compiled, where it could be, NCHW and channels_last."
+    how = "Torch is at its fastest of eager and, where it works, compiled, NCHW and channels_last."
     return _text([what, *said, how] if said else [])
 
 

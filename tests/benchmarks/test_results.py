@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 from absl import flags
+import numpy as np
 import pytest
 
-from benchmarks import arguments, hlo, quality, records, report, trivial
+from benchmarks import arguments, hlo, quality, records, report, steps, trivial
 from tests.conftest import ROOT
+from vision_gen.configs import stargan_avatars
 from vision_gen.engine import loop
 from vision_gen.errors import InputError
 
@@ -25,6 +27,13 @@ def test_each_result_is_kept_as_it_comes(tmp_path):
         assert [r["name"] for r in read["results"]] == [f"r{j}" for j in range(i + 1)]
     assert read["results"][0]["figures"]["step"] == {"value": 2.0, "unit": "s", "low": 1.0, "high": 3.0}
     assert {"processor", "versions", "commit", "command", "date", "xla_flags"} <= read["environment"].keys()
+
+
+def test_noise_for_steps_has_attributes_of_both_kinds():
+    config = stargan_avatars.get_config()
+    config.init.judge = ""
+    batch = steps.random_batch(config)
+    assert set(np.unique(batch["attributes"])) == {0, 1}
 
 
 def test_results_go_where_they_are_told_and_nowhere_near_the_committed(tmp_path):

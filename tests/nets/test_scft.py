@@ -46,6 +46,18 @@ def test_what_moves_by_a_cell_is_painted_a_cell_further(generator):
     np.testing.assert_allclose(moved["query"][:, 4:-4, 4:-5], inside["query"][:, 4:-4, 5:-4], atol=1e-5)
 
 
+@pytest.mark.parametrize("side", [4, 32])
+def test_a_block_is_convolution_and_layer_norm_wherever_the_mean_is_taken_from(side):
+    block = scft.Block(24, 16, norm="layer", rngs=nnx.Rngs(0))
+    block.conv.bias[...] = jnp.arange(16.0)
+    x = jax.random.normal(jax.random.key(0), (2, side, side, 24))
+    smaller = block.conv.kernel.size <= 2 * side * side * 16
+    assert smaller == (side == 32)
+    maps = block.conv(x)
+    expected = nnx.leaky_relu(block.norm(maps), 0.2)
+    np.testing.assert_allclose(block(x), expected, atol=1e-4)
+
+
 def test_sides_that_do_not_halve_are_refused():
     net = nnx.eval_shape(lambda: scft.SCFTGenerator(width=2, levels=3, rngs=nnx.Rngs(0)))
     for sketch, reference, name in (((30, 32), (32, 32), "sketch"), ((32, 32), (32, 34), "reference")):

@@ -231,6 +231,7 @@ def test_systems_and_data_are_called_by_words(runs):
     named = {entry.name: entry for entry in Library(runs).entries()}
     tryon = named["zoo/tryon_mannequins"]
     assert (tryon.title, tryon.data) == ("Virtual try-on (VITON-HD)", "mannequins")
+    assert tryon.says.startswith("structural similarity of output and truth, alike at 1: 0.")
     assert named["zoo/clip_avatars"].data == "avatars" and named["configs/gatys"].title.startswith("Style transfer")
     assert named[str(runs / "group" / "broken")].title == "Toy", "what has no title"
     shown = page.home(Library(runs))[1].object

@@ -114,6 +114,10 @@ def test_hints_by_hand_are_compared_with_those_of_simulated_users(run, folder, t
         recordings.beside_simulated(tmp_path / "all.json")
     with pytest.raises(InputError, match="--truth has 40 x 48 pixels, image 32 x 32"):
         recordings.beside_simulated(tmp_path / "all.json", picture())
+    with pytest.raises(InputError, match="--truth is another picture than image: their lightness differs by .* of 255"):
+        recordings.beside_simulated(tmp_path / "all.json", 255 - truth // 2)
+    with pytest.raises(InputError, match="--truth is grey, so nobody knows its colours"):
+        recordings.beside_simulated(tmp_path / "all.json", grey)
     found = recordings.beside_simulated(tmp_path / "all.json", path)
     assert list(found) == ["1 colorize, 3 scribbles", "3 colorize, 3 scribbles", "4 colorize, 3 scribbles"]
     good, bad, also = found.values()

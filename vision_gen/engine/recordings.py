@@ -15,6 +15,7 @@ import re
 import tempfile
 
 import numpy as np
+import PIL.Image
 from skimage import measure
 
 import vision_gen
@@ -25,6 +26,7 @@ from vision_gen.ops import users
 
 FORMAT = 1
 GREY = 3  # Channels of a grey picture differ by at most this, of 255.
+ANOTHER = 16  # Lightness of two pictures of one thing differs by at most this on average, of 255.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,7 +257,7 @@ def beside_simulated(path, truth=None, workdir=None, checkpoint=None):
       {"3 colorize, 2 scribbles": {who: {figure: mean}}}; "simulated, deviation" is the standard deviation of draws.
 
     Raises:
-      InputError: no call has such a tool and scribbles, or a picture is grey.
+      InputError: no call has such a tool and scribbles, a picture is grey, or the truth is of another.
     """
     recording, model = _opened(path, workdir, checkpoint)
     found = {}
@@ -289,16 +291,18 @@ def _count(scribbles):
 
 
 def _in_colour(kind, picture, truth, name):
-    """The truth, where one is given as large as the picture; otherwise the picture, which must not be grey."""
-    if truth is not None:
-        found = kind.read(truth, "--truth")
-        if found.shape != picture.shape:
-            (height, width), (rows, columns) = found.shape[:2], picture.shape[:2]
-            raise InputError(f"--truth has {width} x {height} pixels, {name} {columns} x {rows}")
-        return found
-    if np.ptp(picture.astype(int), -1).max() <= GREY:
-        raise InputError(f"{name} is grey, so nobody knows its colours; --truth=FILE is the same picture in colour")
-    return picture
+    """The truth, where one is given of the same lightness as the picture, otherwise the picture; it must not be grey."""
+    found = picture if truth is None else kind.read(truth, "--truth")
+    if found.shape != picture.shape:
+        (height, width), (rows, columns) = found.shape[:2], picture.shape[:2]
+        raise InputError(f"--truth has {width} x {height} pixels, {name} {columns} x {rows}")
+    lightness, other = (np.asarray(PIL.Image.fromarray(x).convert("L"), float) for x in (picture, found))
+    if (apart := np.abs(lightness - other).mean()) > ANOTHER:
+        raise InputError(f"--truth is another picture than {name}: their lightness differs by {apart:.0f} of 255 on average")
+    if np.ptp(found.astype(int), -1).max() <= GREY:
+        what = name if truth is None else "--truth"
+        raise InputError(f"{what} is grey, so nobody knows its colours; --truth=FILE is the same picture in colour")
+    return found
 
 
 def _opened(path, workdir, checkpoint, output=None):

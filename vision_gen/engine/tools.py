@@ -5,7 +5,7 @@ A tool has a name, inputs, outputs and options, each of a kind (`vision_gen.valu
 `film_begin(self, **inputs) -> state`, `film_advance(self, state, now) -> state` for each of its turns,
 `film_finish(self, state) -> outputs` and, where it `previews`, `film_preview(self, state) -> outputs`, some of them.
 They are run by one mechanism: beginning, turns, end; a tool that is done at once begins, has no turns, and its state is what
-it gives.
+it gives. `translate_user(self, **inputs, number)` says what a person's scribbles are worth; see `recordings.beside_simulated`.
 """
 
 import dataclasses
