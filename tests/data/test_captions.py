@@ -118,6 +118,18 @@ def test_answers_are_places_of_what_is_asked():
     assert len({len(texts) for values in avatar_captions.ASKED.values() for texts in values.values()}) == 1
 
 
+def test_questions_are_in_the_words_of_captions():
+    """Of words that training never has beside each other, such as "no hat", a model knows nothing."""
+    neighbours = lambda text: set(zip(text.split(), text.split()[1:]))
+    said = set()
+    for number, traits in faces("train", 4000):
+        for text in avatar_captions.captions("train", number, traits):
+            said |= neighbours(text.replace(",", " "))
+    for values in avatar_captions.ASKED.values():
+        for text in (text for texts in values.values() for text in texts):
+            assert neighbours(text) <= said, (text, neighbours(text) - said)
+
+
 def test_other_names_of_emoji_are_known():
     assert glyphs.aliases()["1F602"] == ["joy"]
 

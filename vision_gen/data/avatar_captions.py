@@ -78,34 +78,45 @@ _EYES = {
 }
 _SKIN = {"pale": "pale skin|light skin", "tan": "tanned skin", "brown": "brown skin", "dark": "dark skin"}
 
-# What a face can be asked about and by which words, as many of each value: {name: {value: texts}}; see `asked`.
+
+def _spaced(text):
+    """With one space between words, and "an" where it is to be."""
+    return re.sub(r"\ba (?=[aeiou])", "an ", " ".join(text.split()))
+
+
+def _asked(words, colours=("",), verbs=("with",)):
+    """Sentences that ask for a trait in the words of captions, one for each noun; words and colours take turns."""
+    words = [
+        part if part.startswith("without ") else f"{verb} {part}" for part in words.split("|") for verb in verbs
+    ]
+    turns = ((noun, words[i % len(words)].format(colours[i % len(colours)])) for i, noun in enumerate(_NOUNS))
+    return tuple(_spaced(f"a {noun} {said}") for noun, said in turns)
+
+
+def _hat_colours(hat):
+    """Those that training has."""
+    known = lambda colour: not avatar_faces.combinations({"top": hat, "hat_colour": colour})
+    return [colour for colour in avatar_faces.TRAITS["hat_colour"] if colour != "none" and known(colour)]
+
+
+# What a face can be asked about and by which words, as many of each value: {name: {value: texts}}; see `answers`.
+# Captions seldom name a hat without its colour, so hats are asked for in several.
 ASKED = {
     "hair_colour": {
-        colour: (f"a person with {colour} hair", f"a face with {colour} hair")
+        colour: _asked("{} hair", _COLOURS.get(colour, colour).split("|"))
         for colour in avatar_faces.TRAITS["hair_colour"]
         if colour != "none"
     },
-    "glasses": {
-        "none": ("a person without glasses", "a face with no glasses"),
-        "square": ("a person with square glasses", "a face with square glasses"),
-        "round": ("a person with round glasses", "a face with round glasses"),
-        "sunglasses": ("a person with sunglasses", "a face with sunglasses"),
-    },
-    "facial_hair": {
-        "none": ("a person without a beard", "a face with no beard"),
+    "glasses": {value: _asked(words) for value, words in _GLASSES.items()},
+    "facial_hair": {value: _asked(words) for value, words in _FACIAL_HAIR.items()},
+    "hat": {
+        "none": _asked("without a hat"),
         **{
-            value: (f"a person with a {value}", f"a face with a {value}")
-            for value in avatar_faces.TRAITS["facial_hair"]
-            if value != "none"
+            hat: _asked(words, _hat_colours(hat), ("wearing", "in")) for hat, words in _HATS.items()
         },
     },
-    "hat": {
-        "none": ("a person without a hat", "a face with no hat"),
-        **{hat: (f"a person wearing a {hat}", f"a face with a {hat}") for hat in _HATS},
-    },
     "clothing_colour": {
-        colour: (f"a person in {colour} clothes", f"a face and {colour} clothes")
-        for colour in avatar_faces.TRAITS["clothing_colour"]
+        colour: _asked("{} clothes", (colour,), ("wearing", "in")) for colour in avatar_faces.TRAITS["clothing_colour"]
     },
 }
 
@@ -198,8 +209,7 @@ def _caption(rng, traits, said):
     chosen = [*first, *others][:count]
     rng.shuffle(chosen)
     parts = [attributes[name] for name in chosen]
-    text = re.sub(r"\ba (?=[aeiou])", "an ", _sentence(rng, [part[:2] for part in parts]))
-    return text, frozenset(trait for _, _, traits in parts for trait in traits)
+    return _spaced(_sentence(rng, [part[:2] for part in parts])), frozenset(trait for _, _, traits in parts for trait in traits)
 
 
 def _placed(words):

@@ -96,7 +96,7 @@ class Trunk(nnx.Module):
                 x = conv(x) if norm is None else norm(conv(x), train=train)
             x = layers.leaky_relu(x)
             if train and self.noise:
-                x = x + (self.noise * random.normal(random.fold(keys, 2 * i), x.shape[1:])).astype(x.dtype)
+                x = x + (self.noise * random.normal16(random.fold(keys, 2 * i), x.shape[1:])).astype(x.dtype)
             if train and self.dropout:
                 x = layers.dropout(x, random.fold(keys, 2 * i + 1), self.dropout)
         return x
