@@ -50,7 +50,7 @@ def configs(field, render, size):
     diet = defaults.experiment(
         {"hash": "dietnerf.DietHashNeRF", "mlp": "dietnerf.DietNeRF"}[field],
         data=dict(nerf.data, views=dietnerf_blender.VIEWS["eight"]),
-        model=dict(nerf.model, render=render, encoder_size=size),
+        model=dict(nerf.model, render=render, encoder_size=size, sampled_targets=True),
         players=dict(field=nerf.players.field, consistency=dict(every=10)),
         **nerf.train,
     )

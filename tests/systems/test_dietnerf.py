@@ -185,6 +185,21 @@ def test_targets_are_the_features_of_the_training_views(network):
     assert np.abs(found["features"][1] - found["features"][0]).max() > 1e-3
 
 
+@pytest.mark.parametrize("jitter", [True, False])
+def test_targets_may_be_sampled_as_renders_are(network, jitter):
+    """24 px by 8 rays: every third pixel, or from edge to edge."""
+    config = tiny()
+    config.model.update(sampled_targets=True, jitter=jitter)
+    experiment = Experiment(config)
+    source = data.open(experiment.data, "train")
+    found = dietnerf.DietNeRF.prepare(experiment, source, {"encoder": named.flat(network)})["targets"]
+    view = source.scene.colour[1].astype(np.float32) / 255
+    white = view[..., :3] * view[..., 3:] + 1 - view[..., 3:]
+    kept = np.arange(0, 24, 3) if jitter else np.floor(np.linspace(0.5, 23.5, 8)).astype(int)
+    look = jax.jit(lambda image: dietnerf.look(network, image, size=16, token=True))
+    np.testing.assert_allclose(found["features"][1], look(white[kept][:, kept][None])[0], atol=1e-5)
+
+
 def test_the_eight_views_are_what_the_released_code_draws():
     """It seeds, reads the scene without a draw, and then chooses."""
     assert dietnerf_blender.VIEWS["eight"] == tuple(np.random.RandomState(0).choice(100, 8, replace=False))

@@ -37,6 +37,7 @@ class Consistency:
 
     render: Annotated[int, Range(2)] = 168  # Rays along a side of the view that is compared.
     jitter: bool = True  # These rays are whole pixels apart, from a random corner on; otherwise from edge to edge.
+    sampled_targets: bool = False  # Training views are looked at by as few pixels as renders; the released code takes all.
     theta: tuple[float, float] = (-180.0, 180.0)  # Degrees around z between which cameras of such views stand,
     phi: tuple[float, float] = (-90.0, 0.0)  # degrees from the horizon, above it negative as nerf_synthetic has them,
     radius: tuple[float, float] = (3.5, 4.5)  # and their distance from the origin.
@@ -188,9 +189,13 @@ class Consistent(nerf.RadianceField):
         network, parameters = nnx.split(named.put(system.encoder, weights["encoder"]))
         see = lambda parameters, image: system._look(nnx.merge(network, parameters), image[None])[0]
         see = jax.jit(see, compiler_options=conv.compiler_options())
-        scene = source.scene
-        found = [see(parameters, system._over_background(view)) for view in scene.colour]
+        scene, model = source.scene, experiment.model
         size = jnp.float32(scene.pictures.sizes[0][::-1])
+        views = [system._over_background(view) for view in scene.colour]
+        if model.sampled_targets:
+            x, y = grid(jnp.full(2, 0.5), size, model.render, model.jitter)(jnp.arange(model.render**2)).astype(int).T
+            views = [view[y, x].reshape(model.render, model.render, 3) for view in views]
+        found = [see(parameters, view) for view in views]
         return {"targets": {"features": jnp.stack(found), "intrinsics": jnp.asarray(scene.intrinsics[0]), "size": size}}
 
     def _look(self, network, images):
