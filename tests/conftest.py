@@ -3,6 +3,7 @@
 import mmap
 import os
 import pathlib
+import signal
 import sys
 
 import jaxlib
@@ -29,6 +30,12 @@ os.environ["XLA_FLAGS"] = " ".join((
     "--xla_force_host_platform_device_count=8",
 ))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and nohup a lost terminal; tests send both.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # benchmarks/ and tests/ are no part of the installed package.

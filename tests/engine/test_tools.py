@@ -62,10 +62,8 @@ def test_previews_show_what_there_is_on_the_way(box, target, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["control-c", "callback"])
-def test_ending_early_gives_what_there_is_and_says_so(box, target, monkeypatch, caplog, request, how):
+def test_ending_early_gives_what_there_is_and_says_so(box, target, monkeypatch, caplog, how):
     monkeypatch.setattr(tools_lib, "BETWEEN_REPORTS", 0.0)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # In the background it may be ignored.
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def progress(done, total, preview):
         if done == 3 and how == "control-c":
