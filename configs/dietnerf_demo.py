@@ -10,7 +10,7 @@ def get_config():
     return defaults.experiment(
         "dietnerf.DietHashNeRF",
         data=nerf.data,
-        model=dict(nerf.model, render=40, encoder_size=112, sampled_targets=True),
+        model=dict(nerf.model, render=40, encoder_size=112, sampled_targets=True, fine_weight=0.01),
         players=dict(field=nerf.players.field, consistency=dict(every=10)),
         **nerf.train,
     )
