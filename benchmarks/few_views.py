@@ -47,7 +47,7 @@ def configs(field, render, size):
     simplified = mlp.copy_and_resolve_references()
     simplified.model.update(position_octaves=6, directions=False, coarse_samples=64, fine_samples=0)
     nerf = {"hash": nerf_scene.get_config(), "mlp": mlp}[field]
-    # Each of so few rays gets a larger gradient than one of the released 168 x 168, and cells of a grid share theirs with few others.
+    # Each of so few rays gets a larger gradient than one of the released 168 x 168, and cells of a grid have few others.
     weights = {"hash": dict(fine_weight=0.01), "mlp": {}}[field]
     diet = defaults.experiment(
         {"hash": "dietnerf.DietHashNeRF", "mlp": "dietnerf.DietNeRF"}[field],

@@ -7,7 +7,8 @@ def get_config():
     config = stylegan2_folder.get_config("auto,64")
     config.data.name = "avatars"
     # As the reference's "cifar": neither style mixing nor path lengths; in so few steps either only slows it down.
-    # Features guide projections and measure path lengths; nothing is trained by them. Augmentation is for few pictures. Here are 20,000, which a run of two hours sees twenty times.
+    # Augmentation is for few pictures. Here are 20,000, which a run of two hours sees twenty times. Features guide
+    # projections and measure path lengths; nothing is trained by them.
     config.model.update(
         z_size=128, w_size=128, channel_base=512, channel_max=256, half_resolutions=0, perceptual="efficientnet-lite0",
         augmentation="none", r1_weight=1.0, style_mixing=0.0, path_length_weight=0.0,

@@ -209,7 +209,8 @@ def _caption(rng, traits, said):
     chosen = [*first, *others][:count]
     rng.shuffle(chosen)
     parts = [attributes[name] for name in chosen]
-    return _spaced(_sentence(rng, [part[:2] for part in parts])), frozenset(trait for _, _, traits in parts for trait in traits)
+    text = _spaced(_sentence(rng, [part[:2] for part in parts]))
+    return text, frozenset(trait for _, _, traits in parts for trait in traits)
 
 
 def _placed(words):

@@ -42,7 +42,7 @@ def bernoulli16(keys, probability, shape=()):
 
 
 def normal16(keys, shape=()):
-    """Like `normal` with fewer random bits on CPU: one of 65,536 values, 4.2 at most. CPU draws others than GPU and TPU."""
+    """Like `normal` with fewer random bits on CPU: one of 65,536 values, up to 4.2. CPU draws others than GPU and TPU."""
     spread = lambda bits: 2**0.5 * lax.erf_inv((bits.astype(jnp.float32) - 32767.5) / 32768)
     return _from_16_bits(keys, lambda key: jax.random.normal(key, shape), spread, shape)
 
