@@ -201,7 +201,8 @@ def paper(results):
     for (*_, chip), each in sorted(programs.items()):
         for r in sorted(each, key=lambda r: (r["settings"]["devices"], r["settings"]["fsdp"])):
             s, fits = r["settings"], (r.get("note") or "").startswith("fits")
-            size = s.get("size")
+            of_rays = s.get("system", "").split(".")[0] in ("nerf", "dietnerf")  # Views have a size of their own.
+            size = None if of_rays else s.get("size")
             size = size and f"{size if isinstance(size, int) else ' x '.join(map(str, size))} px"
             shares = f", parameters in {s['fsdp']} shares" * (s["fsdp"] > 1)
             rows.append([names.subject(r).removesuffix(", paper"), f"`{names.config(r)}`", size, f"{s['batch']:,}",

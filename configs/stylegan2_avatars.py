@@ -1,4 +1,4 @@
-"""StyleGAN2 with adaptive augmentation of drawn faces at 64 px: two hours on one CPU core."""
+"""StyleGAN2 of drawn faces at 64 px, sized for two hours on one CPU core."""
 
 from vision_gen.configs import stylegan2_folder
 

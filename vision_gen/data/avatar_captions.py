@@ -111,9 +111,7 @@ ASKED = {
     "facial_hair": {value: _asked(words) for value, words in _FACIAL_HAIR.items()},
     "hat": {
         "none": _asked("without a hat"),
-        **{
-            hat: _asked(words, _hat_colours(hat), ("wearing", "in")) for hat, words in _HATS.items()
-        },
+        **{hat: _asked(words, _hat_colours(hat), ("wearing", "in")) for hat, words in _HATS.items()},
     },
     "clothing_colour": {
         colour: _asked("{} clothes", (colour,), ("wearing", "in")) for colour in avatar_faces.TRAITS["clothing_colour"]

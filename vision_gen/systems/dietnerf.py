@@ -37,7 +37,7 @@ class Consistency:
 
     render: Annotated[int, Range(2)] = 168  # Rays along a side of the view that is compared.
     jitter: bool = True  # These rays are whole pixels apart, from a random corner on; otherwise from edge to edge.
-    sampled_targets: bool = False  # Of training views so many pixels are seen as of renders; as released, all.
+    sampled_targets: bool = False  # Training views are seen by as many pixels as renders; as released, whole.
     theta: tuple[float, float] = (-180.0, 180.0)  # Degrees around z between which cameras of such views stand,
     phi: tuple[float, float] = (-90.0, 0.0)  # degrees from the horizon, above it negative as nerf_synthetic has them,
     radius: tuple[float, float] = (3.5, 4.5)  # and their distance from the origin.
