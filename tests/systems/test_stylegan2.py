@@ -243,7 +243,6 @@ def test_settings_that_cannot_work_are_named():
     refused("config.model.pipeline must be one of 'blit', .*got 'bcg'", model__pipeline="bcg")
     refused("config.model.group is 3; it must divide the 8 images", model__group=3)
     refused("config.model.r1_weight is 0; set config.players.r1.every=0", model__r1_weight=0.0)
-    refused("config.model.r2_weight is 3; it needs config.players.r1.every", model__r2_weight=3.0, players__r1__every=0)
     refused("config.model.classes is 7, but the data has 10", model__classes=7)
 
 

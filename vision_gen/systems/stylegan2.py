@@ -53,7 +53,6 @@ class Settings:
     frozen: CountOrNone = 0  # Of the discriminator's convolutions, from the image on, those that do not learn (Freeze-D).
     style_mixing: Share = 0.9  # Of the images, those that have two latents.
     r1_weight: NotNegative = 10.0  # The papers' gamma.
-    r2_weight: NotNegative = 0.0  # The same of generated images, which the reference does not have.
     path_length_weight: NotNegative = 2.0
     path_length_decay: Share = 0.01  # Of what is new in the mean length.
     perceptual: Literal["none", "efficientnet-lite0", "vgg16"] = "none"  # Measures path lengths, and guides projections.
@@ -152,14 +151,9 @@ class StyleGAN2(System):
         judged = experiment.train.batch_size // experiment.train.accumulate
         if judged % min(model.group or judged, judged):
             raise InputError(f"config.model.group is {model.group}; it must divide the {judged} images that are judged together")
-        for player, field, weight in (
-            ("r1", "r1_weight", model.r1_weight or model.r2_weight),
-            ("path_length", "path_length_weight", model.path_length_weight),
-        ):
-            if experiment.players[player][1].every and not weight:
+        for player, field in (("r1", "r1_weight"), ("path_length", "path_length_weight")):
+            if experiment.players[player][1].every and not getattr(model, field):
                 raise InputError(f"config.model.{field} is 0; set config.players.{player}.every=0 as well")
-        if model.r2_weight and not experiment.players["r1"][1].every:
-            raise InputError(f"config.model.r2_weight is {model.r2_weight:g}; it needs config.players.r1.every, which is 0")
 
     def watched(self):
         augmentation = self.augmentation
@@ -311,17 +305,13 @@ class StyleGAN2(System):
         return {"fake": losses.gan(fake, False, "cross_entropy"), "real": losses.gan(real, True, "cross_entropy")}
 
     def r1_loss(self, out, batch, now):
-        """gamma / 2 |dD(x) / dx|^2 of images x, through their augmentation: R1 of real ones, R2 of others (Mescheder et al. 2018)."""
+        """gamma / 2 |dD(x) / dx|^2 of real images x, through their augmentation (Mescheder et al. 2018)."""
         key = lambda i: random.fold(now.keys, i)
-        label = self._label(batch)
-        penalty = lambda images, i: losses.r1(lambda images: self._judged(images, label, key(i)), images)
-        of_real, logits = penalty(self._real(batch, key(5)), 6)
+
+        judged = lambda images: self._judged(images, self._label(batch), key(6))
+        penalty, logits = losses.r1(judged, self._real(batch, key(5)))
         self.augmentation.see(logits)
-        terms = {"penalty": self.model.r1_weight * of_real}
-        if self.model.r2_weight:
-            fake = jax.lax.stop_gradient(self.generator.synthesis(self._latents(key(11), label), key=key(12)))
-            terms["of_fakes"] = self.model.r2_weight * penalty(fake, 13)[0]
-        return terms
+        return {"penalty": self.model.r1_weight * penalty}
 
     def generator_loss(self, out, batch, now):
         """Augmented anew, judged by the discriminator that has just moved."""
