@@ -1,8 +1,9 @@
-"""Folders of clips and DAVIS's layout: windows of frames, splits, masks, and what is wrong by name."""
+"""Folders of clips, DAVIS's and JHMDB's layouts: windows of frames, splits, masks, joints, and what is wrong by name."""
 
 import numpy as np
 from PIL import Image
 import pytest
+import scipy.io
 
 from vision_gen import data, values
 from vision_gen.data import labels, settings
@@ -103,6 +104,52 @@ def test_what_is_wrong_with_davis_is_named(davis):
     (davis / "ImageSets" / "2017" / "val.txt").unlink()
     with pytest.raises(InputError, match="no ImageSets/\\*/val.txt in"):
         opened("davis", "val", davis)
+
+
+@pytest.fixture
+def jhmdb(tmp_path):
+    """Two clips of 24 x 20 px; joint j of frame n of the held-out one is at pixel (j + n, 2 j) by Matlab's count."""
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits" / "wave_test_split1.txt").write_text("moves.avi 1\nheld.avi 2 \nneither.avi 0\n")
+    for name in ("moves", "held"):
+        frames(tmp_path / "Rename_Images" / "wave" / name, 5)
+        (tmp_path / "joint_positions" / "wave" / name).mkdir(parents=True)
+    n, j = np.arange(5.0), np.arange(15.0)[:, None]
+    places = np.stack([j + n, 2 * j + 0 * n])
+    scipy.io.savemat(tmp_path / "joint_positions" / "wave" / "held" / "joint_positions.mat", {"pos_img": places})
+    return tmp_path
+
+
+def test_joints_of_jhmdb_lie_on_their_frames(jhmdb):
+    assert set(opened("jhmdb", "train", jhmdb)[0]) == {"frames"}  # And no file of joints is needed.
+    source = opened("jhmdb", "test", jhmdb, size=10)
+    assert len(source) == 1 and source.name(0) == "wave/held/00000"
+    joints = source[0]["joints"]
+    # Of 24 x 20 pixels the middle 20 x 20, halved; the middle of pixel 1 is at 0.5.
+    np.testing.assert_allclose(joints[3, 4, :2], [(4 + 3 - 0.5 - 2) / 2, (8 - 0.5) / 2])
+    inside = (joints[..., :2] >= 0).all(-1) & (joints[..., :2] < 10).all(-1)
+    np.testing.assert_array_equal(joints[..., 2], inside)
+    assert 0 < inside.sum() < inside.size
+
+
+def test_what_is_wrong_with_jhmdb_is_named(jhmdb):
+    joints = jhmdb / "joint_positions" / "wave" / "held" / "joint_positions.mat"
+    scipy.io.savemat(joints, {"pos_img": np.ones((2, 15, 4))})
+    with pytest.raises(InputError, match=r"pos_img is \[2, 15, 4\]; it must be finite, of \[2, 15, 5 frames\]"):
+        opened("jhmdb", "test", jhmdb)
+    joints.write_bytes(b"no matrix")
+    with pytest.raises(InputError, match="joint_positions.mat: not a file of joints with pos_img"):
+        opened("jhmdb", "test", jhmdb)
+    split = jhmdb / "splits" / "wave_test_split1.txt"
+    split.write_text("held.avi 2\ngone.avi 2\n")
+    with pytest.raises(InputError, match="Rename_Images/wave/gone', which wave_test_split1.txt names"):
+        opened("jhmdb", "test", jhmdb)
+    split.write_text("held.avi\n")
+    with pytest.raises(InputError, match="line 1 is 'held.avi'; it must be a clip's name and 0, 1 or 2"):
+        opened("jhmdb", "test", jhmdb)
+    split.unlink()
+    with pytest.raises(InputError, match="must have JHMDB's layout"):
+        opened("jhmdb", "test", jhmdb)
 
 
 def test_the_palette_is_pascal_vocs():

@@ -75,6 +75,21 @@ def test_figures_of_one_that_stays_and_of_raw_colours(model):
     assert found["j_colour"][0] > 0.9
 
 
+def test_joints_are_found_within_shares_of_a_persons_size(model):
+    """In frame 2 the box is 30 x 40 pixels, 0.6 of whose diagonal are 30; a fourth joint is not seen in frame 1."""
+    joints = np.float32([[[[10, 10, 1], [40, 20, 1], [10, 35, 1], [70, 9, 0]], [[10, 10, 1], [40, 10, 1], [10, 50, 1], [9, 9, 1]]]])
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (1, 1, 8, 8, 3), np.uint8).repeat(2, 1).repeat(8, 2).repeat(8, 3)
+    found = model.apply("evaluate", Listed([{"frames": frames[0], "joints": joints[0]}]), 1)
+    shares = {10: 1 / 3, 20: 1 / 3, 30: 1 / 3, 40: 2 / 3, 50: 1}  # Those that stay are 0, 10 and 15 pixels off.
+    assert {percent: pytest.approx(found[f"pck{percent}_copy"][0]) for percent in shares} == shares
+    # In a clip that stands still, colours find the first frame's places of 8 pixels.
+    still = np.repeat(joints[:, :1], 2, 1)
+    found = model.apply("evaluate", Listed([{"frames": frames[0], "joints": still[0]}]), 1)
+    assert found["pck50_colour"][0] == found["pck50_copy"][0] == 1
+    assert not {"j", "pck"} & set(found)
+
+
 class Listed(data.Source):
     def __init__(self, examples):
         self.examples = examples

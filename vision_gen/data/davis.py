@@ -78,11 +78,7 @@ class Davis(clip_folder.ClipFolder):
         if found.shape != size:
             raise InputError(f"{path}: is {found.shape[1]} x {found.shape[0]} px, but its frame {size[1]} x {size[0]}")
         height, width = self._settings.resolution
-        # `images.fit`, by the nearest pixel: the largest part of the frame's middle in that shape.
-        scale = min(found.shape[0] / height, found.shape[1] / width)
-        part = scale * width, scale * height
-        left, top = ((whole - cut) / 2 for whole, cut in zip(found.shape[::-1], part))
-        box = (left, top, left + part[0], top + part[1])
+        box = images.fitted_box(size, (height, width))  # By the nearest pixel.
         return np.asarray(Image.fromarray(found).resize((width, height), Image.Resampling.NEAREST, box))
 
     def __getitem__(self, index):

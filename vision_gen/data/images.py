@@ -130,6 +130,15 @@ def fit(image, size):
     return np.asarray(ImageOps.fit(Image.fromarray(image), (width, height), Image.Resampling.LANCZOS))
 
 
+def fitted_box(whole, size):
+    """(left, top, right, bottom) of the part that `fit` takes of an image of `whole` (height, width): float pixels."""
+    height, width = np.broadcast_to(size, 2).tolist()
+    scale = min(whole[0] / height, whole[1] / width)
+    part = scale * width, scale * height
+    left, top = ((all_ - cut) / 2 for all_, cut in zip(whole[::-1], part))
+    return left, top, left + part[0], top + part[1]
+
+
 def rasterise(svg, size, background="#ffffff", mode="RGB"):
     """PNG bytes of an SVG text, `size` x `size`, over a background colour, in one of PIL's modes.
 

@@ -23,6 +23,7 @@ from vision_gen.nets import layers, tracking
 from vision_gen.ops import attention, colour, random, resample
 from vision_gen.settings import Count, CountOrNone, Range, Share
 
+ALPHAS = 10, 20, 30, 40, 50  # Percent of a person's size: joints that are found so near count as found.
 NEAR = 0.1  # Of the picture's longer side: a point that is found so near counts as found.
 REACH = f"how far things move from frame to frame at most, in places of {tracking.STRIDE} pixels; 0: any distance"
 
@@ -106,6 +107,11 @@ class Tracking(System):
         "pck": f"share of seen points that are found within {NEAR:.0%} of the picture's longer side",
         "pck_copy": "pck if the points stay where they are",
         "pck_colour": "pck if places point to those of the same colour",
+        **{
+            f"pck{percent}{way}": f"share of joints that are found within {percent}% of 0.6 of the diagonal of the box of all{text}"
+            for percent in ALPHAS
+            for way, text in {"": "", "_copy": ", if they stay where they are", "_colour": ", by colours alone"}.items()
+        },
         "cross_entropy": "of the colour that is copied to the last frame, in nats; lower is better",
     }
     legends = {
@@ -301,9 +307,11 @@ class Tracking(System):
         return jnp.concatenate([answers[:, :-1], asks[:, -1:]], 1)
 
     def evaluate(self, batch, keys):
-        """J, F and points of drawings tracked from the first frame to each that follows."""
+        """J, F and points of drawings, or joints of people, tracked from the first frame to each that follows."""
         frames = colour.from_uint8(batch["frames"])
         found = {"cross_entropy": self._held_out_entropy(frames)}
+        if "joints" in batch:
+            return found | self._of_joints(frames, batch["joints"])
         if "labels" not in batch:
             return found
         labels, points = batch["labels"], batch["points"]
@@ -318,6 +326,25 @@ class Tracking(System):
             copied = self._propagate(frames, start, **more)
             tracked = self._labels(copied[..., : objects + 1], size)
             found |= self._figures(tracked, self._places(copied[..., objects + 1 :], size), labels, points, objects, way)
+        return found
+
+    def _of_joints(self, frames, joints):
+        """PCK as papers on JHMDB have it, but the mean over clips of each clip's share."""
+        size = frames.shape[2:4]
+        start = self._heat(joints[:, 0], size, (size[0] // tracking.STRIDE, size[1] // tracking.STRIDE))
+        ways = {"": {}, "_colour": dict(embed=self._raw, temperature=100.0)}
+        places = {way: self._places(self._propagate(frames, start, **more), size) for way, more in ways.items()}
+        places["_copy"] = joints[:, :1, :, :2]
+        seen = (joints[..., 2:] > 0) & (joints[:, :1, :, 2:] > 0)
+        box = jnp.max(jnp.where(seen, joints[..., :2], -jnp.inf), 2) - jnp.min(jnp.where(seen, joints[..., :2], jnp.inf), 2)
+        scale = 0.6 * jnp.linalg.norm(box, axis=-1)[:, 1:, None]
+        asked, there = seen[:, 1:, :, 0], joints[:, 1:, :, :2]
+        found = {}
+        for way, place in places.items():
+            off = jnp.linalg.norm(jnp.broadcast_to(place, joints[..., :2].shape)[:, 1:] - there, axis=-1)
+            for percent in ALPHAS:
+                near = asked & (off <= percent / 100 * scale)
+                found[f"pck{percent}{way}"] = near.sum((1, 2)) / asked.sum((1, 2))
         return found
 
     def _held_out_entropy(self, frames):
