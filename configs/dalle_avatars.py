@@ -1,8 +1,8 @@
-"""DALL-E's second stage on cartoon faces and captions of their traits, 64 px, sized for 40 minutes on 2 cores.
+"""DALL-E's second stage on cartoon faces and captions of their traits, 64 px, with the codes of `zoo/dvae_avatars`: 40 minutes on one core.
 
-With the codes of a run of `dvae_avatars`: --config.init.encoder=runs/dvae:encoder --config.init.decoder=runs/dvae:decoder.
-With --config.init.clip=runs/clip:network, a run of `clip_avatars`, the best of several pictures is chosen. Further
-evaluation: `new`, held-out faces with combinations of traits that training never has.
+Of several pictures `zoo/clip_avatars` chooses the best. Codes of your own: --config.init.encoder=runs/dvae:encoder
+--config.init.decoder=runs/dvae:decoder. Further evaluation: `new`, held-out faces with combinations of traits that
+training never has.
 """
 
 from vision_gen.engine import defaults
@@ -19,7 +19,12 @@ def get_config():
             text_length=36,
         ),
         model=dict(vocabulary=1024, width=256, depth=4, head=32, kernel=5, unroll=4),
-        init=dict(judge="zoo/vit_avatars:network"),
+        init=dict(
+            encoder="zoo/dvae_avatars:encoder",
+            decoder="zoo/dvae_avatars:decoder",
+            clip="zoo/clip_avatars:network",
+            judge="zoo/vit_avatars:network",
+        ),
         players=dict(
             transformer=defaults.player(
                 1e-3,
@@ -33,12 +38,12 @@ def get_config():
             )
         ),
         evaluations=dict(new=dict(only_new=True)),
-        batch_size=64,
-        steps=2400,
+        batch_size=32,
+        steps=1700,
         best_metric="agreement",
         log_every=50,
         sample_every=0,
-        eval_every=800,
+        eval_every=850,
         eval_images=256,
-        checkpoint_every=800,
+        checkpoint_every=850,
     )

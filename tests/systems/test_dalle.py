@@ -59,7 +59,7 @@ def config(folder, *others, **model):
             runs["clip"] = origin("clip", small, attribute="network", tokenizer=vocabulary(found))
         if "judge" in others:
             runs["judge"] = origin("judge", of_judge(), attribute="network")
-        found.init.update({"judge": ""} | {name: f"{run['run']}:{run['attribute']}" for name, run in runs.items()})
+        found.init.update({"clip": "", "judge": ""} | {name: f"{run['run']}:{run['attribute']}" for name, run in runs.items()})
         found.origin = ConfigDict(runs)
     return found
 
