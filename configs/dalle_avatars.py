@@ -1,4 +1,4 @@
-"""DALL-E's second stage on cartoon faces and captions, 64 px, with the codes of `zoo/dvae_avatars`: 40 minutes on one core.
+"""DALL-E's second stage on cartoon faces and captions, 64 px, with the codes of `zoo/dvae_avatars`: 42 minutes on one core.
 
 Of several pictures `zoo/clip_avatars` chooses the best. Codes of your own: --config.init.encoder=runs/dvae:encoder
 --config.init.decoder=runs/dvae:decoder. Further evaluation: `new`, held-out faces with combinations of traits that

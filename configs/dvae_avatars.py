@@ -1,4 +1,4 @@
-"""DALL-E's first stage on cartoon faces, 64 px: a small autoencoder of 8 x 8 codes, sized for 25 minutes on 2 cores.
+"""DALL-E's first stage on cartoon faces, 64 px: a small autoencoder of 8 x 8 codes, 48 minutes on one core.
 
 Its run is what `dalle_avatars` draws with.
 """

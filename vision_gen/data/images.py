@@ -135,7 +135,7 @@ def fitted_box(whole, size):
     height, width = np.broadcast_to(size, 2).tolist()
     scale = min(whole[0] / height, whole[1] / width)
     part = scale * width, scale * height
-    left, top = ((all_ - cut) / 2 for all_, cut in zip(whole[::-1], part))
+    left, top = ((side - cut) / 2 for side, cut in zip(whole[::-1], part))
     return left, top, left + part[0], top + part[1]
 
 
